@@ -1,0 +1,16 @@
+"""Bad input is told to a person in one line: the value, what was expected, how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message is one line and complete."""
+
+
+def unknown(kind: str, value: object, known: Iterable[object]) -> InputError:
+    """Return the error for a name that does not exist, with the closest names that do."""
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    return InputError(f"unknown {kind} {str(value)!r}: {hint}")

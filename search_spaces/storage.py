@@ -1,0 +1,97 @@
+"""Plain files that are whole or absent: JSON documents with a schema, and append-only journals of JSON lines."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import InputError
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it: readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, schema: str, document: Mapping[str, Any]) -> None:
+    """Write `document` atomically, marked with the `schema` it follows (such as 'latency-table/1')."""
+    text = json.dumps({"schema": schema, **document}, indent=1, allow_nan=False)
+    write_atomic(path, lambda temporary: temporary.write_text(text + "\n"))
+
+
+def read_json(path: Path, schema: str) -> dict[str, Any]:
+    """Read a document written by `write_json`.
+
+    Raises:
+        InputError: the file is missing, is not JSON, or follows another schema.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: expected a {schema} file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path} is not a readable {schema} file ({error}): make it again") from None
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != schema:
+        raise InputError(f"{path} follows schema {found!r}, expected {schema!r}: make it again with this version")
+    assert isinstance(document, dict)
+    return document
+
+
+class Journal:
+    """Records appended as JSON lines; what a crash cut short is dropped when the journal is opened again.
+
+    `recovered` holds the whole records found on opening, `dropped_bytes` the length of the broken tail.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.recovered, whole_bytes = _whole_records(path.read_bytes() if path.exists() else b"")
+        self.dropped_bytes = (path.stat().st_size if path.exists() else 0) - whole_bytes
+        if self.dropped_bytes:
+            os.truncate(path, whole_bytes)
+        self._file = path.open("ab")
+
+    def append(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append records in one write, so that a batch costs one system call."""
+        self._file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Force the records to disk and close the file."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _whole_records(content: bytes) -> tuple[list[dict[str, Any]], int]:
+    records, end = [], 0
+    for line in content.splitlines(keepends=True):
+        try:
+            record = json.loads(line) if line.endswith(b"\n") else None
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            record = None
+        if not isinstance(record, dict):
+            break
+        records.append(record)
+        end += len(line)
+    return records, end
