@@ -1,0 +1,130 @@
+"""Exported models compute what their modules do, alone or many at once, and say nothing about the machine."""
+
+import os
+import warnings
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from search_spaces.errors import InputError
+from search_spaces.onnx import OPSET, parity, to_onnx
+
+TOLERANCE = 1e-5
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+        self.act = nn.Hardswish()
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.act(self.norm(self.conv(x)))
+        return result
+
+
+class Mix(nn.Module):
+    """Two inputs and no parameter: a cell's edge, or a block fed by a skip connection."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a.flatten(1) @ torch.ones(12, 5) - b
+
+
+def _modules() -> tuple[list[nn.Module], list[tuple[tuple[int, ...], ...]]]:
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 7))
+    modules = [Residual(4, 3), Residual(6, 5), Mix(), head, nn.Identity(), nn.LayerNorm(9)]
+    for module in modules:
+        for part in module.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.running_mean, -1, 1)
+                nn.init.uniform_(part.running_var, 0.5, 2)
+    return modules, [((4, 8, 8),), ((6, 5, 5),), ((3, 4), (5,)), ((4, 6, 6),), ((2, 3),), ((9,),)]
+
+
+@pytest.fixture(scope="module")
+def exported() -> tuple[list[nn.Module], list[tuple[tuple[int, ...], ...]], list[onnx.ModelProto]]:
+    modules, shapes = _modules()
+    return modules, shapes, to_onnx(modules, shapes, batch_size=None)
+
+
+def test_split_models_equal_their_modules_at_several_batch_sizes(exported) -> None:
+    for module, shapes, model in zip(*exported, strict=True):
+        assert parity(model, module, shapes) < TOLERANCE
+
+
+def test_names_opset_and_dynamic_axis(exported) -> None:
+    models = exported[2]
+    for model in models:
+        onnx.checker.check_model(model, full_check=True)
+        assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
+        assert [value.name for value in model.graph.output] == ["output"]
+        assert {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input} == {"batch"}
+    assert [value.name for value in models[2].graph.input] == ["input", "input_1"]
+    assert {tensor.name for tensor in models[3].graph.initializer} >= {"3.weight", "3.bias"}
+
+
+def test_nothing_of_this_machine_is_in_the_bytes(exported) -> None:
+    for model in exported[2]:
+        content = model.SerializeToString()
+        for word in [os.getcwd(), os.path.dirname(torch.__file__), "test_onnx", "stack_trace", "File "]:
+            assert word.encode() not in content
+
+
+def test_weights_are_inside(exported) -> None:
+    for model in exported[2]:
+        assert not any(tensor.external_data for tensor in model.graph.initializer)
+
+
+def test_modules_in_training_mode_give_the_eval_graph_and_keep_their_modes() -> None:
+    module = nn.Sequential(Residual(4, 3), nn.Dropout(0.9), nn.BatchNorm2d(4)).train()
+    module[2].eval()
+    statistics = module[0].norm.running_mean.clone()
+    (model,) = to_onnx([module], [((4, 6, 6),)], batch_size=None)
+    assert parity(model, module, ((4, 6, 6),)) < TOLERANCE
+    assert [part.training for part in module] == [True, True, False]
+    assert torch.equal(module[0].norm.running_mean, statistics)
+
+
+def test_batch_size_can_be_built_in() -> None:
+    module = Residual(3, 3)
+    (model,) = to_onnx([module], [((3, 5, 5),)], batch_size=2)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [2, 3, 5, 5]
+    assert parity(model.SerializeToString(), module, ((3, 5, 5),)) < TOLERANCE
+
+
+def test_parity_sees_a_difference(exported) -> None:
+    modules, shapes, models = exported
+    other = Residual(4, 3)
+    assert parity(models[0], other, shapes[0]) > 100 * TOLERANCE
+    assert parity(models[0], modules[0], shapes[0], seed=1) < TOLERANCE
+
+
+def test_one_module_given_twice_is_exported_twice() -> None:
+    module = Residual(4, 3)
+    models = to_onnx([module, module], [((4, 6, 6),), ((4, 9, 9),)], batch_size=1)
+    assert parity(models[0], module, ((4, 6, 6),)) < TOLERANCE
+    assert parity(models[1], module, ((4, 9, 9),)) < TOLERANCE
+
+
+def test_export_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_onnx([nn.Linear(3, 2)], [((3,),)], batch_size=None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_to_export() -> None:
+    assert to_onnx([], [], batch_size=None) == []
+
+
+def test_bad_arguments_are_told_in_one_line() -> None:
+    with pytest.raises(InputError, match="1 modules with 0 input shapes"):
+        to_onnx([nn.Identity()], [], batch_size=1)
+    with pytest.raises(InputError, match="batch_size 0"):
+        to_onnx([nn.Identity()], [((2,),)], batch_size=0)
