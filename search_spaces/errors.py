@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message is one line and complete."""
@@ -14,3 +16,10 @@ def unknown(kind: str, value: object, known: Iterable[object]) -> InputError:
     close = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
     return InputError(f"unknown {kind} {str(value)!r}: {hint}")
+
+
+def invalid(owner: str, error: ValidationError) -> InputError:
+    """Return the first complaint of a validation as one line: which value, of what, and what was expected."""
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return InputError(f"{owner}: {path} = {first['input']!r}: {first['msg']}")

@@ -1,0 +1,179 @@
+"""A search space: named discrete choices, and the plan of the network that each combination of options means."""
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from search_spaces.block import Block, Plan, Shape
+from search_spaces.errors import InputError, unknown
+from search_spaces.plan_index import PlanIndex, Population
+
+Option = int | float | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A named decision and its options, from the smallest network to the largest where they have an order."""
+
+    name: str
+    options: tuple[Option, ...]
+
+
+class Architecture(Mapping[str, Option]):
+    """An immutable, hashable mapping from choice to option, with an id that never changes."""
+
+    def __init__(self, options: Mapping[str, Option]) -> None:
+        self._options = dict(options)
+
+    def __getitem__(self, choice: str) -> Option:
+        return self._options[choice]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._options.items()))
+
+    def __repr__(self) -> str:
+        return f"Architecture({self._options})"
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of a hash of the options: the same in every run and on every machine."""
+        text = json.dumps(sorted(self._options.items()), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class SearchSpace(ABC):
+    """Choices, and `blocks(options)`: everything else follows from these two.
+
+    A subclass is a frozen dataclass; its fields are the options of the space (classes, width, resolutions).
+    Populations are integer matrices (N, choices) of option numbers.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def choices(self) -> tuple[Choice, ...]:
+        """The decisions, in the order of a population's columns."""
+
+    @abstractmethod
+    def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
+        """Yield the network's blocks with their names, in the order in which they run.
+
+        A name stands for the same shared weights in every architecture. Names hold no dots.
+        """
+
+    def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
+        """Wire the built blocks of one plan into a network: a chain, unless a space overrides it."""
+        network = nn.Sequential()
+        for name, module in modules.items():
+            network.add_module(name, module)
+        return network
+
+    def plan(self, options: Mapping[str, Any]) -> Plan:
+        """Return the network's blocks by name, in order."""
+        return dict(self.blocks(options))
+
+    def build(self, architecture: Mapping[str, Any]) -> nn.Module:
+        """Return the static network of an architecture, freshly initialised."""
+        return self.assemble({name: block.build() for name, block in self.plan(architecture).items()})
+
+    def input_shape(self, architecture: Mapping[str, Any]) -> Shape:
+        """Return the network's input shape without the batch axis: that of the first block."""
+        _, first = next(self.blocks(architecture))
+        return first.input_shapes[0]
+
+    @cached_property
+    def index(self) -> PlanIndex:
+        """The plans of all architectures as arrays."""
+        names, options = [c.name for c in self.choices], [c.options for c in self.choices]
+        return PlanIndex(
+            self.n_options.tolist(),
+            lambda row: self.plan({n: o[i] for n, o, i in zip(names, options, row, strict=True)}),
+        )
+
+    @cached_property
+    def n_options(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The number of options of each choice, (choices,)."""
+        return np.array([len(choice.options) for choice in self.choices])
+
+    @cached_property
+    def size(self) -> int:
+        """The exact number of distinct networks."""
+        return self.index.count()
+
+    def sample(self, n: int, rng: np.random.Generator) -> Population:
+        """Return (n, choices): each option of each choice equally likely."""
+        return rng.integers(self.n_options, size=(n, len(self.n_options)))
+
+    def mutate(self, population: Population, probability: float, rng: np.random.Generator) -> Population:
+        """Return (N, choices): each choice drawn anew with the given probability."""
+        redrawn = rng.random(population.shape) < probability
+        return np.where(redrawn, self.sample(len(population), rng), population)
+
+    def crossover(self, mothers: Population, fathers: Population, rng: np.random.Generator) -> Population:
+        """Return (N, choices): each choice from either parent with equal probability."""
+        return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
+
+    def canonical(self, population: Population) -> Population:
+        """Return the population with inactive choices at their first option: equal networks become equal rows."""
+        return self.index.canonical(population)
+
+    def largest(self) -> Architecture:
+        """Return the architecture of which every other is a part: the last option everywhere."""
+        return self.decode(self.n_options[None] - 1)[0]
+
+    def smallest(self) -> Architecture:
+        """Return the architecture with the first option everywhere."""
+        return self.decode(np.zeros((1, len(self.n_options)), int))[0]
+
+    def encode(self, architectures: Iterable[Mapping[str, Any]]) -> Population:
+        """Return the population (N, choices) of some architectures.
+
+        Raises:
+            InputError: a choice is missing, unknown or has an option that the space does not have.
+        """
+        rows = [self._encode(architecture) for architecture in architectures]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.choices))
+
+    def _encode(self, architecture: Mapping[str, Any]) -> list[int]:
+        names = [choice.name for choice in self.choices]
+        for name in architecture:
+            if name not in names:
+                raise unknown(f"choice of {self.name}", name, names)
+        row = []
+        for choice in self.choices:
+            if choice.name not in architecture:
+                raise InputError(f"the architecture lacks choice {choice.name!r} of {self.name}: one of {choice.options}")
+            if architecture[choice.name] not in choice.options:
+                raise unknown(f"option of {choice.name}", architecture[choice.name], choice.options)
+            row.append(choice.options.index(architecture[choice.name]))
+        return row
+
+    def decode(self, population: Population | Sequence[Sequence[int]]) -> list[Architecture]:
+        """Return the architectures of a population (N, choices)."""
+        return [
+            Architecture({choice.name: choice.options[int(i)] for choice, i in zip(self.choices, row, strict=True)})
+            for row in np.asarray(population)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the space's name and options; `search_spaces.from_json` is the inverse."""
+        return {"name": self.name, **dataclasses.asdict(self)}  # type: ignore[call-overload]  # every space is one
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits: equal for spaces of the same name and options."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
