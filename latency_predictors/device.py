@@ -1,0 +1,245 @@
+"""A device runs networks; this file measures how long they take on this machine's processor under onnxruntime."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from search_spaces.errors import InputError
+
+STATISTIC = "q10"
+"""Latencies and budgets mean the 10 % quantile over runs: what neighbours on the machine add is left out."""
+
+_QUANTILE = 0.10
+
+_INVALID_MODEL = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Device:
+    """The processor of this machine under one runtime: what a latency is a latency of."""
+
+    name: str = Field(default="cpu", min_length=1, description="what the device is called in tables and reports")
+    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="what runs the networks")
+    threads: int = Field(default=1, ge=1, description="threads that one network may use")
+    batch_size: int = Field(default=1, ge=1, description="images a run")
+    precision: Literal["float32"] = Field(default="float32", description="number format of weights and activations")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Device":
+        """Return the device that `to_json` wrote.
+
+        Raises:
+            InputError: a field is unknown or its value is out of range.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(dict(document))
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"device {name} {first['input']!r} cannot be used: {first['msg']}") from None
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class MeasureOptions:
+    """How long to measure: until every model's latency is stable, within bounds."""
+
+    warmup_runs: int = Field(default=8, ge=1, description="untimed runs of each model before the first round")
+    runs_per_visit: int = Field(default=5, ge=1, description="timed runs of a model in each round")
+    min_rounds: int = Field(default=10, ge=2, description="rounds before latencies may count as stable")
+    max_rounds: int = Field(default=100, ge=2, description="rounds after which measuring stops")
+    max_seconds: float = Field(default=600.0, gt=0, description="time after which measuring stops, after min_rounds")
+    tolerance: float = Field(
+        default=0.01, gt=0, description="relative difference between even and odd rounds that counts as stable"
+    )
+    seed: int = Field(default=0, description="seed of the models' order in each round")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Measurement:
+    """The latency of one model, and how far to trust it."""
+
+    quantile_ms: float = Field(description="10 % quantile over all runs: the latency that tables and budgets mean")
+    median_ms: float = Field(description="median over all runs")
+    minimum_ms: float = Field(description="fastest run")
+    spread: float = Field(description="(median - quantile) / quantile: how disturbed the runs were")
+    n_runs: int = Field(description="timed runs")
+    stable: bool = Field(description="whether two halves of the runs agreed on the quantile within the tolerance")
+    pinned: bool = Field(description="whether the runs were held on fixed cores")
+
+
+def measure(
+    device: Device,
+    models: Mapping[str, onnx.ModelProto | bytes],
+    *,
+    options: MeasureOptions | None = None,
+    progress: bool = False,
+) -> dict[str, Measurement]:
+    """Measure models side by side: every round visits each of them once, in an order drawn anew.
+
+    Slow drifts of the machine so meet all models alike, and blocks and whole networks, given together, are measured
+    in the same way.
+
+    Args:
+        device: the device; its threads must fit this machine.
+        models: the models by name.
+        options: how long to measure.
+        progress: whether to show the rounds on stderr.
+
+    Raises:
+        InputError: onnxruntime cannot load or run a model, or the device asks for more threads than there are cores.
+    """
+    options = options or MeasureOptions()
+    if device.threads > _n_cores():
+        raise InputError(f"device threads {device.threads} are more than the {_n_cores()} cores here: lower `threads`")
+    with _pinned(device.threads) as pinned:
+        runners = [_Runner(device, name, model) for name, model in models.items()]
+        samples = _interleave(runners, options, progress)
+    return {
+        runner.name: _summarise(runs_ms, _is_stable(runs_ms, options), pinned)
+        for runner, runs_ms in zip(runners, samples, strict=True)
+    }
+
+
+class _Runner:
+    """One model, loaded, with its input and output buffers bound: a run costs no copies."""
+
+    def __init__(self, device: Device, name: str, model: onnx.ModelProto | bytes) -> None:
+        self.name = name
+        content = model if isinstance(model, bytes) else model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, _session_options(device), providers=["CPUExecutionProvider"]
+            )
+            self._binding = self._bind(device.batch_size)
+            self.run()
+        except _INVALID_MODEL as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"model {name!r} does not run under onnxruntime ({reason}): export it again") from None
+
+    def run(self) -> None:
+        self._session.run_with_iobinding(self._binding)
+
+    def _bind(self, batch_size: int) -> Any:
+        """Bind random inputs, and outputs of the shapes that a first run gives."""
+        rng = np.random.default_rng(0)
+        feed = {
+            value.name: rng.standard_normal(_static_shape(value.shape, batch_size), dtype=np.float32)
+            for value in self._session.get_inputs()
+        }
+        names = [value.name for value in self._session.get_outputs()]
+        binding = self._session.io_binding()
+        for name, array in feed.items():
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        for name, array in zip(names, self._session.run(names, feed), strict=True):
+            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
+        return binding
+
+
+def _interleave(runners: Sequence[_Runner], options: MeasureOptions, progress: bool) -> list[list[float]]:
+    """Return the duration in ms of every timed run, a list for each runner, in rounds of `runs_per_visit`."""
+    for runner in runners:
+        for _ in range(options.warmup_runs):
+            runner.run()
+    samples: list[list[float]] = [[] for _ in runners]
+    rng = np.random.default_rng(options.seed)
+    deadline_s = time.monotonic() + options.max_seconds
+    for done in tqdm(range(1, options.max_rounds + 1), desc="measure", unit="round", disable=not progress):
+        for index in rng.permutation(len(runners)):
+            samples[index] += _visit(runners[index], options.runs_per_visit)
+        if done >= options.min_rounds and (
+            time.monotonic() > deadline_s or all(_is_stable(runs_ms, options) for runs_ms in samples)
+        ):
+            break
+    return samples
+
+
+def _visit(runner: _Runner, n_runs: int) -> list[float]:
+    """Return the durations of consecutive runs, after one that brings the model's weights back into the caches."""
+    runner.run()
+    runs_ms = []
+    for _ in range(n_runs):
+        start_ns = time.perf_counter_ns()
+        runner.run()
+        runs_ms.append((time.perf_counter_ns() - start_ns) / 1e6)
+    return runs_ms
+
+
+def _is_stable(runs_ms: Sequence[float], options: MeasureOptions) -> bool:
+    """Return whether the quantile over the even rounds and that over the odd rounds agree."""
+    rounds = np.reshape(runs_ms, (-1, options.runs_per_visit))
+    even, odd = np.quantile(rounds[::2], _QUANTILE), np.quantile(rounds[1::2], _QUANTILE)
+    return bool(abs(even - odd) <= options.tolerance * min(even, odd))
+
+
+def _summarise(runs_ms: Sequence[float], stable: bool, pinned: bool) -> Measurement:
+    quantile_ms, median_ms = (float(value) for value in np.quantile(runs_ms, [_QUANTILE, 0.5]))
+    return Measurement(
+        quantile_ms=quantile_ms,
+        median_ms=median_ms,
+        minimum_ms=min(runs_ms),
+        spread=median_ms / quantile_ms - 1,
+        n_runs=len(runs_ms),
+        stable=stable,
+        pinned=pinned,
+    )
+
+
+def _session_options(device: Device) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = device.threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4  # failures are raised, and told once
+    # The threads of the model that ran before must not spin while another one is timed.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def _static_shape(shape: Sequence[int | str | None], batch_size: int) -> list[int]:
+    """Return a model's input shape with its open axes at the device's batch size."""
+    return [size if isinstance(size, int) else batch_size for size in shape]
+
+
+@contextmanager
+def _pinned(n_cores: int) -> Iterator[bool]:
+    """Hold the calling thread, and threads started within, on the last cores: the first serve most interrupts.
+
+    Yields whether it could: some systems know no affinity.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield False
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[-n_cores:])
+    try:
+        yield True
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

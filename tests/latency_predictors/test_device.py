@@ -1,0 +1,131 @@
+"""Measuring runs real models under onnxruntime; what it reports is consistent, and it leaves the process as it was."""
+
+import os
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
+
+from latency_predictors import device as device_module
+from latency_predictors.device import Device, MeasureOptions, measure
+from search_spaces.errors import InputError
+
+SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, max_rounds=4)
+
+
+def matmul(size: int, *, batch: int | str = "batch") -> onnx.ModelProto:
+    """Return y = x W with a square W, x of shape (batch, size)."""
+    weight = numpy_helper.from_array(np.eye(size, dtype=np.float32), "weight")
+    shape = [batch, size]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["input", "weight"], ["output"])],
+        "network",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+        [weight],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_measurements_are_consistent() -> None:
+    models = {"small": matmul(8), "large": matmul(256).SerializeToString()}
+    found = measure(Device(batch_size=4), models, options=SHORT)
+    assert list(found) == ["small", "large"]
+    for measurement in found.values():
+        assert 0 < measurement.minimum_ms <= measurement.quantile_ms <= measurement.median_ms
+        assert measurement.spread == pytest.approx(measurement.median_ms / measurement.quantile_ms - 1)
+        assert 2 * 3 <= measurement.n_runs <= 4 * 3
+        assert measurement.pinned == hasattr(os, "sched_setaffinity")
+
+
+def test_nothing_to_measure() -> None:
+    assert measure(Device(), {}, options=SHORT) == {}
+
+
+def test_order_follows_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {str(size): matmul(size) for size in range(1, 9)}
+
+    def order(seed: int) -> list[str]:
+        visited: list[str] = []
+        visit = device_module._visit
+
+        def recording(runner: device_module._Runner, n_runs: int) -> list[float]:
+            visited.append(runner.name)
+            return visit(runner, n_runs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(device_module, "_visit", recording)
+            measure(Device(), models, options=MeasureOptions(warmup_runs=1, min_rounds=2, max_rounds=2, seed=seed))
+        return visited
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert sorted(order(1)) == sorted([*models] * 2)
+
+
+def test_stability_compares_even_and_odd_rounds() -> None:
+    options = MeasureOptions(runs_per_visit=2, tolerance=0.05)
+    assert device_module._is_stable([1.0, 1.0, 1.04, 1.04] * 3, options)
+    assert not device_module._is_stable([1.0, 1.0, 1.06, 1.06] * 3, options)
+
+
+def test_measuring_stops_at_the_time_limit_and_says_what_is_unstable(monkeypatch: pytest.MonkeyPatch) -> None:
+    durations = iter(range(1, 10_000))
+    monkeypatch.setattr(device_module, "_visit", lambda runner, n_runs: [float(next(durations))] * n_runs)
+    options = MeasureOptions(runs_per_visit=1, min_rounds=3, max_rounds=50, max_seconds=1e-9)
+    found = measure(Device(), {"network": matmul(2)}, options=options)["network"]
+    assert found.n_runs == 3
+    assert not found.stable
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_affinity_is_restored_after_success_and_after_failure() -> None:
+    before = os.sched_getaffinity(0)
+    measure(Device(), {"network": matmul(2)}, options=SHORT)
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(InputError):
+        measure(Device(), {"network": b"no model"}, options=SHORT)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_model_that_cannot_run_is_named() -> None:
+    with pytest.raises(InputError, match="model 'broken' does not run under onnxruntime"):
+        measure(Device(), {"broken": b"no model"}, options=SHORT)
+    with pytest.raises(InputError, match="model 'baked'"):
+        measure(Device(), {"baked": _double_input()}, options=SHORT)
+
+
+def _double_input() -> onnx.ModelProto:
+    model = matmul(2)
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
+    return model
+
+
+def test_open_axes_take_the_batch_size() -> None:
+    runner = device_module._Runner(Device(batch_size=5), "network", matmul(3))
+    (output,) = runner._binding.get_outputs()
+    assert output.shape() == [5, 3]
+
+
+def test_two_threads_are_held_on_two_cores() -> None:
+    if device_module._n_cores() < 2:
+        pytest.skip("one core")
+    assert measure(Device(threads=2), {"network": matmul(64)}, options=SHORT)["network"].n_runs >= 6
+
+
+def test_device_json_round_trip() -> None:
+    device = Device(name="server", threads=2, batch_size=8)
+    assert Device.from_json(device.to_json()) == device
+    with pytest.raises(InputError, match="device threads 0 cannot be used"):
+        Device.from_json({**device.to_json(), "threads": 0})
+    with pytest.raises(InputError, match="device colour 'red'"):
+        Device.from_json({**device.to_json(), "colour": "red"})
+
+
+def test_device_refuses_impossible_threads() -> None:
+    with pytest.raises(ValidationError):
+        Device(threads=0)
+    with pytest.raises(InputError, match="more than the"):
+        measure(Device(threads=100_000), {"network": matmul(2)}, options=SHORT)
