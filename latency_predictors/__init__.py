@@ -1,0 +1,1 @@
+"""What a network costs on a device: measured, tabulated, predicted."""

@@ -1,0 +1,1 @@
+"""Supernet training, search under hard constraints, export of the found network."""

@@ -16,7 +16,18 @@ from search_spaces.block import Block, Plan, Shape
 from search_spaces.errors import InputError, invalid, unknown
 from search_spaces.space import Architecture, Choice, SearchSpace
 
-__all__ = ["Architecture", "Block", "Choice", "InputError", "Plan", "SearchSpace", "Shape", "from_json", "load", "names"]
+__all__ = [
+    "Architecture",
+    "Block",
+    "Choice",
+    "InputError",
+    "Plan",
+    "SearchSpace",
+    "Shape",
+    "from_json",
+    "load",
+    "names",
+]
 
 
 def names() -> list[str]:

@@ -28,7 +28,9 @@ def join(factors: Sequence[Factor], combine: Callable[..., NDArray[np.generic]])
         ValueError: the union is too large to hold.
     """
     union = tuple(sorted({choice for factor in factors for choice in factor.choices}))
-    sizes = {choice: size for factor in factors for choice, size in zip(factor.choices, factor.values.shape, strict=True)}
+    sizes = {
+        choice: size for factor in factors for choice, size in zip(factor.choices, factor.values.shape, strict=True)
+    }
     if np.prod([float(sizes[choice]) for choice in union]) > _LARGEST_FACTOR:
         raise ValueError(f"the choices {union} are too entangled to eliminate exactly")
     total: NDArray[np.generic] | None = None

@@ -133,7 +133,7 @@ class PlanIndex:
         return _lookup(self.n_options, _grouped(self.factors(values)))
 
     def largest(self, values: NDArray[np.float64]) -> Callable[[Population], NDArray[np.float64]]:
-        """Compile the maximum of a non-negative value per block, `values` (blocks,), into a function of a population."""
+        """Compile the maximum of a non-negative value per block (blocks,) into a function of a population."""
         padded = np.append(values, 0.0)
         return lambda population: padded[self.block_ids(population)].max(axis=1)
 
@@ -170,7 +170,9 @@ class PlanIndex:
             if any(not same.any() for _, same in constant):  # some block always shows this choice
                 factors.append(Factor((choice,), np.ones(n, bool)))
                 continue
-            shown = [Factor(self.depends[slot], ~same.repeat(n, self.depends[slot].index(choice))) for slot, same in constant]
+            shown = [
+                Factor(self.depends[slot], ~same.repeat(n, self.depends[slot].index(choice))) for slot, same in constant
+            ]
             factors.append(elimination.join([first, *shown], np.logical_or))
         return elimination.count(factors)
 

@@ -156,7 +156,9 @@ class SearchSpace(ABC):
         row = []
         for choice in self.choices:
             if choice.name not in architecture:
-                raise InputError(f"the architecture lacks choice {choice.name!r} of {self.name}: one of {choice.options}")
+                raise InputError(
+                    f"the architecture lacks choice {choice.name!r} of {self.name}: one of {choice.options}"
+                )
             if architecture[choice.name] not in choice.options:
                 raise unknown(f"option of {choice.name}", architecture[choice.name], choice.options)
             row.append(choice.options.index(architecture[choice.name]))

@@ -35,24 +35,35 @@ def _conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvNorm(Block):
-    """Convolution, batch normalisation, activation."""
+class _ImageBlock(Block):
+    """A block that reads square feature maps of `size` x `size`."""
 
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
-    activation: Activation
     size: int
+    in_channels: int
 
     @property
     def input_shapes(self) -> tuple[Shape, ...]:
         return ((self.in_channels, self.size, self.size),)
 
+
+@dataclasses.dataclass(frozen=True)
+class _ConvolutionalBlock(_ImageBlock):
+    """A block that writes feature maps, `stride` times smaller."""
+
+    out_channels: int
+    kernel: int
+    stride: int
+    activation: Activation
+
     @property
     def output_shape(self) -> Shape:
         size = strided(self.size, self.stride)
         return (self.out_channels, size, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvNorm(_ConvolutionalBlock):
+    """Convolution, batch normalisation, activation."""
 
     def build(self) -> nn.Module:
         layers = _conv_norm(self.in_channels, self.out_channels, self.kernel, self.stride)
@@ -78,29 +89,14 @@ class SqueezeExcite(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class InvertedResidual(Block):
+class InvertedResidual(_ConvolutionalBlock):
     """1x1 expansion, depthwise convolution, optional squeeze-excitation, 1x1 projection (Sandler et al., CVPR 2018).
 
     Without expansion when `middle_channels` equals `in_channels`; with a shortcut when the shape is kept.
     """
 
-    in_channels: int
     middle_channels: int
-    out_channels: int
-    kernel: int
-    stride: int
     squeeze_excite: bool
-    activation: Activation
-    size: int
-
-    @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return ((self.in_channels, self.size, self.size),)
-
-    @property
-    def output_shape(self) -> Shape:
-        size = strided(self.size, self.stride)
-        return (self.out_channels, size, size)
 
     def build(self) -> nn.Module:
         return _InvertedResidual(self)
@@ -127,18 +123,12 @@ class _InvertedResidual(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class PooledClassifier(Block):
-    """Average pooling, an optional 1x1 feature layer without normalisation (MobileNetV3), dropout, linear classifier."""
+class PooledClassifier(_ImageBlock):
+    """Average pooling, an optional 1x1 feature layer (MobileNetV3, without normalisation), dropout, linear classifier."""
 
-    in_channels: int
     features: int | None
     n_classes: int
     dropout: float
-    size: int
-
-    @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return ((self.in_channels, self.size, self.size),)
 
     @property
     def output_shape(self) -> Shape:

@@ -1,0 +1,1 @@
+"""One file a search space; `search_spaces.load` finds them by file name."""

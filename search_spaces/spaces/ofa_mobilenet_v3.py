@@ -1,7 +1,7 @@
 """Once-for-All's MobileNetV3 space (Cai et al., ICLR 2020): elastic resolution, depth, width and kernel size."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -33,8 +33,10 @@ class OFAMobileNetV3(SearchSpace):
 
     n_classes: int = Field(1000, ge=2, description="classes of the data")
     in_channels: int = Field(3, ge=1, description="channels of the images")
-    width: Literal[1.0, 1.2] = Field(1.0, description="width multiplier of every stage")
-    resolutions: tuple[int, ...] = Field(tuple(range(128, 225, 4)), min_length=1, description="image sizes to choose from")
+    width: float = Field(1.0, gt=0, le=4, description="width multiplier of every stage")
+    resolutions: tuple[int, ...] = Field(
+        tuple(range(128, 225, 4)), min_length=1, description="image sizes to choose from"
+    )
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -50,10 +52,10 @@ class OFAMobileNetV3(SearchSpace):
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, one fixed block, the elastic stages, 1x1 expansion, classifier."""
         channels = divisible(16 * self.width)
-        stem = ConvNorm(self.in_channels, channels, 3, 2, "hard_swish", options["resolution"])
+        stem = ConvNorm(options["resolution"], self.in_channels, channels, 3, 2, "hard_swish")
         yield "stem", stem
         size = stem.output_shape[1]
-        yield "first", InvertedResidual(channels, channels, channels, 3, 1, False, "relu", size)
+        yield "first", InvertedResidual(size, channels, channels, 3, 1, "relu", channels, False)
         for stage, (width, first_stride, activation, squeeze_excite) in enumerate(self.stages, 1):
             out_channels = divisible(width * self.width)
             for number in range(1, options[f"depth_{stage}"] + 1):
@@ -62,9 +64,9 @@ class OFAMobileNetV3(SearchSpace):
                 kernel = options[f"kernel_{stage}_{number}"]
                 yield (
                     f"stage{stage}_block{number}",
-                    InvertedResidual(channels, middle, out_channels, kernel, stride, squeeze_excite, activation, size),
+                    InvertedResidual(size, channels, out_channels, kernel, stride, activation, middle, squeeze_excite),
                 )
                 channels, size = out_channels, strided(size, stride)
         expanded, features = (divisible(width * self.width) for width in self.head_widths)
-        yield "expand", ConvNorm(channels, expanded, 1, 1, "hard_swish", size)
-        yield "classifier", PooledClassifier(expanded, features, self.n_classes, 0.1, size)
+        yield "expand", ConvNorm(size, channels, expanded, 1, 1, "hard_swish")
+        yield "classifier", PooledClassifier(size, expanded, features, self.n_classes, 0.1)

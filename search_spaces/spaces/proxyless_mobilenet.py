@@ -39,10 +39,10 @@ class ProxylessMobileNet(SearchSpace):
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, one fixed block, six stages, 1x1 expansion to 1280, classifier."""
-        stem = ConvNorm(self.in_channels, 32, 3, 2, "relu6", self.resolution)
+        stem = ConvNorm(self.resolution, self.in_channels, 32, 3, 2, "relu6")
         yield "stem", stem
         size, channels = stem.output_shape[1], 16
-        yield "first", InvertedResidual(32, 32, channels, 3, 1, False, "relu6", size)
+        yield "first", InvertedResidual(size, 32, channels, 3, 1, "relu6", 32, False)
         for stage, (width, first_stride, depth) in enumerate(_STAGES, 1):
             for number in range(1, depth + 1):
                 candidate = options[f"block_{stage}_{number}"]
@@ -52,8 +52,8 @@ class ProxylessMobileNet(SearchSpace):
                 stride = first_stride if number == 1 else 1
                 yield (
                     f"stage{stage}_block{number}",
-                    InvertedResidual(channels, channels * expand, width, kernel, stride, False, "relu6", size),
+                    InvertedResidual(size, channels, width, kernel, stride, "relu6", channels * expand, False),
                 )
                 channels, size = width, strided(size, stride)
-        yield "expand", ConvNorm(channels, 1280, 1, 1, "relu6", size)
-        yield "classifier", PooledClassifier(1280, None, self.n_classes, 0.0, size)
+        yield "expand", ConvNorm(size, channels, 1280, 1, 1, "relu6")
+        yield "classifier", PooledClassifier(size, 1280, None, self.n_classes, 0.0)
