@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -21,6 +22,9 @@ STATISTIC = "q10"
 """Latencies and budgets mean the 10 % quantile over runs: what neighbours on the machine add is left out."""
 
 _QUANTILE = 0.10
+
+_Runs = NDArray[np.float64]
+"""Durations in ms of the timed runs, (models, rounds, runs of a visit)."""
 
 _INVALID_MODEL = (
     ort_errors.Fail,
@@ -71,7 +75,13 @@ class MeasureOptions:
     max_rounds: int = Field(default=100, ge=2, description="rounds after which measuring stops")
     max_seconds: float = Field(default=600.0, gt=0, description="time after which measuring stops, after min_rounds")
     tolerance: float = Field(
-        default=0.01, gt=0, description="relative difference between even and odd rounds that counts as stable"
+        default=0.01, gt=0, description="relative change of a latency by the second half of the rounds that is stable"
+    )
+    stable_share: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="share of stable models that is enough: one of hundreds is always restless",
     )
     seed: int = Field(default=0, description="seed of the models' order in each round")
 
@@ -85,7 +95,7 @@ class Measurement:
     minimum_ms: float = Field(description="fastest run")
     spread: float = Field(description="(median - quantile) / quantile: how disturbed the runs were")
     n_runs: int = Field(description="timed runs")
-    stable: bool = Field(description="whether two halves of the runs agreed on the quantile within the tolerance")
+    stable: bool = Field(description="whether the second half of the rounds left the quantile where it was")
     pinned: bool = Field(description="whether the runs were held on fixed cores")
 
 
@@ -111,14 +121,16 @@ def measure(
         InputError: onnxruntime cannot load or run a model, or the device asks for more threads than there are cores.
     """
     options = options or MeasureOptions()
+    if not models:
+        return {}
     if device.threads > _n_cores():
         raise InputError(f"device threads {device.threads} are more than the {_n_cores()} cores here: lower `threads`")
     with _pinned(device.threads) as pinned:
         runners = [_Runner(device, name, model) for name, model in models.items()]
-        samples = _interleave(runners, options, progress)
+        runs_ms = _interleave(runners, options, progress)
+    stable = _stable(runs_ms, options.tolerance)
     return {
-        runner.name: _summarise(runs_ms, _is_stable(runs_ms, options), pinned)
-        for runner, runs_ms in zip(runners, samples, strict=True)
+        runner.name: _summarise(runs_ms[index], bool(stable[index]), pinned) for index, runner in enumerate(runners)
     }
 
 
@@ -157,26 +169,32 @@ class _Runner:
         return binding
 
 
-def _interleave(runners: Sequence[_Runner], options: MeasureOptions, progress: bool) -> list[list[float]]:
-    """Return the duration in ms of every timed run, a list for each runner, in rounds of `runs_per_visit`."""
+def _interleave(runners: Sequence[_Runner], options: MeasureOptions, progress: bool) -> _Runs:
+    """Run every model in every round, until the latencies are stable or a bound is reached."""
     for runner in runners:
         for _ in range(options.warmup_runs):
             runner.run()
-    samples: list[list[float]] = [[] for _ in runners]
+    rounds: list[_Runs] = []
     rng = np.random.default_rng(options.seed)
     deadline_s = time.monotonic() + options.max_seconds
     for done in tqdm(range(1, options.max_rounds + 1), desc="measure", unit="round", disable=not progress):
+        runs_ms = np.empty((len(runners), 1, options.runs_per_visit))
         for index in rng.permutation(len(runners)):
-            samples[index] += _visit(runners[index], options.runs_per_visit)
-        if done >= options.min_rounds and (
-            time.monotonic() > deadline_s or all(_is_stable(runs_ms, options) for runs_ms in samples)
-        ):
+            runs_ms[index, 0] = _visit(runners[index], options.runs_per_visit)
+        rounds.append(runs_ms)
+        if done < options.min_rounds:
+            continue
+        stable = _stable(np.concatenate(rounds, axis=1), options.tolerance)
+        if np.mean(stable) >= options.stable_share or time.monotonic() > deadline_s:
             break
-    return samples
+    return np.concatenate(rounds, axis=1)
 
 
 def _visit(runner: _Runner, n_runs: int) -> list[float]:
-    """Return the durations of consecutive runs, after one that brings the model's weights back into the caches."""
+    """Return the durations in ms of consecutive runs, after one that brings the model back into the caches.
+
+    The run after another model takes up to twice as long, which says more about the other model than about this one.
+    """
     runner.run()
     runs_ms = []
     for _ in range(n_runs):
@@ -186,21 +204,21 @@ def _visit(runner: _Runner, n_runs: int) -> list[float]:
     return runs_ms
 
 
-def _is_stable(runs_ms: Sequence[float], options: MeasureOptions) -> bool:
-    """Return whether the quantile over the even rounds and that over the odd rounds agree."""
-    rounds = np.reshape(runs_ms, (-1, options.runs_per_visit))
-    even, odd = np.quantile(rounds[::2], _QUANTILE), np.quantile(rounds[1::2], _QUANTILE)
-    return bool(abs(even - odd) <= options.tolerance * min(even, odd))
+def _stable(runs_ms: _Runs, tolerance: float) -> NDArray[np.bool_]:
+    """Return (models,): whether the second half of the rounds left the quantile where the first half had put it."""
+    n_rounds = runs_ms.shape[1]
+    before, after = (np.quantile(part, _QUANTILE, axis=(1, 2)) for part in (runs_ms[:, : n_rounds // 2], runs_ms))
+    return np.abs(before - after) <= tolerance * after
 
 
-def _summarise(runs_ms: Sequence[float], stable: bool, pinned: bool) -> Measurement:
+def _summarise(runs_ms: NDArray[np.float64], stable: bool, pinned: bool) -> Measurement:
     quantile_ms, median_ms = (float(value) for value in np.quantile(runs_ms, [_QUANTILE, 0.5]))
     return Measurement(
         quantile_ms=quantile_ms,
         median_ms=median_ms,
-        minimum_ms=min(runs_ms),
+        minimum_ms=float(runs_ms.min()),
         spread=median_ms / quantile_ms - 1,
-        n_runs=len(runs_ms),
+        n_runs=runs_ms.size,
         stable=stable,
         pinned=pinned,
     )
