@@ -1,0 +1,81 @@
+"""Images on their way into a network: random shifts and flips, standardised, resized; on any device."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Augmentation:
+    """How training images are varied."""
+
+    # 4 of 32 pixels, as is usual for CIFAR
+    crop: float = Field(0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
+    flip: bool | None = Field(None, description="flip half of the images; unset: if the data set's labels allow it")
+
+
+def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: torch.Generator) -> Tensor:
+    """Shift every image by a random distance and flip it with probability one half.
+
+    What is shifted in from outside is zero, the mean colour of standardised images.
+
+    Args:
+        images: float tensor (B, C, S, S).
+        augmentation: the largest shift, and whether to flip if not as `flip` says.
+        flip: whether a flip keeps the labels of this data set.
+        generator: on any device; the result depends on its state alone.
+
+    Returns:
+        A tensor of the same shape, device and memory format.
+    """
+    side = images.shape[-1]
+    reach = round(augmentation.crop * side)
+
+    def draw(below: int) -> Tensor:
+        draws = torch.randint(below, (len(images),), generator=generator, device=generator.device)
+        return draws.to(images.device)
+
+    # every window that the padded images have, (B, C, 2 * reach + 1, 2 * reach + 1, S, S), as a view
+    windows = F.pad(images, (reach, reach, reach, reach)).unfold(2, side, 1).unfold(3, side, 1)
+    image = torch.arange(len(images), device=images.device)
+    varied = windows[image, :, draw(2 * reach + 1), draw(2 * reach + 1)]
+    if flip if augmentation.flip is None else augmentation.flip:
+        flipped = draw(2).bool()[:, None, None, None]
+        varied = torch.where(flipped, varied.flip(3), varied)
+    return varied.contiguous(memory_format=_memory_format(images))
+
+
+def normalise(
+    images: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    resolution: int | None,
+    device: torch.device | str,
+) -> Tensor:
+    """Bring stored images to the scale and size that a network expects.
+
+    Args:
+        images: uint8 tensor (B, C, S, S).
+        mean: of each of the C channels, for pixels in 0..1.
+        std: likewise.
+        resolution: side R of the result; `None` keeps S.
+        device: where the result is wanted.
+
+    Returns:
+        A float32 tensor (B, C, R, R), in every channel about zero mean and unit deviation.
+    """
+    images = images.to(device, non_blocking=True)
+    scale = torch.tensor(std, device=device)[:, None, None] * 255
+    shift = torch.tensor(mean, device=device)[:, None, None] * 255
+    standard = (images.float() - shift) / scale
+    if resolution in (None, images.shape[-1]):
+        return standard
+    return F.interpolate(standard, size=(resolution, resolution), mode="bilinear", antialias=True)
+
+
+def _memory_format(images: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if images.is_contiguous() else torch.channels_last

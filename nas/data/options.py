@@ -1,0 +1,32 @@
+"""What a user may say about the data."""
+
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class DataOptions:
+    """Where the images are, how they are split, and the form they are brought to."""
+
+    source: str = Field(
+        min_length=1,
+        description="digits, a Parquet file, a folder of Parquet files, or a folder with one subfolder per class",
+    )
+    test_source: str | None = Field(
+        None, description="separate test data; without it the source's own test part, or else a part cut from it"
+    )
+    validation_fraction: float = Field(
+        0.15, gt=0, lt=0.5, description="share of training images held out, unless the source has a validation part"
+    )
+    split_seed: int = Field(0, ge=0, lt=2**32, description="seed of the cut between training and validation")
+    image_size: int = Field(32, ge=8, le=1024, description="side in pixels at which the square images are stored")
+    channels: int = Field(3, description="1 for grey images, 3 for colour")
+    skip_corrupt: bool = Field(False, description="leave out images that cannot be decoded instead of stopping")
+    memory_gb: float = Field(4.0, ge=0, description="decoded images up to this size stay in memory")
+
+    @field_validator("channels")
+    @classmethod
+    def _grey_or_colour(cls, channels: int) -> int:
+        if channels not in (1, 3):
+            raise ValueError("expected 1 (grey) or 3 (colour)")
+        return channels
