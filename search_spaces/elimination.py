@@ -68,12 +68,17 @@ def count(factors: Sequence[Factor]) -> int:
     return total
 
 
-def minimise(factors: Sequence[Factor]) -> tuple[float, dict[int, int]]:
-    """Return the smallest sum of the factors over all assignments, and the option of each choice that attains it."""
+def minimise(factors: Sequence[Factor], combine: np.ufunc = np.add) -> tuple[float, dict[int, int]]:
+    """Return the smallest combination of the factors over all assignments, and the options that attain it.
+
+    Args:
+        factors: the factors.
+        combine: sum, maximum or minimum, over which a minimum distributes.
+    """
     pool = [Factor(factor.choices, factor.values.astype(float)) for factor in factors]
     eliminated: list[tuple[int, tuple[int, ...], NDArray[np.intp]]] = []
     for choice in list(_order(pool)):
-        joined = join([factor for factor in pool if choice in factor.choices], np.add)
+        joined = join([factor for factor in pool if choice in factor.choices], combine)
         axis = joined.choices.index(choice)
         rest = joined.choices[:axis] + joined.choices[axis + 1 :]
         eliminated.append((choice, rest, np.asarray(joined.values.argmin(axis=axis))))
@@ -82,4 +87,4 @@ def minimise(factors: Sequence[Factor]) -> tuple[float, dict[int, int]]:
     assignment: dict[int, int] = {}
     for choice, rest, best in reversed(eliminated):
         assignment[choice] = int(best[tuple(assignment[other] for other in rest)])
-    return float(sum(float(factor.values.item()) for factor in pool)), assignment
+    return float(combine.reduce([float(factor.values.item()) for factor in pool])), assignment

@@ -124,7 +124,7 @@ class _InvertedResidual(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class PooledClassifier(_ImageBlock):
-    """Average pooling, an optional 1x1 feature layer (MobileNetV3, without normalisation), dropout, linear classifier."""
+    """Average pooling, an optional 1x1 feature layer (MobileNetV3's, not normalised), dropout, linear classifier."""
 
     features: int | None
     n_classes: int
