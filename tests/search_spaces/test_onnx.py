@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from search_spaces import onnx as onnx_module
 from search_spaces.errors import InputError
 from search_spaces.onnx import OPSET, parity, to_onnx
 
@@ -110,6 +111,14 @@ def test_one_module_given_twice_is_exported_twice() -> None:
     models = to_onnx([module, module], [((4, 6, 6),), ((4, 9, 9),)], batch_size=1)
     assert parity(models[0], module, ((4, 6, 6),)) < TOLERANCE
     assert parity(models[1], module, ((4, 9, 9),)) < TOLERANCE
+
+
+def test_many_modules_take_several_calls_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_module, "_MODULES_A_CALL", 2)
+    modules = [nn.Linear(3, n) for n in (1, 2, 4)]
+    models = to_onnx(modules, [((3,),)] * 3, batch_size=None)
+    for module, model in zip(modules, models, strict=True):
+        assert parity(model, module, ((3,),)) < TOLERANCE
 
 
 def test_export_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
