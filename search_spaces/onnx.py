@@ -13,13 +13,11 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from search_spaces.block import Shape
 from search_spaces.errors import InputError
 
 OPSET = 20
 """What the exporter of torch 2.13 writes without converting, so every model goes through one path."""
-
-Shapes = tuple[tuple[int, ...], ...]
-"""The shapes of a module's inputs, one each, without the batch axis."""
 
 _TRACING_BATCH_SIZE = 2
 """Any size but 1, which torch.export would take for a constant, even where the axis is declared dynamic."""
@@ -31,7 +29,7 @@ _EXPORTER_WARNINGS = (r".*`isinstance\(treespec, LeafSpec\)` is deprecated", r".
 
 
 def to_onnx(
-    modules: Sequence[nn.Module], input_shapes: Sequence[Shapes], *, batch_size: int | None
+    modules: Sequence[nn.Module], input_shapes: Sequence[tuple[Shape, ...]], *, batch_size: int | None
 ) -> list[onnx.ModelProto]:
     """Export each module as it behaves in eval mode; the modules are left as they were.
 
@@ -60,7 +58,7 @@ def to_onnx(
 def parity(
     model: onnx.ModelProto | bytes,
     module: nn.Module,
-    input_shapes: Shapes,
+    input_shapes: tuple[Shape, ...],
     *,
     batch_sizes: Sequence[int] = (1, 3),
     seed: int = 0,
@@ -85,7 +83,7 @@ def parity(
 
 
 def _export_side_by_side(
-    modules: Sequence[nn.Module], input_shapes: Sequence[Shapes], batch_size: int | None
+    modules: Sequence[nn.Module], input_shapes: Sequence[tuple[Shape, ...]], batch_size: int | None
 ) -> list[onnx.ModelProto]:
     branches = _Branches(modules)
     with _evaluating(branches), _quiet_exporter():
@@ -106,7 +104,9 @@ class _Branches(nn.Module):
         return tuple(branch(*tensors) for branch, tensors in zip(self.branches, inputs, strict=True))
 
 
-def _export_joint(joint: _Branches, input_shapes: Sequence[Shapes], batch_size: int | None) -> onnx.ModelProto:
+def _export_joint(
+    joint: _Branches, input_shapes: Sequence[tuple[Shape, ...]], batch_size: int | None
+) -> onnx.ModelProto:
     size = batch_size or _TRACING_BATCH_SIZE
     inputs = tuple(
         tuple(torch.randn(size, *shape, device=_device_of(module)) for shape in shapes)

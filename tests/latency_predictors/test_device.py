@@ -1,6 +1,8 @@
 """Measuring runs real models under onnxruntime; what it reports is consistent, and it leaves the process as it was."""
 
+import dataclasses
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
@@ -12,7 +14,8 @@ from latency_predictors import device as device_module
 from latency_predictors.device import Device, MeasureOptions, measure
 from search_spaces.errors import InputError
 
-SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, max_rounds=4)
+SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, min_seconds=0, max_seconds=1e-9)
+"""Two rounds, whatever they show."""
 
 
 def matmul(size: int, *, batch: int | str = "batch") -> onnx.ModelProto:
@@ -36,7 +39,7 @@ def test_measurements_are_consistent() -> None:
     for measurement in found.values():
         assert 0 < measurement.minimum_ms <= measurement.quantile_ms <= measurement.median_ms
         assert measurement.spread == pytest.approx(measurement.median_ms / measurement.quantile_ms - 1)
-        assert 2 * 3 <= measurement.n_runs <= 4 * 3
+        assert measurement.n_runs == 2 * 3
         assert measurement.pinned == hasattr(os, "sched_setaffinity")
 
 
@@ -57,7 +60,7 @@ def test_order_follows_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
         with monkeypatch.context() as patch:
             patch.setattr(device_module, "_visit", recording)
-            measure(Device(), models, options=MeasureOptions(warmup_runs=1, min_rounds=2, max_rounds=2, seed=seed))
+            measure(Device(), models, options=dataclasses.replace(SHORT, seed=seed))
         return visited
 
     assert order(1) == order(1)
@@ -71,11 +74,24 @@ def test_a_latency_is_stable_when_more_rounds_leave_it_alone() -> None:
     assert device_module._stable(runs_ms, tolerance=0.01).tolist() == [True, True, False]
 
 
+def _measure_durations(monkeypatch: pytest.MonkeyPatch, durations_ms: Iterable[float], options: MeasureOptions):
+    """Measure a model whose runs take what they are told to."""
+    each = iter(durations_ms)
+    monkeypatch.setattr(device_module, "_visit", lambda runner, n_runs: [next(each)] * n_runs)
+    return measure(Device(), {"network": matmul(2)}, options=options)["network"]
+
+
+def test_measuring_stops_when_latencies_are_stable(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = MeasureOptions(runs_per_visit=1, min_rounds=4, min_seconds=0)
+    found = _measure_durations(monkeypatch, [9.0, 9.0, 9.0, 1.0, *[1.0] * 100], options)
+    assert found.stable
+    assert 4 < found.n_runs < 104
+    assert found.quantile_ms == found.minimum_ms == 1.0
+
+
 def test_measuring_stops_at_the_time_limit_and_says_what_is_unstable(monkeypatch: pytest.MonkeyPatch) -> None:
-    durations = iter(range(100, 0, -1))
-    monkeypatch.setattr(device_module, "_visit", lambda runner, n_runs: [float(next(durations))] * n_runs)
-    options = MeasureOptions(runs_per_visit=1, min_rounds=3, max_rounds=50, max_seconds=1e-9)
-    found = measure(Device(), {"network": matmul(2)}, options=options)["network"]
+    options = MeasureOptions(runs_per_visit=1, min_rounds=3, min_seconds=0, max_seconds=1e-9)
+    found = _measure_durations(monkeypatch, [4.0, 2.0, 1.0], options)
     assert found.n_runs == 3
     assert not found.stable
 
