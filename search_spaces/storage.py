@@ -95,3 +95,32 @@ def _whole_records(content: bytes) -> tuple[list[dict[str, Any]], int]:
         records.append(record)
         end += len(line)
     return records, end
+
+
+def require_same(what: str, recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Raise unless two descriptions agree, as they must for a run to be resumed.
+
+    Args:
+        what: names what was recorded, such as "runs/digits/train".
+        recorded: read from JSON.
+        asked: may hold tuples where JSON has lists.
+
+    Raises:
+        InputError: names the first entry that differs, with both values.
+    """
+    theirs, ours = _leaves(recorded), _leaves(json.loads(json.dumps(asked)))
+    for name in [*ours, *theirs]:
+        if theirs.get(name) != ours.get(name):
+            raise InputError(
+                f"{what} was made with {name} = {theirs.get(name)!r}, asked for is {ours.get(name)!r}: "
+                "use the same, or another output directory"
+            )
+
+
+def _leaves(document: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(document, dict):
+        return {path: document}
+    leaves: dict[str, Any] = {}
+    for name, value in document.items():
+        leaves |= _leaves(value, f"{path}.{name}" if path else name)
+    return leaves

@@ -14,8 +14,10 @@ class Augmentation:
     """How training images are varied."""
 
     # 4 of 32 pixels, as is usual for CIFAR
-    crop: float = Field(0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
-    flip: bool | None = Field(None, description="flip half of the images; unset: if the data set's labels allow it")
+    crop: float = Field(default=0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
+    flip: bool | None = Field(
+        default=None, description="flip half of the images; unset: if the data set's labels allow it"
+    )
 
 
 def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: torch.Generator) -> Tensor:
@@ -53,28 +55,30 @@ def normalise(
     images: Tensor,
     mean: Sequence[float],
     std: Sequence[float],
-    resolution: int | None,
     device: torch.device | str,
 ) -> Tensor:
-    """Bring stored images to the scale and size that a network expects.
+    """Bring stored images to the scale that a network expects.
 
     Args:
         images: uint8 tensor (B, C, S, S).
         mean: of each of the C channels, for pixels in 0..1.
         std: likewise.
-        resolution: side R of the result; `None` keeps S.
         device: where the result is wanted.
 
     Returns:
-        A float32 tensor (B, C, R, R), in every channel about zero mean and unit deviation.
+        A float32 tensor (B, C, S, S), in every channel about zero mean and unit deviation.
     """
     images = images.to(device, non_blocking=True)
     scale = torch.tensor(std, device=device)[:, None, None] * 255
     shift = torch.tensor(mean, device=device)[:, None, None] * 255
-    standard = (images.float() - shift) / scale
-    if resolution in (None, images.shape[-1]):
-        return standard
-    return F.interpolate(standard, size=(resolution, resolution), mode="bilinear", antialias=True)
+    return (images.float() - shift) / scale
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """Scale float images (B, C, S, S) to (B, C, R, R), R being the resolution."""
+    if resolution == images.shape[-1]:
+        return images
+    return F.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)
 
 
 def _memory_format(images: Tensor) -> torch.memory_format:

@@ -13,16 +13,22 @@ class DataOptions:
         description="digits, a Parquet file, a folder of Parquet files, or a folder with one subfolder per class",
     )
     test_source: str | None = Field(
-        None, description="separate test data; without it the source's own test part, or else a part cut from it"
+        default=None,
+        description="separate test data; without it the source's own test part, or else a part cut from it",
     )
     validation_fraction: float = Field(
-        0.15, gt=0, lt=0.5, description="share of training images held out, unless the source has a validation part"
+        default=0.15,
+        gt=0,
+        lt=0.5,
+        description="share of training images held out, unless the source has a validation part",
     )
-    split_seed: int = Field(0, ge=0, lt=2**32, description="seed of the cut between training and validation")
-    image_size: int = Field(32, ge=8, le=1024, description="side in pixels at which the square images are stored")
-    channels: int = Field(3, description="1 for grey images, 3 for colour")
-    skip_corrupt: bool = Field(False, description="leave out images that cannot be decoded instead of stopping")
-    memory_gb: float = Field(4.0, ge=0, description="decoded images up to this size stay in memory")
+    split_seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the cut between training and validation")
+    image_size: int = Field(
+        default=32, ge=8, le=1024, description="side in pixels at which the square images are stored"
+    )
+    channels: int = Field(default=3, description="1 for grey images, 3 for colour")
+    skip_corrupt: bool = Field(default=False, description="leave out images that cannot be decoded instead of stopping")
+    memory_gb: float = Field(default=4.0, ge=0, description="decoded images up to this size stay in memory")
 
     @field_validator("channels")
     @classmethod

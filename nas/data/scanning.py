@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from nas.data.decoding import DecodedOnDemand, Form, UnreadableImage, decode, empty_images
 from nas.data.examples import Examples
 from nas.data.images import Images
+from search_spaces.progress import progress_bar
 
 # images a thread takes at a time: with fewer, handing them out costs more than decoding small ones
 CHUNK = 32
@@ -89,7 +89,7 @@ def scan(examples: Examples, form: Form, keep: bool, title: str) -> Scan:
         return len(chunk)
 
     chunks = [range(first, min(first + CHUNK, n)) for first in range(0, n, CHUNK)]
-    with ThreadPoolExecutor() as pool, tqdm(total=n, desc=title, unit=" images", delay=1, leave=False) as bar:
+    with ThreadPoolExecutor() as pool, progress_bar(n, title, "image") as bar:
         for n_examined in pool.map(examine_chunk, chunks):
             bar.update(n_examined)
     return Scan(examples, form, digests, dict(sorted(problems.items())), sums, pixels)

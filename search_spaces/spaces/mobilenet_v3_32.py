@@ -24,5 +24,5 @@ class MobileNetV3For32(OFAMobileNetV3):
     expands: ClassVar[tuple[int, ...]] = (2, 3, 4)
     head_widths: ClassVar[tuple[int, int]] = (288, 384)
 
-    n_classes: int = Field(10, ge=2, description="classes of the data")
-    resolutions: tuple[int, ...] = Field((24, 32), min_length=1, description="image sizes to choose from")
+    n_classes: int = Field(default=10, ge=2, description="classes of the data")
+    resolutions: tuple[int, ...] = Field(default=(24, 32), min_length=1, description="image sizes to choose from")

@@ -31,11 +31,11 @@ class OFAMobileNetV3(SearchSpace):
     expands: ClassVar[tuple[int, ...]] = (3, 4, 6)
     head_widths: ClassVar[tuple[int, int]] = (960, 1280)
 
-    n_classes: int = Field(1000, ge=2, description="classes of the data")
-    in_channels: int = Field(3, ge=1, description="channels of the images")
-    width: float = Field(1.0, gt=0, le=4, description="width multiplier of every stage")
+    n_classes: int = Field(default=1000, ge=2, description="classes of the data")
+    in_channels: int = Field(default=3, ge=1, description="channels of the images")
+    width: float = Field(default=1.0, gt=0, le=4, description="width multiplier of every stage")
     resolutions: tuple[int, ...] = Field(
-        tuple(range(128, 225, 4)), min_length=1, description="image sizes to choose from"
+        default=tuple(range(128, 225, 4)), min_length=1, description="image sizes to choose from"
     )
 
     @property

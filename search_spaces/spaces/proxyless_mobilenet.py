@@ -24,9 +24,9 @@ class ProxylessMobileNet(SearchSpace):
 
     name: ClassVar[str] = "proxyless_mobilenet"
 
-    n_classes: int = Field(1000, ge=2, description="classes of the data")
-    in_channels: int = Field(3, ge=1, description="channels of the images")
-    resolution: int = Field(224, ge=32, description="image size")
+    n_classes: int = Field(default=1000, ge=2, description="classes of the data")
+    in_channels: int = Field(default=3, ge=1, description="channels of the images")
+    resolution: int = Field(default=224, ge=32, description="image size")
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from nas.data import Augmentation, augment, normalise
+from nas.data import Augmentation, augment, normalise, resize
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(4, 20)
@@ -75,7 +75,7 @@ def test_normalised_images_have_zero_mean_and_unit_deviation():
     images = torch.randint(256, (50, 3, 8, 8), dtype=torch.uint8)
     scaled = images / 255
     mean, std = scaled.mean((0, 2, 3)).tolist(), scaled.std((0, 2, 3), correction=0).tolist()
-    normal = normalise(images, mean, std, None, "cpu")
+    normal = normalise(images, mean, std, "cpu")
     assert normal.dtype == torch.float32
     torch.testing.assert_close(normal.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normal.std((0, 2, 3), correction=0), torch.ones(3))
@@ -84,7 +84,7 @@ def test_normalised_images_have_zero_mean_and_unit_deviation():
 @pytest.mark.parametrize("resolution", [4, 8, 11])
 def test_images_are_resized_to_the_resolution(resolution):
     images = torch.full((2, 1, 8, 8), 51, dtype=torch.uint8)
-    normal = normalise(images, [0.1], [0.5], resolution, torch.device("cpu"))
+    normal = resize(normalise(images, [0.1], [0.5], torch.device("cpu")), resolution)
     torch.testing.assert_close(normal, torch.full((2, 1, resolution, resolution), 0.2))
 
 

@@ -1,0 +1,1 @@
+"""What turns a population into metrics: shared weights, or a predictor learned from them."""

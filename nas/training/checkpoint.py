@@ -1,0 +1,98 @@
+"""A supernet in training as one safetensors file: weights, momentum, and all that says what it belongs to."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import search_spaces
+from nas.supernet import Supernet
+from search_spaces.errors import InputError
+from search_spaces.storage import write_atomic
+
+FILE = "supernet.safetensors"
+_SCHEMA = "supernet/1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Shared weights after `step` of `n_steps`, of a space, on a data set.
+
+    Attributes:
+        space: `SearchSpace.to_json()`.
+        options: the training options, as plain values.
+        data: name, fingerprint, classes, mean, std of the data set.
+        weights: the supernet's state by name.
+        momentum: the optimiser's momentum by parameter name.
+    """
+
+    step: int
+    n_steps: int
+    space: Mapping[str, Any]
+    options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    weights: Mapping[str, Tensor] = field(repr=False)
+    momentum: Mapping[str, Tensor] = field(repr=False)
+
+    def save(self, directory: Path) -> None:
+        """Write the checkpoint whole, keeping the one before it."""
+        path = directory / FILE
+        header = {name: getattr(self, name) for name in ("step", "n_steps", "space", "options", "data")}
+        tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
+        tensors |= {f"momentum.{name}": tensor for name, tensor in self.momentum.items()}
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        metadata = {"schema": _SCHEMA, "header": json.dumps(header)}
+        if path.exists():
+            path.replace(_previous(path))
+        write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+    def supernet(self) -> Supernet:
+        """Return the supernet with these weights."""
+        supernet = Supernet(search_spaces.from_json(self.space))
+        supernet.load_state_dict(dict(self.weights))
+        return supernet
+
+
+def load_checkpoint(directory: Path) -> tuple[Checkpoint, str | None]:
+    """Read the newest whole checkpoint of a directory.
+
+    Returns:
+        The checkpoint, and a sentence if a newer one was damaged and passed over.
+
+    Raises:
+        InputError: there is none, or none that is whole.
+    """
+    path = directory / FILE
+    found = [candidate for candidate in (path, _previous(path)) if candidate.exists()]
+    if not found:
+        raise InputError(f"{directory} holds no {FILE}: train a supernet there first")
+    damage: str | None = None
+    for candidate in found:
+        try:
+            return _read(candidate), damage
+        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            reason = str(error).splitlines()[0]
+            damage = damage or f"{candidate} is damaged ({reason}): going on from the checkpoint before it"
+    raise InputError(f"{path} is damaged and no earlier checkpoint is whole: delete {directory} and train again")
+
+
+def _read(path: Path) -> Checkpoint:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("schema") != _SCHEMA:
+            raise InputError(f"{path} follows schema {metadata.get('schema')!r}, expected {_SCHEMA!r}: train again")
+        tensors: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}}
+        for name in file.keys():  # noqa: SIM118  # not a dictionary
+            kind, _, rest = name.partition(".")
+            tensors[kind][rest] = file.get_tensor(name)
+    header: dict[str, Any] = json.loads(metadata["header"])
+    return Checkpoint(**header, weights=tensors["weights"], momentum=tensors["momentum"])
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"previous-{path.name}")

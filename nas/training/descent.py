@@ -1,0 +1,138 @@
+"""Gradient descent on one network or several that share weights: every step a function of (seed, step) alone."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nas.data import Dataset, augment, normalise, resize
+from nas.training.options import TrainingOptions
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Student:
+    """A network that a step trains, and the side of the images that it sees."""
+
+    network: nn.Module
+    resolution: int
+
+
+class Descent:
+    """Stochastic gradient descent with a cosine schedule over a data set's training part.
+
+    Attributes:
+        model: holds the parameters that are trained.
+        step: how many steps have been taken; setting it, with the model and the momentum, resumes a run.
+        n_steps: how many there are in all.
+    """
+
+    def __init__(self, model: nn.Module, data: Dataset, options: TrainingOptions) -> None:
+        self.device = _torch_device(options.device)
+        self.model = model.to(self.device).train()
+        self.data = data
+        self.options = options
+        self.batch_size = min(options.batch_size, len(data.train))
+        self.steps_per_epoch = len(data.train) // self.batch_size
+        self.n_steps = options.epochs * self.steps_per_epoch
+        self.step = 0
+        auto = options.precision == "auto" and self.device.type == "cuda"
+        self._bfloat16 = auto or options.precision == "bfloat16"
+        self._optimizer = torch.optim.SGD(_parameter_groups(model, options.weight_decay), momentum=options.momentum)
+
+    def descend(self, students: Sequence[Student], *, distil: bool) -> float:
+        """Take one step on the sum of the students' losses; return the first one's loss.
+
+        Args:
+            students: trained on labels, each on the same images at its own resolution.
+            distil: the first student's predictions, not the labels, are the targets of the others
+                (in-place distillation, Yu and Huang, ICCV 2019).
+        """
+        images, labels = self._batch()
+        torch.manual_seed(_seed(self.options.seed, self.step, "dropout"))
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.options.learning_rate * self._schedule()
+        targets, losses = labels, []
+        for student in students:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+                logits = student.network(resize(images, student.resolution))
+            smoothing = self.options.label_smoothing if targets is labels else 0.0
+            loss = cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.item())
+            if distil and targets is labels:
+                targets = logits.detach().float().softmax(1)
+        if not math.isfinite(sum(losses)):
+            rate = self.options.learning_rate
+            raise InputError(f"training diverged at step {self.step}: lower the learning rate (now {rate})")
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        return losses[0]
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Return this step's augmented images (B, C, S, S) and labels (B,)."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        order = torch.randperm(len(self.data.train), generator=_generator(self.options.seed, epoch, "order"))
+        indices = order[position * self.batch_size : (position + 1) * self.batch_size]
+        images = normalise(self.data.train[indices], self.data.mean, self.data.std, self.device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        generator = _generator(self.options.seed, self.step, "augment")
+        images = augment(images, self.options.augmentation, self.data.flip, generator)
+        return images, self.data.train.labels[indices].to(self.device)
+
+    def _schedule(self) -> float:
+        """Return the learning rate of this step as a share of its peak: a linear ramp, then a half cosine."""
+        ramp = max(1, round(self.options.warmup * self.n_steps))
+        if self.step < ramp:
+            return (self.step + 1) / ramp
+        return 0.5 + 0.5 * math.cos(math.pi * (self.step - ramp) / max(1, self.n_steps - ramp))
+
+    def momentum(self) -> dict[str, Tensor]:
+        """Return the optimiser's momentum by parameter name."""
+        state: dict[Tensor, Any] = self._optimizer.state
+        return {
+            name: state[parameter]["momentum_buffer"]
+            for name, parameter in self.model.named_parameters()
+            if parameter in state and state[parameter]["momentum_buffer"] is not None
+        }
+
+    def set_momentum(self, momentum: dict[str, Tensor]) -> None:
+        """Put back what `momentum` returned."""
+        for name, parameter in self.model.named_parameters():
+            if name in momentum:
+                buffer = torch.empty_like(parameter).copy_(momentum[name])
+                self._optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels, but neither biases nor norms, which have one dimension."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _seed(seed: int, count: int, purpose: str) -> int:
+    """Return a seed of its own for each purpose and count, 63 bits."""
+    text = f"{seed}/{count}/{purpose}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def _generator(seed: int, count: int, purpose: str) -> torch.Generator:
+    return torch.Generator().manual_seed(_seed(seed, count, purpose))
+
+
+def _torch_device(name: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    if name.startswith("cuda") and not available:
+        raise InputError(f"training device {name!r}: torch finds no GPU here; use cpu or auto")
+    return torch.device(name)

@@ -1,0 +1,117 @@
+"""The training loop of a supernet: resumable, with checkpoints and records of its progress."""
+
+import dataclasses
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.data import Dataset
+from nas.evaluation.shared_weights import SharedWeights
+from nas.supernet import Supernet
+from nas.training.checkpoint import FILE, Checkpoint, load_checkpoint
+from nas.training.descent import Descent, Student
+from nas.training.options import SupernetOptions
+from nas.training.sampling import SAMPLINGS
+from search_spaces import SearchSpace
+from search_spaces.progress import progress_bar
+from search_spaces.storage import Journal, require_same
+
+METRICS = "metrics.jsonl"
+_N_WATCHED = 20  # times that the accuracy of the smallest and largest network is looked at
+
+logger = logging.getLogger(__name__)
+
+
+def train_supernet(
+    space: SearchSpace, data: Dataset, directory: Path, options: SupernetOptions, *, progress: bool = True
+) -> Supernet:
+    """Train shared weights, or go on where an earlier call in the same directory was stopped.
+
+    Writes `supernet.safetensors`, checkpoint and result in one, and `metrics.jsonl`, some twenty records.
+
+    Raises:
+        InputError: the directory holds the training of another space, other data or other options.
+    """
+    torch.manual_seed(options.seed)
+    supernet = Supernet(space)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    descent = Descent(supernet, data, options)
+    start = Checkpoint(0, descent.n_steps, space.to_json(), dataclasses.asdict(options), describe(data), {}, {})
+    _resume(descent, start, directory)
+    watched = SharedWeights(supernet, data, n_validation=1024, n_statistics=512)
+    bar = progress_bar(descent.n_steps, "train", "step", done=descent.step, show=progress)
+    with Journal(directory / METRICS) as metrics, bar:
+        saved = time.monotonic()
+        while descent.step < descent.n_steps:
+            loss = _train_step(descent, supernet)
+            bar.update()
+            if _is_watched(descent):
+                record = _record(descent, watched, loss)
+                metrics.append([record])
+                bar.set_postfix({name: f"{record[name]:.3f}" for name in ("loss", "smallest", "largest")})
+            if time.monotonic() - saved > options.checkpoint_seconds or descent.step == descent.n_steps:
+                weights, momentum = supernet.state_dict(), descent.momentum()
+                dataclasses.replace(start, step=descent.step, weights=weights, momentum=momentum).save(directory)
+                saved = time.monotonic()
+    supernet.eval()
+    return supernet
+
+
+def describe(data: Dataset) -> dict[str, Any]:
+    """Return what a later step must know of the data that weights were trained on."""
+    return {name: getattr(data, name) for name in ("name", "fingerprint", "classes", "mean", "std")}
+
+
+def _train_step(descent: Descent, supernet: Supernet) -> float:
+    assert isinstance(descent.options, SupernetOptions)
+    rng = np.random.default_rng([descent.options.seed, descent.step])
+    draw = SAMPLINGS[descent.options.sampling](supernet.space, rng)
+    shapes = [supernet.space.input_shape(architecture) for architecture in draw.architectures]
+    students = [Student(supernet.network(a), shape[-1]) for a, shape in zip(draw.architectures, shapes, strict=True)]
+    return descent.descend(students, distil=draw.distil)
+
+
+def _is_watched(descent: Descent) -> bool:
+    """Tell whether to look at accuracy after this step: at the end of some epochs, and of the last."""
+    epoch, within = divmod(descent.step, descent.steps_per_epoch)
+    return within == 0 and (descent.options.epochs - epoch) % math.ceil(descent.options.epochs / _N_WATCHED) == 0
+
+
+def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, Any]:
+    """Return what to remember of an epoch: loss, and validation accuracy of the smallest and the largest network."""
+    space = watched.space
+    population = space.encode([space.smallest(), space.largest()])
+    smallest, largest = watched.evaluate(population)["accuracy"].tolist()
+    descent.model.train()
+    epoch = descent.step // descent.steps_per_epoch
+    return {"step": descent.step, "epoch": epoch, "loss": loss, "smallest": smallest, "largest": largest}
+
+
+def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
+    """Bring the descent to the state of the directory's checkpoint, if there is one of this very training."""
+    if not any(directory.glob(f"*{FILE}")):
+        return
+    found, damage = load_checkpoint(directory)
+    if damage:
+        logger.warning(damage)
+    for name in ("space", "data", "options"):
+        require_same(f"the training in {directory}", getattr(found, name), getattr(start, name))
+    descent.model.load_state_dict(dict(found.weights))
+    descent.set_momentum(dict(found.momentum))
+    descent.step = found.step
+    _forget_later_records(directory / METRICS, found.step)
+
+
+def _forget_later_records(path: Path, step: int) -> None:
+    """Drop the records of epochs after the checkpoint: they will be written again."""
+    with Journal(path) as journal:
+        records = journal.recovered
+    if any(record["step"] > step for record in records):
+        path.unlink()
+        with Journal(path) as journal:
+            journal.append(record for record in records if record["step"] <= step)
