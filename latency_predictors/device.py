@@ -118,7 +118,7 @@ def measure(
 
     Args:
         device: the device; its threads must fit this machine.
-        models: the models by name.
+        models: the models by name, of float32 inputs; a batch size built into one is kept, open axes take the device's.
         options: how long to measure.
         progress: whether to show the rounds on stderr.
 
