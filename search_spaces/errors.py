@@ -22,4 +22,5 @@ def invalid(owner: str, error: ValidationError) -> InputError:
     """Return the first complaint of a validation as one line: which value, of what, and what was expected."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
-    return InputError(f"{owner}: {path} = {first['input']!r}: {first['msg']}")
+    message = first["msg"].removeprefix("Value error, ").lower()
+    return InputError(f"{owner}: {path} {first['input']!r}: {message}")

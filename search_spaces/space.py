@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from search_spaces.block import Block, Plan, Shape
@@ -105,7 +106,7 @@ class SearchSpace(ABC):
         )
 
     @cached_property
-    def n_options(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def n_options(self) -> NDArray[np.int64]:
         """The number of options of each choice, (choices,)."""
         return np.array([len(choice.options) for choice in self.choices])
 
@@ -130,6 +131,13 @@ class SearchSpace(ABC):
     def canonical(self, population: Population) -> Population:
         """Return the population with inactive choices at their first option: equal networks become equal rows."""
         return self.index.canonical(population)
+
+    def one_hot(self, population: Population) -> NDArray[np.float32]:
+        """Return (N, sum of the numbers of options): 1 where an option is taken, 0 elsewhere."""
+        first_columns = np.cumsum(self.n_options) - self.n_options
+        features = np.zeros((len(population), int(self.n_options.sum())), np.float32)
+        np.put_along_axis(features, population + first_columns, 1.0, axis=1)
+        return features
 
     def largest(self) -> Architecture:
         """Return the architecture of which every other is a part: the last option everywhere."""

@@ -1,0 +1,136 @@
+"""What a search is after: the metric to raise or lower, the bounds that hold, and the networks that keep them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_predictors.cost_model import CostModel
+from search_spaces import SearchSpace
+from search_spaces.errors import InputError
+from search_spaces.plan_index import Population
+
+_SAMPLING_ROUNDS = 50
+_WALKING_ROUNDS = 1000
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric of an evaluator, to be raised unless `maximise` is false."""
+
+    metric: str
+    maximise: bool = True
+
+    def score(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (N,): higher is better."""
+        return values if self.maximise else -values
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A bound on a cost that holds although the model errs: predictions are raised by the model's margin."""
+
+    model: CostModel
+    bound: float
+
+    def satisfied(self, population: Population) -> NDArray[np.bool_]:
+        """Return (N,): whether each row keeps the bound."""
+        return self.model.predict(population) * (1 + self.model.margin) <= self.bound
+
+    def require_feasible(self) -> None:
+        """Raise unless some network of the space keeps the bound.
+
+        Raises:
+            InputError: with the cheapest network there is.
+        """
+        lowest, architecture = self.model.cheapest()
+        guarded = lowest * (1 + self.model.margin)
+        if guarded > self.bound:
+            raise InputError(
+                f"no network has {self.model.metric} <= {self.bound:.4g}: the lowest, {architecture.id}, has "
+                f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
+                "raise the budget to at least that"
+            )
+
+
+def parse_budget(text: str, model: CostModel) -> float:
+    """Return the bound that a budget means for a cost model.
+
+    Args:
+        text: a number with the unit of the model's metric, such as "0.25ms" for `latency_ms`, or a percentage: how
+            far to go from the space's lowest guarded cost to its highest.
+        model: predicts the cost.
+
+    Raises:
+        InputError: no number, another unit, or a value that is not positive and finite.
+    """
+    unit = model.metric.rpartition("_")[2]
+    stripped = text.strip()
+    suffix = "%" if stripped.endswith("%") else unit
+    try:
+        number = float(stripped.removesuffix(suffix)) if stripped.endswith(suffix) else math.nan
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0) or (suffix == "%" and number > 100):
+        raise InputError(f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit} or 40%")
+    if suffix != "%":
+        return number
+    low, high = (cost * (1 + model.margin) for cost in (model.cheapest()[0], model.dearest()[0]))
+    return low + number / 100 * (high - low)
+
+
+class FeasibleRegion:
+    """The networks of a space that satisfy all constraints.
+
+    Raises:
+        InputError: no network satisfies one of them, or none was found that satisfies all.
+    """
+
+    def __init__(self, space: SearchSpace, constraints: Sequence[Constraint] = ()) -> None:
+        self.space = space
+        self.constraints = tuple(constraints)
+        for constraint in self.constraints:
+            constraint.require_feasible()
+        cheapest = space.encode([constraint.model.cheapest()[1] for constraint in self.constraints])
+        self._anchors = cheapest[self.contains(cheapest)]
+        if self.constraints and not len(self._anchors):
+            self._anchors = self._rejection_sample(1, np.random.default_rng(0))
+        if self.constraints and not len(self._anchors):
+            bounds = " and ".join(f"{c.model.metric} <= {c.bound:.4g}" for c in self.constraints)
+            raise InputError(f"each bound can be kept, but no network was found that keeps {bounds}: raise one of them")
+
+    def contains(self, population: Population) -> NDArray[np.bool_]:
+        """Return (N,): whether each row satisfies every constraint."""
+        inside = np.ones(len(population), bool)
+        for constraint in self.constraints:
+            inside &= constraint.satisfied(population)
+        return inside
+
+    def sample(self, n: int, rng: np.random.Generator) -> Population:
+        """Return (n, choices): uniform where the region is not rare, else a random walk from networks known in it.
+
+        Always ends; a region of fewer than n networks gives some of them twice.
+        """
+        pool = self._rejection_sample(n, rng)
+        if len(pool) >= n:
+            return pool[:n]
+        pool = np.concatenate([pool, self._anchors])
+        for _ in range(_WALKING_ROUNDS):
+            if len(pool) >= n:
+                return pool[:n]
+            steps = self.space.mutate(pool, 1 / len(self.space.choices), rng)
+            moved = self.contains(steps) & (steps != pool).any(axis=1)
+            pool = np.unique(np.concatenate([pool, steps[moved]]), axis=0)
+            pool = rng.permutation(pool)
+        return np.resize(pool, (n, pool.shape[1]))
+
+    def _rejection_sample(self, n: int, rng: np.random.Generator) -> Population:
+        found = self.space.sample(0, rng)
+        for _ in range(_SAMPLING_ROUNDS):
+            drawn = self.space.sample(max(4 * n, 1024), rng)
+            found = np.concatenate([found, drawn[self.contains(drawn)]])
+            if len(found) >= n:
+                break
+        return found

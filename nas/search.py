@@ -1,0 +1,182 @@
+"""The search: ask, evaluate, tell, record; it knows neither the space nor the strategy inside."""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.objectives import FeasibleRegion, Objective
+from nas.strategy import Strategy
+from search_spaces.errors import InputError, unknown
+from search_spaces.plan_index import Population
+from search_spaces.progress import progress_bar
+from search_spaces.storage import Journal, require_same
+
+_STALE_ASKS = 50
+"""A strategy that proposes nothing new so many times in a row has nothing left to say."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The distinct networks that were evaluated, (N, choices), in order, and their metrics, (N,) each."""
+
+    population: Population
+    metrics: Metrics
+
+    def best(self, n: int, objective: Objective) -> NDArray[np.int64]:
+        """Return the indices of the n best, best first, earlier ones first among equals; failed ones never."""
+        scores = objective.score(self.metrics[objective.metric])
+        order = np.argsort(-scores, kind="stable")
+        return order[~np.isnan(scores[order])][:n]
+
+
+class Search:
+    """Spends a budget of evaluations on the networks that a strategy proposes.
+
+    Args:
+        evaluator: says how good networks are.
+        strategy: proposes them.
+        objective: the metric that the strategy is to improve.
+        region: the networks that keep the constraints.
+        budget: distinct networks to evaluate; equal networks are evaluated once.
+        seed: of the strategy.
+        journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
+        belongs_to: what the journal is recorded under, so that it is not continued by another search.
+
+    Raises:
+        InputError: the evaluator does not have the objective's metric, or the journal is another search's.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        strategy: Strategy,
+        objective: Objective,
+        region: FeasibleRegion,
+        *,
+        budget: int,
+        seed: int,
+        journal: Path | None = None,
+        belongs_to: Mapping[str, Any] | None = None,
+    ) -> None:
+        if objective.metric not in evaluator.metrics:
+            raise unknown("metric", objective.metric, evaluator.metrics)
+        self.evaluator = evaluator
+        self.strategy = strategy
+        self.objective = objective
+        self.region = region
+        self.budget = budget
+        self.seed = seed
+        self.journal = journal
+        self.belongs_to = {"space": region.space.to_json(), "seed": seed, **(belongs_to or {})}
+
+    def run(self, *, progress: bool = True) -> History:
+        """Search until the budget is spent or the strategy has nothing new to propose."""
+        recorder = _Recorder(self.journal, self.belongs_to)
+        known: dict[bytes, int] = {}
+        self.strategy.begin(self.region, self.seed)
+        stale = 0
+        with recorder, progress_bar(self.budget, "search", "network", show=progress) as bar:
+            while len(known) < self.budget and stale < _STALE_ASKS:
+                asked = self.strategy.ask()
+                if not len(asked):
+                    break
+                fresh = _new_rows(asked, known, self.budget - len(known))
+                stale = 0 if len(fresh) else stale + 1
+                self._evaluate(fresh, recorder)
+                known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
+                self._tell(asked, known, recorder)
+                bar.update(len(fresh))
+        return recorder.history(len(self.region.space.choices))
+
+    def _evaluate(self, fresh: Population, recorder: "_Recorder") -> None:
+        """Evaluate networks that no journal holds yet, recording them batch by batch."""
+        fresh = fresh[recorder.replay(fresh) :]
+        costs = {c.model.metric: c.model.predict(fresh) for c in self.region.constraints}
+        size = self.evaluator.batch_size
+        for start in range(0, len(fresh), size):
+            batch = slice(start, start + size)
+            metrics = self.evaluator.evaluate(fresh[batch])
+            recorder.record(fresh[batch], metrics | {name: values[batch] for name, values in costs.items()})
+
+    def _tell(self, asked: Population, known: Mapping[bytes, int], recorder: "_Recorder") -> None:
+        """Tell the strategy the scores of what it asked for, as far as the budget went."""
+        places = [known.get(row.tobytes(), -1) for row in asked]
+        told = np.array([place >= 0 for place in places])
+        values = np.array([recorder.value(self.objective.metric, place) for place in places if place >= 0])
+        self.strategy.tell(asked[told], self.objective.score(values))
+
+
+class _Recorder:
+    """The evaluations so far, in memory and in a journal; what the journal held at the start is played back."""
+
+    def __init__(self, path: Path | None, belongs_to: Mapping[str, Any]) -> None:
+        self._journal = Journal(path) if path else None
+        self._rows: list[list[int]] = []
+        self._values: dict[str, list[float]] = {}
+        self._recorded: deque[dict[str, Any]] = deque()
+        if self._journal:
+            self._recorded.extend(self._journal.recovered)
+            if self._recorded:
+                require_same(f"the search in {path}", self._recorded.popleft(), belongs_to)
+            else:
+                self._journal.append([belongs_to])
+
+    def replay(self, fresh: Population) -> int:
+        """Take the evaluations of the first of these networks from the journal; return how many it held."""
+        n = min(len(fresh), len(self._recorded))
+        for row in fresh[:n].tolist():
+            record = self._recorded.popleft()
+            if record.pop("row") != row:
+                raise InputError(
+                    f"the journal does not hold what this search would have done at evaluation {len(self._rows) + 1}: "
+                    "it was made by another version; use another output directory"
+                )
+            self._keep(row, {name: math.nan if value is None else value for name, value in record.items()})
+        return n
+
+    def record(self, population: Population, metrics: Metrics) -> None:
+        """Take note of new evaluations."""
+        columns = {name: values.tolist() for name, values in metrics.items()}
+        lines = []
+        for i, row in enumerate(population.tolist()):
+            values = {name: column[i] for name, column in columns.items()}
+            self._keep(row, values)
+            lines.append({"row": row} | {name: None if math.isnan(value) else value for name, value in values.items()})
+        if self._journal:
+            self._journal.append(lines)
+
+    def _keep(self, row: list[int], values: Mapping[str, float]) -> None:
+        self._rows.append(row)
+        for name, value in values.items():
+            self._values.setdefault(name, []).append(value)
+
+    def value(self, metric: str, place: int) -> float:
+        return self._values[metric][place]
+
+    def history(self, n_choices: int) -> History:
+        rows = np.array(self._rows, dtype=np.int64).reshape(-1, n_choices)
+        return History(rows, {name: np.array(values, dtype=np.float64) for name, values in self._values.items()})
+
+    def __enter__(self) -> "_Recorder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._journal:
+            self._journal.close()
+
+
+def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:
+    """Return the distinct rows that are not known yet, in order."""
+    chosen: dict[bytes, int] = {}
+    for i, row in enumerate(asked):
+        key = row.tobytes()
+        if key not in known and len(chosen) < at_most:
+            chosen.setdefault(key, i)
+    return asked[list(chosen.values())]
