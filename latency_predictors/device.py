@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, invalid
+from search_spaces.progress import progress_bar
 
 STATISTIC = "q10"
 """Latencies and budgets mean the 10 % quantile over runs: what neighbours on the machine add is left out."""
@@ -61,9 +61,7 @@ class Device:
         try:
             return TypeAdapter(cls).validate_python(dict(document))
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"device {name} {first['input']!r} cannot be used: {first['msg']}") from None
+            raise invalid("device", error) from None
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -102,6 +100,11 @@ class Measurement:
     n_runs: int = Field(description="timed runs")
     stable: bool = Field(description="whether the second half of the rounds left the quantile where it was")
     pinned: bool = Field(description="whether the runs were held on fixed cores")
+
+    def scaled(self, factor: float) -> "Measurement":
+        """Return the measurement as it would be on a device that takes `factor` times as long."""
+        scaled_ms = {name: getattr(self, name) * factor for name in ("quantile_ms", "median_ms", "minimum_ms")}
+        return replace(self, **scaled_ms)
 
 
 def measure(
@@ -183,16 +186,18 @@ def _interleave(runners: Sequence[_Runner], options: MeasureOptions, progress: b
     rounds: list[_Runs] = []
     next_check = options.min_rounds
     start_s = time.monotonic()
-    for done in tqdm(itertools.count(1), desc="measure", unit=" rounds", disable=not progress):
-        rounds.append(_round(runners, options.runs_per_visit, rng))
-        elapsed_s = time.monotonic() - start_s
-        if done >= options.min_rounds and elapsed_s >= options.max_seconds:
-            break
-        if done >= next_check and elapsed_s >= options.min_seconds:
-            stable = _stable(np.concatenate(rounds, axis=1), options.tolerance)
-            if np.mean(stable) >= options.stable_share:
+    with progress_bar(None, "measure", "round", show=progress) as bar:
+        for done in itertools.count(1):
+            rounds.append(_round(runners, options.runs_per_visit, rng))
+            bar.update()
+            elapsed_s = time.monotonic() - start_s
+            if done >= options.min_rounds and elapsed_s >= options.max_seconds:
                 break
-            next_check = done + done // 10 + 1  # a check looks at all rounds, so checks become rarer
+            if done >= next_check and elapsed_s >= options.min_seconds:
+                stable = _stable(np.concatenate(rounds, axis=1), options.tolerance)
+                if np.mean(stable) >= options.stable_share:
+                    break
+                next_check = done + done // 10 + 1  # a check looks at all rounds, so checks become rarer
     return np.concatenate(rounds, axis=1)
 
 

@@ -8,8 +8,8 @@ from tqdm import tqdm
 _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
-def progress_bar(total: int, description: str, unit: str, *, done: int = 0, show: bool = True) -> "tqdm[Any]":
-    """Return a bar to be used as a context: `update()` it, `set_postfix` what to tell beside it."""
+def progress_bar(total: int | None, description: str, unit: str, *, done: int = 0, show: bool = True) -> "tqdm[Any]":
+    """Return a bar to be used as a context, its end unknown without a total: `update()` it, `set_postfix` what to tell beside it."""
     interactive = sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -1,0 +1,71 @@
+"""From blocks measured alone to whole networks: what a sum of parts gets wrong, fitted on a few networks.
+
+A block measured alone pays for a call of the runtime and for converting its input and output between memory layouts,
+which inside a network it does not; a network's weights fall out of the cache, which a block's, run again and again, do
+not. So a network's latency is a * (sum of block latencies) - b * (blocks) - c * (MB read and written by blocks)
++ d * (MB of weights) + e, with a, b, c, d not negative: a correction that is again a value per block and a constant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from latency_predictors.counts import count
+from search_spaces import Block
+
+_BYTES_A_NUMBER = 4
+
+
+def block_features(blocks: Sequence[Block], latencies_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (blocks, 4): latency in ms, one, MB of input and output, MB of weights."""
+    megabytes = [
+        [
+            _megabytes(sum(map(prod, block.input_shapes)) + prod(block.output_shape)),
+            _megabytes(count(block).n_parameters),
+        ]
+        for block in blocks
+    ]
+    return np.column_stack([latencies_ms, np.ones(len(blocks)), np.array(megabytes).reshape(-1, 2)])
+
+
+def _megabytes(n_numbers: int) -> float:
+    return n_numbers * _BYTES_A_NUMBER / 1e6
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The coefficients a, b, c, d and e of this module's formula, in ms and ms a MB."""
+
+    latency: float
+    block: float
+    traffic: float
+    weights: float
+    constant: float
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float64], measured_ms: NDArray[np.float64]) -> "Calibration":
+        """Fit to networks by non-negative least squares of the relative error.
+
+        Args:
+            features: (networks, 4), the sums of `block_features` over each network's blocks.
+            measured_ms: (networks,).
+        """
+        ones = np.ones((len(features), 1))
+        columns = np.hstack([features * [1.0, -1.0, -1.0, 1.0], ones, -ones])  # the constant may have either sign
+        solution, _ = nnls(columns / measured_ms[:, None], np.ones(len(features)))
+        latency, block, traffic, weights, above, below = (float(value) for value in solution)
+        return cls(latency, block, traffic, weights, above - below)
+
+    def block_values(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (blocks,): what each block adds to a network's latency in ms; `constant` comes on top once."""
+        coefficients = np.array([self.latency, -self.block, -self.traffic, self.weights])
+        return np.asarray(features @ coefficients, dtype=np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the coefficients as plain values."""
+        return asdict(self)

@@ -1,0 +1,185 @@
+"""A latency table: every block of a space measured on a device, calibrated and tested on whole networks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+import search_spaces
+from latency_predictors.calibration import Calibration, block_features
+from latency_predictors.cost_model import BlockCost
+from latency_predictors.device import STATISTIC, Device, Measurement
+from latency_predictors.fingerprint import require_same_machine
+from search_spaces import Architecture, SearchSpace
+from search_spaces.errors import InputError
+from search_spaces.storage import read_json, write_json
+
+_SCHEMA = "latency-table/1"
+_MARGIN_QUANTILE = 0.95
+
+
+@dataclass(frozen=True)
+class MeasuredNetwork:
+    """A whole network and its latency in two separate passes, in ms."""
+
+    architecture: Architecture
+    latency_ms: float
+    repeated_ms: float
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How far predictions are from networks that were not used for calibration, beside the machine's own noise.
+
+    Attributes:
+        n_networks: held-out networks.
+        mean_absolute: mean of |predicted / measured - 1|.
+        spearman: rank correlation of predicted and measured.
+        noise: mean of |second pass / first pass - 1| of the same networks.
+        noise_spearman: rank correlation of the two passes.
+        margin: 95 % quantile of measured / predicted - 1, at least 0: by how much a search tightens its budget.
+    """
+
+    n_networks: int
+    mean_absolute: float
+    spearman: float
+    noise: float
+    noise_spearman: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Latencies in ms of all blocks of a space on a device.
+
+    Attributes:
+        space: the space that was profiled.
+        device: what it was profiled on.
+        fingerprint: of the machine and its software.
+        blocks: measurements by block key, the block's `repr`.
+        calibration_networks: whole networks that the calibration was fitted to.
+        held_out_networks: whole networks that it was tested on.
+    """
+
+    space: SearchSpace
+    device: Device
+    fingerprint: Mapping[str, str]
+    blocks: Mapping[str, Measurement]
+    calibration_networks: Sequence[MeasuredNetwork]
+    held_out_networks: Sequence[MeasuredNetwork]
+
+    def cost_model(self, space: SearchSpace | None = None) -> BlockCost:
+        """Return the calibrated latency of a space's networks, with the margin that held-out networks call for.
+
+        Args:
+            space: the space whose populations are to be predicted; the table's own by default.
+
+        Raises:
+            InputError: the table lacks a block of the space.
+        """
+        features = self._features(space or self.space)
+        calibration = self._calibration()
+        values = calibration.block_values(features)
+        constant, margin = calibration.constant, self.errors().margin
+        return BlockCost(space or self.space, "latency_ms", values, constant=constant, margin=margin)
+
+    def errors(self) -> Errors:
+        """Return how well the calibrated table predicts the held-out networks."""
+        networks = self.held_out_networks
+        calibration = self._calibration()
+        sums = self._network_features(networks)
+        predicted = calibration.block_values(sums) + calibration.constant
+        measured = np.array([network.latency_ms for network in networks])
+        repeated = np.array([network.repeated_ms for network in networks])
+        excess = float(np.quantile(measured / predicted - 1, _MARGIN_QUANTILE))
+        return Errors(
+            n_networks=len(networks),
+            mean_absolute=float(np.abs(predicted / measured - 1).mean()),
+            spearman=float(spearmanr(predicted, measured).statistic),
+            noise=float(np.abs(repeated / measured - 1).mean()),
+            noise_spearman=float(spearmanr(repeated, measured).statistic),
+            margin=max(0.0, excess),
+        )
+
+    def require_local(self) -> None:
+        """Raise unless the table was made on this machine.
+
+        Raises:
+            InputError: names what differs, and how to insist.
+        """
+        try:
+            require_same_machine(self.fingerprint)
+        except InputError as error:
+            raise InputError(f"latency table {error}, or insist with --allow-foreign-table") from None
+
+    def _calibration(self) -> Calibration:
+        measured = np.array([network.latency_ms for network in self.calibration_networks])
+        return Calibration.fit(self._network_features(self.calibration_networks), measured)
+
+    def _network_features(self, networks: Sequence[MeasuredNetwork]) -> NDArray[np.float64]:
+        """Return (networks, 4): the features of each network's blocks, added up."""
+        population = self.space.encode([network.architecture for network in networks])
+        columns = self._features(self.space).T
+        return np.column_stack([self.space.index.summed(column)(population) for column in columns])
+
+    def _features(self, space: SearchSpace) -> NDArray[np.float64]:
+        blocks = space.index.blocks
+        for block in blocks:
+            if repr(block) not in self.blocks:
+                raise InputError(
+                    f"the latency table of {self.space.to_json()} lacks {block!r} of {space.to_json()}: "
+                    "profile this space, with these options"
+                )
+        return block_features(blocks, np.array([self.blocks[repr(block)].quantile_ms for block in blocks]))
+
+    def save(self, path: Path) -> None:
+        """Write the table as JSON, with its errors for people to read."""
+        write_json(
+            path,
+            _SCHEMA,
+            {
+                "unit": "ms",
+                "statistic": STATISTIC,
+                "space": self.space.to_json(),
+                "device": self.device.to_json(),
+                "fingerprint": dict(self.fingerprint),
+                "errors": vars(self.errors()),
+                "calibration": self._calibration().to_json(),
+                "calibration_networks": [_network_to_json(network) for network in self.calibration_networks],
+                "held_out_networks": [_network_to_json(network) for network in self.held_out_networks],
+                "blocks": {key: vars(measurement) for key, measurement in self.blocks.items()},
+            },
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "LatencyTable":
+        """Read a table that `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or follows another schema.
+        """
+        document = read_json(path, _SCHEMA)
+        try:
+            return cls(
+                space=search_spaces.from_json(document["space"]),
+                device=Device.from_json(document["device"]),
+                fingerprint=document["fingerprint"],
+                blocks={key: Measurement(**measurement) for key, measurement in document["blocks"].items()},
+                calibration_networks=[_network_from_json(entry) for entry in document["calibration_networks"]],
+                held_out_networks=[_network_from_json(entry) for entry in document["held_out_networks"]],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is not a whole latency table ({error!r}): profile again") from None
+
+
+def _network_to_json(network: MeasuredNetwork) -> dict[str, Any]:
+    return {**vars(network), "architecture": dict(network.architecture)}
+
+
+def _network_from_json(entry: Mapping[str, Any]) -> MeasuredNetwork:
+    architecture = Architecture(entry["architecture"])
+    return MeasuredNetwork(architecture, float(entry["latency_ms"]), float(entry["repeated_ms"]))

@@ -1,0 +1,276 @@
+"""What every search space keeps: a new file in search_spaces/spaces/ is tested here as it is."""
+
+import dataclasses
+import json
+import pickle
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import search_spaces
+from nas.supernet import Supernet
+from search_spaces import Architecture, Block, InputError, SearchSpace
+from search_spaces.onnx import parity, to_onnx
+from search_spaces.plan_index import Population
+
+SMALL = {"resolutions": (32, 48), "resolution": 32, "n_classes": 7}
+"""Options that make a space's networks quick to run, where it has them and takes them."""
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@cache
+def small(name: str) -> SearchSpace:
+    fields = {field.name for field in dataclasses.fields(search_spaces.load(name))}  # type: ignore[arg-type]
+    try:
+        return search_spaces.load(name, **{option: SMALL[option] for option in sorted(fields & SMALL.keys())})
+    except InputError:
+        return search_spaces.load(name)
+
+
+every_space = pytest.mark.parametrize("space", [small(name) for name in search_spaces.names()], ids=lambda s: s.name)
+
+
+@cache
+def supernet(space: SearchSpace) -> Supernet:
+    torch.manual_seed(0)
+    network = Supernet(space)
+    settle(network.store, random_input(space, space.largest(), 8))
+    return network.eval()
+
+
+def settle(network: nn.Module, x: Tensor) -> None:
+    """Give batch normalisation the statistics of x, and so outputs of order one, as a trained network has."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # the plain average over batches
+    with torch.no_grad():
+        network.train()(x)
+    network.eval()
+
+
+def random_input(space: SearchSpace, architecture: Mapping[str, Any], batch_size: int = 2) -> Tensor:
+    return torch.randn(batch_size, *space.input_shape(architecture), generator=torch.Generator().manual_seed(1))
+
+
+def sampled(space: SearchSpace, n: int, seed: int = 0) -> list[Architecture]:
+    """Return the extremes and n random architectures."""
+    population = space.sample(n, np.random.default_rng(seed))
+    return [space.smallest(), space.largest(), *space.decode(population)]
+
+
+def tensors(module: nn.Module) -> Iterator[tuple[str, str, nn.Module, Tensor]]:
+    """Yield each tensor's path, its name, the module that holds it, itself."""
+    for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+        owner, _, name = path.rpartition(".")
+        yield path, name, module.get_submodule(owner), tensor
+
+
+def on_meta(block: Block) -> nn.Module:
+    with torch.device("meta"):
+        return block.build()
+
+
+@every_space
+def test_planned_shapes_are_those_of_the_modules(space: SearchSpace) -> None:
+    for block in {block for architecture in sampled(space, 10) for block in space.plan(architecture).values()}:
+        inputs = [torch.empty(2, *shape, device="meta") for shape in block.input_shapes]
+        assert on_meta(block)(*inputs).shape == (2, *block.output_shape), block
+
+
+@every_space
+def test_every_network_classifies(space: SearchSpace) -> None:
+    for architecture in sampled(space, 10):
+        with torch.device("meta"):
+            network = space.build(architecture)
+            output = network(torch.empty(2, *space.input_shape(architecture)))
+        assert output.shape == (2, space.n_classes)  # type: ignore[attr-defined]  # every space has an option for it
+
+
+@every_space
+def test_a_network_on_real_memory_is_built_and_runs(space: SearchSpace) -> None:
+    for architecture in (space.smallest(), space.largest()):
+        network = space.build(architecture).eval()
+        assert network(random_input(space, architecture)).isfinite().all()
+
+
+@every_space
+def test_blocks_are_plain_records_and_slot_names_hold_no_dots(space: SearchSpace) -> None:
+    for slot, block in space.blocks(space.largest()):
+        assert "." not in slot
+        assert pickle.loads(pickle.dumps(block)) == block
+        assert hash(dataclasses.replace(block)) == hash(block)
+
+
+@every_space
+def test_the_largest_network_covers_every_other(space: SearchSpace) -> None:
+    large = {slot: on_meta(block) for slot, block in space.blocks(space.largest())}
+    for slot, block in {item for architecture in sampled(space, 50) for item in space.blocks(architecture)}:
+        held = {path: tensor for path, _, _, tensor in tensors(large[slot])}
+        for path, _, owner, tensor in tensors(on_meta(block)):
+            part = block.narrow(held[path], path, tensor, owner)
+            assert part.shape == tensor.shape, (slot, block, path)
+            assert part.dtype == tensor.dtype
+
+
+@every_space
+def test_the_index_knows_the_plans(space: SearchSpace) -> None:
+    index, population = space.index, space.sample(50, np.random.default_rng(3))
+    for architecture, ids in zip(space.decode(population), index.block_ids(population), strict=True):
+        found = {slot: index.blocks[i] for slot, i in zip(index.slots, ids, strict=True) if i >= 0}
+        assert found == space.plan(architecture)
+
+
+@every_space
+def test_encode_is_the_inverse_of_decode(space: SearchSpace) -> None:
+    population = space.sample(20, np.random.default_rng(0))
+    architectures = space.decode(population)
+    assert np.array_equal(space.encode(architectures), population)
+    assert space.decode(space.encode(architectures)) == architectures
+    assert space.encode([]).shape == (0, len(space.choices))
+
+
+@every_space
+def test_encode_refuses_what_is_no_architecture(space: SearchSpace) -> None:
+    whole = dict(space.largest())
+    name = next(iter(whole))
+    with pytest.raises(InputError, match="unknown choice"):
+        space.encode([whole | {f"{name}_": 1}])
+    with pytest.raises(InputError, match=f"unknown option of {name} 'no such'"):
+        space.encode([whole | {name: "no such"}])
+    del whole[name]
+    with pytest.raises(InputError, match=f"lacks choice '{name}'"):
+        space.encode([whole])
+
+
+def plans(space: SearchSpace, population: Population) -> list[tuple[tuple[str, Block], ...]]:
+    return [tuple(space.blocks(architecture)) for architecture in space.decode(population)]
+
+
+def idle(space: SearchSpace, row: Population) -> NDArray[np.bool_]:
+    """Return (choices,): whether the plan of one row (choices,) is the same with any other option."""
+
+    def alternatives(choice: int) -> Population:
+        rows = row[None].repeat(space.n_options[choice], axis=0)
+        rows[:, choice] = np.arange(len(rows))
+        return rows
+
+    return np.array([len(set(plans(space, alternatives(choice)))) == 1 for choice in range(len(row))])
+
+
+@every_space
+@settings(max_examples=20)
+@given(seed=SEEDS)
+def test_equal_plans_are_equal_canonical_rows(space: SearchSpace, seed: int) -> None:
+    """Compares an architecture with many near it, and with some that differ in what does not matter alone."""
+    rng = np.random.default_rng(seed)
+    origin = space.sample(1, rng)
+    near = space.mutate(origin.repeat(20, axis=0), 0.05, rng)
+    same = np.where(idle(space, origin[0]), space.sample(20, rng), origin)
+    population = np.concatenate([origin, near, same])
+    canonical = space.canonical(population)
+    assert np.array_equal(space.canonical(canonical), canonical)
+    assert plans(space, canonical) == plans(space, population)
+    rows = [tuple(row) for row in canonical]
+    pairs = set(zip(rows, plans(space, population), strict=True))
+    assert len(pairs) == len({row for row, _ in pairs}) == len({plan for _, plan in pairs})
+
+
+@every_space
+@settings(max_examples=20)
+@given(seed=SEEDS, n=st.integers(0, 20), probability=st.floats(0, 1))
+def test_operators_stay_in_the_space_and_follow_their_seed(
+    space: SearchSpace, seed: int, n: int, probability: float
+) -> None:
+    def generation() -> list[Population]:
+        rng = np.random.default_rng(seed)
+        mothers, fathers = space.sample(n, rng), space.sample(n, rng)
+        return [mothers, space.mutate(mothers, probability, rng), space.crossover(mothers, fathers, rng)]
+
+    for population, again in zip(generation(), generation(), strict=True):
+        assert population.shape == (n, len(space.choices))
+        assert np.issubdtype(population.dtype, np.integer)
+        assert ((population >= 0) & (population < space.n_options)).all()
+        assert np.array_equal(population, again)
+
+
+@every_space
+@settings(max_examples=20)
+@given(seed=SEEDS)
+def test_operators_change_what_they_say(space: SearchSpace, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mothers, fathers = space.sample(5, rng), space.sample(5, rng)
+    before = mothers.copy(), fathers.copy()
+    assert np.array_equal(space.mutate(mothers, 0, rng), mothers)
+    assert not np.array_equal(space.mutate(mothers, 1, rng), mothers)
+    child = space.crossover(mothers, fathers, rng)
+    assert ((child == mothers) | (child == fathers)).all()
+    assert np.array_equal(space.crossover(mothers, mothers, rng), mothers)
+    assert np.array_equal(before, (mothers, fathers)), "the parents are left as they were"
+
+
+@every_space
+def test_json_gives_an_equal_space(space: SearchSpace) -> None:
+    again = search_spaces.from_json(json.loads(json.dumps(space.to_json())))
+    assert (again, again.id, again.choices) == (space, space.id, space.choices)
+
+
+@every_space
+def test_a_space_that_was_used_is_pickled(space: SearchSpace) -> None:
+    again = pickle.loads(pickle.dumps((space, space.size)[0]))
+    assert (again, again.size) == (space, space.size)
+
+
+@every_space
+def test_options_that_a_space_lacks_are_refused(space: SearchSpace) -> None:
+    with pytest.raises(InputError, match=f"space {space.name}.*no_such_option"):
+        search_spaces.load(space.name, no_such_option=1)
+
+
+@every_space
+def test_architectures_are_immutable_and_known_by_their_options(space: SearchSpace) -> None:
+    first, *others = sampled(space, 20)
+    again = Architecture(dict(reversed([*first.items()])))
+    assert (again, hash(again), again.id) == (first, hash(first), first.id)
+    assert Architecture(json.loads(json.dumps(dict(first)))).id == first.id
+    assert len({first, again}) == 1
+    assert len({first, *others}) == len({architecture.id for architecture in (first, *others)})
+    assert pickle.loads(pickle.dumps(first)) == first
+    with pytest.raises(TypeError):
+        first[next(iter(first))] = 0  # type: ignore[index]
+
+
+@every_space
+def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpace) -> None:
+    """Bit for bit: convolution copies a strided slice to what the extracted network holds, and the rest is equal."""
+    for architecture in sampled(space, 2):
+        x = random_input(space, architecture)
+        with torch.no_grad():
+            assert torch.equal(supernet(space).extract(architecture)(x), supernet(space)(x, architecture))
+
+
+@every_space
+def test_onnxruntime_computes_what_the_extracted_networks_do(space: SearchSpace) -> None:
+    architectures = [space.largest(), *sampled(space, 1)[2:]]
+    networks = [supernet(space).extract(architecture) for architecture in architectures]
+    for architecture, network in zip(architectures, networks, strict=True):
+        settle(network, random_input(space, architecture, 8))
+    shapes = [(space.input_shape(architecture),) for architecture in architectures]
+    for model, network, shape in zip(to_onnx(networks, shapes, batch_size=None), networks, shapes, strict=True):
+        assert network(torch.randn(3, *shape[0])).std() > 0.01, "the comparison below would be of zeros"
+        assert parity(model, network, shape) <= 1e-4
+
+
+def test_an_unknown_space_is_told_with_the_nearest() -> None:
+    name = search_spaces.names()[0]
+    with pytest.raises(InputError, match=f"unknown space '{name}s': did you mean {name}"):
+        search_spaces.load(f"{name}s")
