@@ -259,15 +259,17 @@ def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpac
 
 
 @every_space
-def test_onnxruntime_computes_what_the_extracted_networks_do(space: SearchSpace) -> None:
-    architectures = [space.largest(), *sampled(space, 1)[2:]]
-    networks = [supernet(space).extract(architecture) for architecture in architectures]
-    for architecture, network in zip(architectures, networks, strict=True):
-        settle(network, random_input(space, architecture, 8))
-    shapes = [(space.input_shape(architecture),) for architecture in architectures]
-    for model, network, shape in zip(to_onnx(networks, shapes, batch_size=None), networks, shapes, strict=True):
-        assert network(torch.randn(3, *shape[0])).std() > 0.01, "the comparison below would be of zeros"
-        assert parity(model, network, shape) <= 1e-4
+@pytest.mark.parametrize("batch_size", [1, None], ids=["largest", "sampled, of any batch size"])
+def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace, batch_size: int | None) -> None:
+    architecture = space.largest() if batch_size else sampled(space, 1)[-1]
+    network = supernet(space).extract(architecture)
+    x = random_input(space, architecture, 64)
+    settle(network, x)
+    shapes = (space.input_shape(architecture),)
+    (model,) = to_onnx([network], [shapes], batch_size=batch_size)
+    difference = parity(model, network, shapes)
+    print(f"onnxruntime differs by {difference:.1e}, where outputs spread over {network(x).std():.1e}")
+    assert difference <= min(1e-4, 1e-3 * network(x).std())
 
 
 def test_an_unknown_space_is_told_with_the_nearest() -> None:

@@ -1,0 +1,49 @@
+"""Complaints are one line: the value, what was expected, how to mend it."""
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from search_spaces.errors import InputError, invalid, unknown
+
+
+class Training(BaseModel, extra="forbid"):
+    epochs: int = Field(10, ge=1)
+    rates: list[float] = []
+
+    @field_validator("epochs")
+    @classmethod
+    def _even(cls, epochs: int) -> int:
+        if epochs % 2:
+            raise ValueError("Must be even")
+        return epochs
+
+
+def complaint(**options: object) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Training.model_validate(options)
+    error = invalid("training", caught.value)
+    assert isinstance(error, InputError)
+    return str(error)
+
+
+def test_an_unknown_name_is_told_with_the_nearest() -> None:
+    error = unknown("space", "mobilnet", ["mobilenet", "vision_transformer"])
+    assert isinstance(error, InputError)
+    assert str(error) == "unknown space 'mobilnet': did you mean mobilenet?"
+
+
+def test_a_name_unlike_any_is_told_with_all() -> None:
+    assert str(unknown("kernel", 4, [3, 5])) == "unknown kernel '4': known: 3, 5"
+
+
+def test_a_bad_value_is_told_with_its_place() -> None:
+    assert complaint(epochs=0) == "training: epochs 0: input should be greater than or equal to 1"
+    assert complaint(rates=[0.1, "fast"]).startswith("training: rates.1 'fast': input should be a valid number")
+    assert complaint(epochs=3) == "training: epochs 3: must be even"
+
+
+def test_only_the_first_of_several_complaints_is_told() -> None:
+    message = complaint(epochs=0, rates=["fast"], speed=1)
+    assert "epochs" in message
+    assert "rates" not in message
+    assert "\n" not in message
