@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
@@ -28,11 +29,13 @@ class Counts:
 
 @lru_cache(maxsize=1 << 16)
 def count(block: Block) -> Counts:
-    """Return a block's counts, from a run of its module on tensors without storage."""
-    with torch.device("meta"):
-        module = block.build()
+    """Return a block's counts, from a run of its module on tensors without storage.
+
+    Not on the meta device, where batch normalisation returns statistics that on a processor it does not.
+    """
+    with FakeTensorMode():
         inputs = [torch.empty(1, *shape) for shape in block.input_shapes]
-    return count_module(module, *inputs)
+        return count_module(block.build(), *inputs)
 
 
 def count_module(module: nn.Module, *inputs: Tensor) -> Counts:
