@@ -13,14 +13,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from search_spaces.errors import InputError, invalid
+from search_spaces.errors import InputError, invalid, unknown
 from search_spaces.progress import progress_bar
 
 STATISTIC = "q10"
 """Latencies and budgets mean the 10 % quantile over runs: what neighbours on the machine add is left out."""
+
+DEVICES = ("cpu",)
 
 _QUANTILE = 0.10
 
@@ -41,11 +43,18 @@ _INVALID_MODEL = (
 class Device:
     """The processor of this machine under one runtime: what a latency is a latency of."""
 
-    name: str = Field(default="cpu", min_length=1, description="what the device is called in tables and reports")
-    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="what runs the networks")
+    name: str = Field(default="cpu", description="what runs the networks: cpu, this machine's processor")
+    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="software that runs them")
     threads: int = Field(default=1, ge=1, description="threads that one network may use")
     batch_size: int = Field(default=1, ge=1, description="images a run")
     precision: Literal["float32"] = Field(default="float32", description="number format of weights and activations")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DEVICES:
+            raise unknown("device", name, DEVICES)
+        return name
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""

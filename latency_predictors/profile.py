@@ -26,7 +26,7 @@ class ProfileOptions:
     """How a latency table is made."""
 
     n_calibration: int = Field(default=12, ge=6, description="whole networks that the table is calibrated on")
-    n_held_out: int = Field(default=20, ge=20, description="other whole networks that its error is measured on")
+    n_held_out: int = Field(default=20, ge=5, description="other whole networks that its error is measured on")
     group_size: int = Field(default=300, ge=1, description="blocks in memory at a time, measured side by side")
     seed: int = Field(default=0, ge=0, description="of the whole networks and the order of measuring")
     measure: MeasureOptions = MeasureOptions()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.stats import spearmanr
 
 import search_spaces
@@ -15,7 +16,7 @@ from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.fingerprint import require_same_machine
 from search_spaces import Architecture, SearchSpace
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
 
 _SCHEMA = "latency-table/1"
@@ -38,7 +39,7 @@ class Errors:
     Attributes:
         n_networks: held-out networks.
         mean_absolute: mean of |predicted / measured - 1|.
-        spearman: rank correlation of predicted and measured.
+        spearman: rank correlation of predicted and measured, 0 where all predictions are equal.
         noise: mean of |second pass / first pass - 1| of the same networks.
         noise_spearman: rank correlation of the two passes.
         margin: 95 % quantile of measured / predicted - 1, at least 0: by how much a search tightens its budget.
@@ -99,9 +100,9 @@ class LatencyTable:
         return Errors(
             n_networks=len(networks),
             mean_absolute=float(np.abs(predicted / measured - 1).mean()),
-            spearman=float(spearmanr(predicted, measured).statistic),
+            spearman=_rank_correlation(predicted, measured),
             noise=float(np.abs(repeated / measured - 1).mean()),
-            noise_spearman=float(spearmanr(repeated, measured).statistic),
+            noise_spearman=_rank_correlation(repeated, measured),
             margin=max(0.0, excess),
         )
 
@@ -167,13 +168,22 @@ class LatencyTable:
             return cls(
                 space=search_spaces.from_json(document["space"]),
                 device=Device.from_json(document["device"]),
-                fingerprint=document["fingerprint"],
+                fingerprint=dict(document["fingerprint"]),
                 blocks={key: Measurement(**measurement) for key, measurement in document["blocks"].items()},
                 calibration_networks=[_network_from_json(entry) for entry in document["calibration_networks"]],
                 held_out_networks=[_network_from_json(entry) for entry in document["held_out_networks"]],
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except InputError:
+            raise
+        except ValidationError as error:
+            raise invalid(f"latency table {path}", error) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is not a whole latency table ({error!r}): profile again") from None
+
+
+def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return Spearman's coefficient; 0 where one of them is constant, which has no ranks."""
+    return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
 
 
 def _network_to_json(network: MeasuredNetwork) -> dict[str, Any]:

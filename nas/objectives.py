@@ -13,7 +13,8 @@ from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 _SAMPLING_ROUNDS = 50
-_WALKING_ROUNDS = 1000
+_WALKING_SWEEPS = 5
+"""So often a random walk draws each choice anew: enough for costs to spread as they do in uniform samples."""
 
 
 @dataclass(frozen=True)
@@ -109,22 +110,20 @@ class FeasibleRegion:
         return inside
 
     def sample(self, n: int, rng: np.random.Generator) -> Population:
-        """Return (n, choices): uniform where the region is not rare, else a random walk from networks known in it.
+        """Return (n, choices): uniform where the region is not rare, else n random walks from networks known in it.
 
-        Always ends; a region of fewer than n networks gives some of them twice.
+        A walk takes the steps that stay in the region (Metropolis et al., 1953): its limit is uniform, too. It always
+        ends; a region of fewer than n networks gives some of them twice.
         """
         pool = self._rejection_sample(n, rng)
         if len(pool) >= n:
             return pool[:n]
-        pool = np.concatenate([pool, self._anchors])
-        for _ in range(_WALKING_ROUNDS):
-            if len(pool) >= n:
-                return pool[:n]
-            steps = self.space.mutate(pool, 1 / len(self.space.choices), rng)
-            moved = self.contains(steps) & (steps != pool).any(axis=1)
-            pool = np.unique(np.concatenate([pool, steps[moved]]), axis=0)
-            pool = rng.permutation(pool)
-        return np.resize(pool, (n, pool.shape[1]))
+        pool = rng.choice(np.concatenate([pool, self._anchors]), n)
+        n_choices = len(self.space.choices)
+        for _ in range(_WALKING_SWEEPS * n_choices):
+            steps = self.space.mutate(pool, 1 / n_choices, rng)
+            pool = np.where(self.contains(steps)[:, None], steps, pool)
+        return pool
 
     def _rejection_sample(self, n: int, rng: np.random.Generator) -> Population:
         found = self.space.sample(0, rng)

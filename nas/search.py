@@ -96,14 +96,17 @@ class Search:
         return recorder.history(len(self.region.space.choices))
 
     def _evaluate(self, fresh: Population, recorder: "_Recorder") -> None:
-        """Evaluate networks that no journal holds yet, recording them batch by batch."""
-        fresh = fresh[recorder.replay(fresh) :]
-        costs = {c.model.metric: c.model.predict(fresh) for c in self.region.constraints}
-        size = self.evaluator.batch_size
-        for start in range(0, len(fresh), size):
-            batch = slice(start, start + size)
-            metrics = self.evaluator.evaluate(fresh[batch])
-            recorder.record(fresh[batch], metrics | {name: values[batch] for name, values in costs.items()})
+        """Evaluate networks that no journal holds yet, recording them batch by batch.
+
+        A batch that the journal holds in part is evaluated whole: last digits may depend on all of it.
+        """
+        for start in range(0, len(fresh), self.evaluator.batch_size):
+            batch = fresh[start : start + self.evaluator.batch_size]
+            missing = batch[recorder.replay(batch) :]
+            if len(missing):
+                costs = {c.model.metric: c.model.predict(batch) for c in self.region.constraints}
+                metrics = self.evaluator.evaluate(batch) | costs
+                recorder.record(missing, {name: values[-len(missing) :] for name, values in metrics.items()})
 
     def _tell(self, asked: Population, known: Mapping[bytes, int], recorder: "_Recorder") -> None:
         """Tell the strategy the scores of what it asked for, as far as the budget went."""
@@ -142,8 +145,8 @@ class _Recorder:
         return n
 
     def record(self, population: Population, metrics: Metrics) -> None:
-        """Take note of new evaluations."""
-        columns = {name: values.tolist() for name, values in metrics.items()}
+        """Take note of new evaluations; what is infinite counts as failed, as NaN does."""
+        columns = {name: np.where(np.isfinite(values), values, np.nan).tolist() for name, values in metrics.items()}
         lines = []
         for i, row in enumerate(population.tolist()):
             values = {name: column[i] for name, column in columns.items()}

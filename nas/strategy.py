@@ -41,3 +41,17 @@ class Strategy(ABC):
 
     @abstractmethod
     def _tell(self, population: Population, scores: NDArray[np.float64]) -> None: ...
+
+
+class Proposed(Strategy):
+    """Proposes given networks (N, choices), once: chosen elsewhere, to be evaluated like the rest."""
+
+    def __init__(self, population: Population) -> None:
+        self._waiting = population
+
+    def _ask(self) -> Population:
+        asked, self._waiting = self._waiting, self._waiting[:0]
+        return asked
+
+    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None:
+        pass

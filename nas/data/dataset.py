@@ -1,11 +1,12 @@
 """The data set that training and searching see, and how it is loaded."""
 
+import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ from nas.data.partition import partition
 from nas.data.scanning import Scan, scan
 from search_spaces.errors import InputError
 
+_IMAGE_SIZE = 32
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +29,7 @@ class Dataset:
 
     Attributes:
         name: of the source, without its folder.
+        options: what it was loaded by.
         classes: class names; a label is an index into them.
         train: images to train on.
         validation: images to search and choose by.
@@ -39,6 +43,7 @@ class Dataset:
     """
 
     name: str
+    options: DataOptions
     classes: tuple[str, ...]
     train: Images
     validation: Images
@@ -50,20 +55,28 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def channels(self) -> int:
+        """Of the images: 1 or 3."""
+        return len(self.mean)
+
     def read_test(self) -> Images:
         """Return the test images, decoded now: only the final report may look at them."""
         return self.test_reader()
 
 
+@lru_cache(maxsize=1)  # the verbs of one run read the same data
 def load_data(options: DataOptions) -> Dataset:
     """Read a data set, check that every image can be decoded, and split it.
 
     Raises:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
+    side = options.image_size or _IMAGE_SIZE
+    options = dataclasses.replace(options, image_size=side)
     name = Path(options.source).expanduser().absolute().name.removesuffix(".parquet")
     examples, notes = partition(options)
-    form = Form(options.channels, options.image_size)
+    form = Form(options.channels, side)
     n_bytes = form.channels * form.side**2 * sum(map(len, examples.values()))
     keep = n_bytes <= options.memory_gb * 1e9
     scans = {part: scan(found, form, keep and part != "test", f"{name}: {part}") for part, found in examples.items()}
@@ -74,6 +87,7 @@ def load_data(options: DataOptions) -> Dataset:
     mean, std = scans["train"].mean_and_std()
     return Dataset(
         name=name,
+        options=options,
         classes=examples["train"].classes,
         train=scans["train"].images(),
         validation=scans["validation"].images(),

@@ -23,8 +23,11 @@ class DataOptions:
         description="share of training images held out, unless the source has a validation part",
     )
     split_seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the cut between training and validation")
-    image_size: int = Field(
-        default=32, ge=8, le=1024, description="side in pixels at which the square images are stored"
+    image_size: int | None = Field(
+        default=None,
+        ge=8,
+        le=1024,
+        description="side in pixels of the stored, square images; unset: what the largest network reads, or 32",
     )
     channels: int = Field(default=3, description="1 for grey images, 3 for colour")
     skip_corrupt: bool = Field(default=False, description="leave out images that cannot be decoded instead of stopping")

@@ -27,19 +27,19 @@ class AccuracyPredictor(Evaluator):
     has not seen it: `kendall` is the rank correlation of those with the truth.
 
     Attributes:
-        kendall: held-out rank correlation, from -1 to 1.
+        kendall: held-out rank correlation, from -1 to 1; 0 where all accuracies or all predictions are equal.
     """
 
     metrics = ("predicted_accuracy",)
     batch_size = 1 << 16
 
     def __init__(
-        self, space: SearchSpace, layers: list[list[NDArray[np.float32]]], offset: float, scale: float
+        self, space: SearchSpace, layers: list[list[NDArray[np.float32]]], offset: float, scale: float, kendall: float
     ) -> None:
         self.space = space
         self._layers = layers
         self._offset, self._scale = offset, scale
-        self.kendall = float("nan")
+        self.kendall = kendall
 
     @classmethod
     def fit(
@@ -52,16 +52,17 @@ class AccuracyPredictor(Evaluator):
         layers, held_out = [], np.empty(len(accuracy))
         folds = KFold(_N_MEMBERS, shuffle=True, random_state=seed)
         for member, (seen, unseen) in enumerate(folds.split(features)):
-            network = MLPRegressor(hidden_layer_sizes=_HIDDEN, alpha=1.0, solver="lbfgs", max_iter=200, random_state=seed + member)
+            network = MLPRegressor(
+                hidden_layer_sizes=_HIDDEN, alpha=1.0, solver="lbfgs", max_iter=200, random_state=seed + member
+            )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is part of the regularisation
                 network.fit(features[seen], targets[seen])
             held_out[unseen] = network.predict(features[unseen])
             pairs = zip(network.coefs_, network.intercepts_, strict=True)
             layers.append([array.astype(np.float32) for pair in pairs for array in pair])
-        predictor = cls(space, layers, offset, scale)
-        predictor.kendall = float(kendalltau(held_out, accuracy).statistic)
-        return predictor
+        kendall = float(np.nan_to_num(kendalltau(held_out, accuracy).statistic))
+        return cls(space, layers, offset, scale, kendall)
 
     def evaluate(self, population: Population) -> Metrics:
         features = self.space.one_hot(population)
@@ -82,9 +83,7 @@ class AccuracyPredictor(Evaluator):
         offset, scale, kendall = (float(value) for value in tensors["scale"])
         n_arrays = 2 * (len(_HIDDEN) + 1)
         layers = [[tensors[f"{member}.{i}"] for i in range(n_arrays)] for member in range(_N_MEMBERS)]
-        predictor = cls(space, layers, offset, scale)
-        predictor.kendall = kendall
-        return predictor
+        return cls(space, layers, offset, scale, kendall)
 
 
 def _perceptron(features: NDArray[np.float32], layers: list[NDArray[np.float32]]) -> NDArray[np.float32]:

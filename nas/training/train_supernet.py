@@ -64,7 +64,10 @@ def train_supernet(
 
 def describe(data: Dataset) -> dict[str, Any]:
     """Return what a later step must know of the data that weights were trained on."""
-    return {name: getattr(data, name) for name in ("name", "fingerprint", "classes", "mean", "std")}
+    return {
+        **{name: getattr(data, name) for name in ("name", "fingerprint", "classes", "mean", "std")},
+        "options": dataclasses.asdict(data.options),
+    }
 
 
 def _train_step(descent: Descent, supernet: Supernet) -> float:
@@ -86,6 +89,7 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
     """Return what to remember of an epoch: loss, and validation accuracy of the smallest and the largest network."""
     space = watched.space
     population = space.encode([space.smallest(), space.largest()])
+    descent.model.eval()  # in training mode an extraction leaves gradients of zero, on which momentum acts all the same
     smallest, largest = watched.evaluate(population)["accuracy"].tolist()
     descent.model.train()
     epoch = descent.step // descent.steps_per_epoch

@@ -1,0 +1,103 @@
+"""From a supernet and a feasible region to ranked candidates: evaluate some, predict many, evaluate the best."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from nas import strategies
+from nas.evaluation.accuracy_predictor import AccuracyPredictor
+from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.shared_weights import SharedWeights
+from nas.objectives import FeasibleRegion, Objective
+from nas.search import History, Search
+from nas.strategy import Proposed, Strategy
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class StrategyOptions:
+    """A search strategy by name, and its options."""
+
+    name: str = Field(default="ofa_evolution", description="search strategy: a file of nas/strategies")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SearchOptions:
+    """How a search spends its evaluations."""
+
+    evaluator: Literal["predictor", "shared_weights"] = Field(
+        default="predictor", description="what the strategy asks: a predictor fitted first, or shared weights each time"
+    )
+    strategy: StrategyOptions = StrategyOptions()
+    n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
+    n_predicted: int = Field(default=100_000, ge=1, description="with a predictor: networks that it is asked about")
+    n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
+    n_validation: int | None = Field(default=None, ge=1, description="validation images an evaluation; unset: all")
+    n_statistics: int = Field(default=1024, ge=64, description="training images for batch-norm statistics")
+    seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """Every network that was evaluated on shared weights, best first.
+
+    Attributes:
+        history: networks and their metrics; the most accurate first, the lower cross entropy first among equals.
+        n_predicted: networks whose accuracy was predicted.
+        kendall: held-out rank correlation of the predictor, None without one.
+    """
+
+    history: History
+    n_predicted: int
+    kendall: float | None
+
+
+def find_candidates(
+    weights: SharedWeights, region: FeasibleRegion, directory: Path, options: SearchOptions, *, progress: bool = True
+) -> Candidates:
+    """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
+
+    Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
+    """
+
+    def run(journal: str, evaluator: Evaluator, strategy: Strategy, metric: str, budget: int) -> History:
+        search = Search(
+            evaluator,
+            strategy,
+            Objective(metric),
+            region,
+            budget=budget,
+            seed=options.seed,
+            journal=directory / journal,
+        )
+        return search.run(progress=progress)
+
+    strategy = strategies.load(options.strategy.name, **options.strategy.options)
+    if options.evaluator == "shared_weights":
+        evaluated = run("evaluated.jsonl", weights, strategy, "accuracy", options.n_evaluated)
+        return Candidates(_ranked(evaluated), 0, None)
+    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), "accuracy", options.n_evaluated)
+    predictor = AccuracyPredictor.fit(region.space, evaluated.population, evaluated.metrics["accuracy"], options.seed)
+    predictor.save(directory / "predictor.safetensors")
+    predicted = run("predicted.jsonl", predictor, strategy, "predicted_accuracy", options.n_predicted)
+    known = {row.tobytes() for row in evaluated.population}
+    best = predicted.best(options.n_candidates + len(known), Objective("predicted_accuracy"))
+    new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
+    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), "accuracy", options.n_candidates)
+    return Candidates(_ranked(evaluated, chosen), len(predicted.population), predictor.kendall)
+
+
+def _ranked(*histories: History) -> History:
+    joined = {
+        name: np.concatenate([history.metrics[name] for history in histories if name in history.metrics])
+        for name in histories[0].metrics
+    }
+    population = np.concatenate([history.population for history in histories])
+    order = np.lexsort((joined["cross_entropy"], -joined["accuracy"]))
+    order = order[~np.isnan(joined["accuracy"][order])]
+    return History(population[order], {name: values[order] for name, values in joined.items()})

@@ -1,0 +1,124 @@
+"""The verbs as click commands: their options read off the dataclasses, their results told as a table or as JSON."""
+
+import json
+import logging
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from nas import verbs
+from nas.config import Leaf, build, expand, leaves, override, read_yaml
+from search_spaces.errors import InputError
+
+
+def nas() -> None:
+    """Run the command line; exits with 2 on bad input."""
+    logging.basicConfig(level=logging.WARNING, format="nas: %(message)s", stream=sys.stderr)
+    group = click.Group("nas", {name: _command(name, verb) for name, verb in verbs.VERBS.items()}, help=verbs.__doc__)
+    try:
+        group.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except InputError as error:
+        print(f"nas: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _command(name: str, verb: Callable[[Any], Mapping[str, Any]]) -> click.Command:
+    options_type = typing.get_type_hints(verb)["options"]
+    found = list(leaves(options_type))
+
+    def run(config: Path | None, output_format: str, **given: Any) -> None:
+        document = expand(options_type, read_yaml(config)) if config else {}
+        for leaf in found:
+            text = given["__".join(leaf.path)]
+            if text not in (None, ()):
+                override(document, leaf.path, _parse(leaf, text))
+        _tell(verb(build(options_type, document)), output_format)
+
+    parameters: list[click.Parameter] = [
+        click.Option(["--config"], type=click.Path(path_type=Path), help="YAML file with any of these options"),
+        click.Option(["output_format", "--format"], type=click.Choice(["table", "json"]), default="table"),
+        *(_option(leaf) for leaf in found),
+    ]
+    return click.Command(name, params=parameters, callback=run, help=verb.__doc__, short_help=_first_line(verb))
+
+
+def _option(leaf: Leaf) -> click.Option:
+    names = ["__".join(leaf.path), _flag(leaf.path)]
+    if leaf.shorthand:
+        names.append(_flag(leaf.path[:-1]))
+    help_text = leaf.description + (f" [default: {_shown(leaf.default)}]" if not leaf.required else " [required]")
+    if leaf.type is bool:
+        return click.Option([names[0], f"{names[1]}/{_flag(leaf.path, 'no-')}"], default=None, help=help_text)
+    metavar = "NAME=VALUE" if _is_mapping(leaf) else None
+    return click.Option(names, multiple=_is_mapping(leaf), metavar=metavar, type=str, help=help_text)
+
+
+def _flag(path: tuple[str, ...], negation: str = "") -> str:
+    *parents, name = (part.replace("_", "-") for part in path)
+    return "--" + ".".join([*parents, negation + name])
+
+
+def _is_mapping(leaf: Leaf) -> bool:
+    return typing.get_origin(leaf.type) in (dict, Mapping)
+
+
+def _shown(default: Any) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _parse(leaf: Leaf, text: Any) -> Any:
+    """Return what was typed as a value that validation can take."""
+    if _is_mapping(leaf):
+        pairs = [pair.partition("=") for pair in text]
+        for name, equals, _ in pairs:
+            if not equals:
+                raise InputError(f"{_flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
+        return {name: yaml.safe_load(value) for name, _, value in pairs}
+    if typing.get_origin(leaf.type) is tuple:
+        return [part.strip() for part in text.strip("[]()").split(",")]
+    return None if text == "none" else text
+
+
+def _tell(result: Mapping[str, Any], output_format: str) -> None:
+    if output_format == "json":
+        print(json.dumps(result, indent=1, allow_nan=False))
+        return
+    console = Console(soft_wrap=True)
+    for name, value in result.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            console.print(_rows(name, value))
+        else:
+            console.print(f"{name:24} {_cell(value)}", markup=False, highlight=False)
+
+
+def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def _first_line(verb: Callable[..., Any]) -> str:
+    return (verb.__doc__ or "").splitlines()[0]

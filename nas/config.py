@@ -1,0 +1,159 @@
+"""Options from a YAML file and from `--a.b value` pairs, one-to-one with the dataclasses of the Python API."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces.errors import InputError, invalid, unknown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One option that takes a value: where it stands, what it may be, and what it means.
+
+    Attributes:
+        path: names from the outermost dataclass inwards.
+        type: its annotation, without None.
+        default: as it is when nothing is said; None if it must be given.
+        description: one line.
+        required: whether it must be given.
+        shorthand: whether it may also be given under its parent's name.
+    """
+
+    path: tuple[str, ...]
+    type: Any
+    default: Any
+    description: str
+    required: bool
+    shorthand: bool
+
+
+def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
+    """Yield the options of a dataclass and of those inside it.
+
+    Args:
+        options_type: the dataclass.
+        prefix: names that lead to it.
+        inherited: an instance whose values are the defaults, where the dataclass that holds this one says so.
+    """
+    hints = typing.get_type_hints(options_type)
+    for position, field in enumerate(dataclasses.fields(options_type)):
+        inner, path = without_none(hints[field.name]), (*prefix, field.name)
+        default = _default(field, inherited)
+        if _is_options(inner):
+            yield from leaves(inner, path, default)
+            continue
+        description = field.default.description if isinstance(field.default, FieldInfo) else None
+        required = default is dataclasses.MISSING
+        shorthand = position == 0 and bool(prefix) and inner is str
+        yield Leaf(path, inner, None if required else default, description or "", required, shorthand)
+
+
+def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:
+    """Return what an option is if nothing is said; MISSING if it must be given."""
+    if dataclasses.is_dataclass(inherited):
+        return getattr(inherited, field.name)
+    if isinstance(field.default, FieldInfo):
+        return (
+            dataclasses.MISSING if field.default.is_required() else field.default.get_default(call_default_factory=True)
+        )
+    return field.default
+
+
+def _is_options(annotation: Any) -> bool:
+    return dataclasses.is_dataclass(annotation) and isinstance(annotation, type)
+
+
+def without_none(annotation: Any) -> Any:
+    """Return `X` for `X | None`, and the annotation itself otherwise."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        members = [member for member in typing.get_args(annotation) if member is not types.NoneType]
+        return members[0] if len(members) == 1 else annotation
+    return annotation
+
+
+def build(options_type: type[T], document: Mapping[str, Any]) -> T:
+    """Return the options that a nested mapping describes.
+
+    A plain value where a dataclass is expected means that dataclass's first option, if it is text: `data: digits`.
+    Where a dataclass holds another with defaults of its own choosing, what is not said stays as chosen there.
+
+    Raises:
+        InputError: an unknown name (with close ones), a missing option, or a value out of range.
+    """
+    try:
+        return TypeAdapter(options_type).validate_python(_complete(options_type, expand(options_type, document), None))
+    except ValidationError as error:
+        raise invalid("option", error) from None
+
+
+def expand(options_type: type[Any], document: Any, path: str = "") -> dict[str, Any]:
+    """Return the nested mapping with each plain value that stands for a dataclass written out.
+
+    Raises:
+        InputError: a name that no dataclass has, or a plain value for a dataclass that does not begin with text.
+    """
+    hints = typing.get_type_hints(options_type)
+    names = [field.name for field in dataclasses.fields(options_type)]
+    if not isinstance(document, Mapping):
+        if hints[names[0]] is not str:
+            raise InputError(f"option {path} {document!r}: expected a mapping of {', '.join(names)}")
+        document = {names[0]: document}
+    expanded = {}
+    for name, value in document.items():
+        if name not in names:
+            raise unknown(f"option in {path}" if path else "option", name, names)
+        inner = without_none(hints[name])
+        nested = _is_options(inner) and value is not None
+        expanded[name] = expand(inner, value, f"{path}.{name}".strip(".")) if nested else value
+    return expanded
+
+
+def _complete(options_type: type[Any], expanded: Mapping[str, Any], inherited: Any) -> dict[str, Any]:
+    """Return the mapping with what is not said as the dataclass that holds this one has chosen it."""
+    hints = typing.get_type_hints(options_type)
+    completed = {}
+    for field in dataclasses.fields(options_type):
+        default, inner = _default(field, inherited), without_none(hints[field.name])
+        if isinstance(expanded.get(field.name), Mapping) and _is_options(inner):
+            completed[field.name] = _complete(inner, expanded[field.name], default)
+        elif field.name in expanded or default is not dataclasses.MISSING:
+            completed[field.name] = expanded.get(field.name, default)
+    return completed
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        InputError: the file is missing, or holds no mapping.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"config {path} does not exist") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"config {path} is not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise InputError(f"config {path} holds {type(document).__name__}, expected a mapping of options")
+    return document
+
+
+def override(document: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set one value in an expanded mapping, in place; a mapping is merged into what is there."""
+    *parents, name = path
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    if isinstance(value, dict):
+        value = document.get(name, {}) | value
+    document[name] = value

@@ -1,0 +1,113 @@
+"""The best candidates, measured on the device: what breaks the budget when measured is never handed out."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import Device, Measurement, MeasureOptions, measure
+from latency_predictors.table import LatencyTable
+from nas.search import History
+from nas.supernet import Supernet
+from search_spaces import Architecture
+from search_spaces.onnx import to_onnx
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """A network's latency over several passes, each with the network loaded anew.
+
+    Attributes:
+        latency_ms: the highest of the passes' low quantiles, which is what must keep a budget.
+        lowest_ms: the lowest of them.
+        median_ms: the median over passes of the passes' medians.
+        n_passes: how many passes.
+    """
+
+    latency_ms: float
+    lowest_ms: float
+    median_ms: float
+    n_passes: int
+
+    @classmethod
+    def of(cls, passes: Sequence[Measurement]) -> "Latency":
+        """Put the passes over one network together."""
+        quantiles = [measurement.quantile_ms for measurement in passes]
+        median = float(np.median([measurement.median_ms for measurement in passes]))
+        return cls(max(quantiles), min(quantiles), median, len(passes))
+
+
+def measure_networks(
+    device: Device, models: Sequence[onnx.ModelProto | bytes], n_passes: int, options: MeasureOptions
+) -> list[Latency]:
+    """Measure networks side by side, several times over."""
+    named = {str(i): model for i, model in enumerate(models)}
+    passes = [measure(device, named, options=options) for _ in range(n_passes)]
+    return [Latency.of([found[name] for found in passes]) for name in named]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finalist:
+    """A candidate that was measured on the device."""
+
+    architecture: Architecture
+    accuracy: float
+    cross_entropy: float
+    predicted_ms: float
+    measured: Latency
+    meets_budget: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the finalist as plain values."""
+        return {**dataclasses.asdict(self), "architecture": dict(self.architecture), "id": self.architecture.id}
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class FinalistOptions:
+    """How candidates are measured."""
+
+    at_a_time: int = Field(default=4, ge=1, description="candidates measured side by side")
+    passes: int = Field(default=3, ge=1, description="times that a network is loaded and measured; all must keep it")
+    measure: MeasureOptions = MeasureOptions(min_seconds=2.0)
+
+
+def measured_finalists(
+    supernet: Supernet, table: LatencyTable, candidates: History, budget_ms: float, options: FinalistOptions
+) -> Iterator[Finalist]:
+    """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
+
+    Args:
+        supernet: gives the networks; latency does not depend on their weights.
+        table: of the device, for the predictions.
+        candidates: evaluated on shared weights, best first.
+        budget_ms: the highest latency allowed.
+        options: how they are measured.
+    """
+    space, device = supernet.space, table.device
+    predicted_ms = table.cost_model(space).predict(candidates.population)
+    architectures = space.decode(candidates.population)
+    for start in range(0, len(architectures), options.at_a_time):
+        group = range(start, min(start + options.at_a_time, len(architectures)))
+        models = [_export(supernet, architectures[i], device.batch_size) for i in group]
+        latencies = measure_networks(device, models, options.passes, options.measure)
+        for i, latency in zip(group, latencies, strict=True):
+            yield Finalist(
+                architecture=architectures[i],
+                accuracy=float(candidates.metrics["accuracy"][i]),
+                cross_entropy=float(candidates.metrics["cross_entropy"][i]),
+                predicted_ms=float(predicted_ms[i]),
+                measured=latency,
+                meets_budget=latency.latency_ms <= budget_ms,
+            )
+        if any(latency.latency_ms <= budget_ms for latency in latencies):
+            return
+
+
+def _export(supernet: Supernet, architecture: Architecture, batch_size: int) -> onnx.ModelProto:
+    shapes = [(supernet.space.input_shape(architecture),)]
+    (model,) = to_onnx([supernet.extract(architecture)], shapes, batch_size=batch_size)
+    return model

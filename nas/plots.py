@@ -1,0 +1,71 @@
+"""The two pictures of a search: accuracy against latency, and predicted against measured."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from latency_predictors.table import LatencyTable
+from nas.finalists import Finalist
+from search_spaces.storage import write_atomic
+
+
+def pareto_front(latency_ms: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the indices of the networks that no other beats in both, fastest first."""
+    order = np.lexsort((-accuracy, latency_ms))
+    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(accuracy[order])[:-1]])
+    return order[accuracy[order] > best_before]
+
+
+def plot_pareto(
+    path: Path,
+    latency_ms: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+    finalists: Sequence[Finalist],
+    budget_ms: float,
+) -> None:
+    """Write a PNG of evaluated networks by predicted latency and accuracy, with finalists as they were measured."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(latency_ms, accuracy, ".", color="0.7", label="evaluated on shared weights (latency predicted)")
+    front = pareto_front(latency_ms, accuracy)
+    axes.plot(latency_ms[front], accuracy[front], "-", color="C0", label="Pareto front")
+    _plot_finalists(axes, finalists, [finalist.accuracy for finalist in finalists])
+    axes.axvline(budget_ms, color="C3", linestyle="--", label=f"budget {budget_ms:.3g} ms")
+    axes.set(xlabel="latency (ms)", ylabel="validation accuracy")
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def plot_predictions(path: Path, table: LatencyTable, finalists: Sequence[Finalist]) -> None:
+    """Write a PNG of predicted against measured latency: held-out networks of the table, and finalists."""
+    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
+    axes = figure.subplots()
+    held_out = table.held_out_networks
+    predicted = table.cost_model().predict(table.space.encode([network.architecture for network in held_out]))
+    axes.plot([network.latency_ms for network in held_out], predicted, ".", color="0.5", label="held-out networks")
+    _plot_finalists(axes, finalists, [finalist.predicted_ms for finalist in finalists])
+    axes.axline((0, 0), slope=1, color="C0", linewidth=1)
+    errors = table.errors()
+    title = f"mean absolute error {errors.mean_absolute:.1%}, Spearman {errors.spearman:.3f}"
+    axes.set(xlabel="measured (ms)", ylabel="predicted (ms)", title=title)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def _plot_finalists(axes: Axes, finalists: Sequence[Finalist], heights: Sequence[float]) -> None:
+    for meets, colour, label in ((True, "C2", "finalists that keep the budget"), (False, "C3", "dropped finalists")):
+        chosen = [i for i, finalist in enumerate(finalists) if finalist.meets_budget == meets]
+        if chosen:
+            x = [finalists[i].measured.latency_ms for i in chosen]
+            axes.plot(x, [heights[i] for i in chosen], "o", color=colour, label=f"{label} (measured)")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    write_atomic(path, lambda temporary: temporary.write_bytes(image.getvalue()))

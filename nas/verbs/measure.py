@@ -1,0 +1,36 @@
+"""`nas measure`: whether a bundle's network keeps its budget, here and now."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import STATISTIC, Device, MeasureOptions
+from nas.export import model_bytes, read_report
+from nas.finalists import measure_networks
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class MeasureConfig:
+    """What is measured, and how often."""
+
+    bundle: Path = Field(description="output directory of `nas export`, or the `export` folder of `nas run`")
+    repeats: int = Field(default=20, ge=1, description="times that the network is loaded and measured anew")
+    measure: MeasureOptions = MeasureOptions(min_seconds=1.0)
+
+
+def measure(options: MeasureConfig) -> dict[str, Any]:
+    """Measure the network of a bundle again, and count how often it keeps its budget."""
+    report, model = read_report(options.bundle), model_bytes(options.bundle)
+    device, budget_ms = Device.from_json(report["device"]), report["latency"]["budget_ms"]
+    latencies = [measure_networks(device, [model], 1, options.measure)[0].latency_ms for _ in range(options.repeats)]
+    return {
+        "budget_ms": budget_ms,
+        "within_budget": sum(latency <= budget_ms for latency in latencies),
+        "repeats": options.repeats,
+        "lowest_ms": min(latencies),
+        "highest_ms": max(latencies),
+        "statistic": STATISTIC,
+        "latencies_ms": latencies,
+    }

@@ -1,0 +1,46 @@
+"""`nas profile`: the latency table of a space on a device."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+import latency_predictors.profile
+from latency_predictors.device import STATISTIC, Device
+from latency_predictors.profile import ProfileOptions
+from nas.run_directory import begin_run, finish_run
+from nas.verbs.space_config import SpaceConfig
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ProfileConfig:
+    """What is measured, on what, and how."""
+
+    output: Path = Field(description="directory for the table; an interrupted profile in it is continued")
+    space: SpaceConfig = SpaceConfig()
+    device: Device = Device()
+    profile: ProfileOptions = ProfileOptions()
+
+
+def profile(options: ProfileConfig) -> dict[str, Any]:
+    """Measure every block of a space on this machine, and test the table on whole networks.
+
+    Give the space the classes and channels of your data, as in
+    `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
+    """
+    space = options.space.load()
+    begin_run(options.output, "profile", options)
+    table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
+    model = table.cost_model()
+    result = {
+        "table": str(options.output / "table.json"),
+        "blocks": len(table.blocks),
+        "statistic": STATISTIC,
+        "fastest_ms": model.cheapest()[0],
+        "slowest_ms": model.dearest()[0],
+        **asdict(table.errors()),
+    }
+    finish_run(options.output, result)
+    return result

@@ -1,0 +1,51 @@
+"""`nas run`: all verbs in turn, from data and a budget to a bundle."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import Device
+from latency_predictors.profile import ProfileOptions
+from nas.candidates import SearchOptions
+from nas.data import DataOptions, load_data
+from nas.finalists import FinalistOptions
+from nas.run_directory import begin_run, finish_run
+from nas.training import SupernetOptions
+from nas.verbs.export import ExportConfig, ExportOptions, export
+from nas.verbs.profile import ProfileConfig, profile
+from nas.verbs.search import SearchConfig, search
+from nas.verbs.space_config import SpaceConfig
+from nas.verbs.train import TrainConfig, fitted, train
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class RunConfig:
+    """What is wanted: data, a budget, and all that the verbs can be told."""
+
+    data: DataOptions
+    budget: str = Field(description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest")
+    output: Path = Field(description="directory for all results; an interrupted run in it is continued")
+    space: SpaceConfig = SpaceConfig()
+    device: Device = Device()
+    train: SupernetOptions = SupernetOptions()
+    profile: ProfileOptions = ProfileOptions()
+    search: SearchOptions = SearchOptions()
+    finalists: FinalistOptions = FinalistOptions()
+    export: ExportOptions = ExportOptions()
+
+
+def run(options: RunConfig) -> dict[str, Any]:
+    """Train, profile, search and export in turn: from data and a latency budget to a measured network."""
+    data = fitted(options.data, options.space)
+    space = options.space.load_for(load_data(data)).to_json()
+    begin_run(options.output, "run", options)
+    named = SpaceConfig(space.pop("name"), space)
+    trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
+    profile(ProfileConfig(profiled, named, options.device, options.profile))
+    train(TrainConfig(data, trained, named, options.train))
+    search(SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists))
+    result = export(ExportConfig(searched, bundle, options.export))
+    finish_run(options.output, result)
+    return result

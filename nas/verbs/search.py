@@ -1,0 +1,127 @@
+"""`nas search`: the best network of a supernet under a latency budget, measured."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import STATISTIC
+from latency_predictors.table import LatencyTable
+from nas import plots
+from nas.candidates import Candidates, SearchOptions, find_candidates
+from nas.data import DataOptions, Dataset, load_data
+from nas.evaluation.shared_weights import SharedWeights
+from nas.finalists import Finalist, FinalistOptions, measured_finalists
+from nas.objectives import Constraint, FeasibleRegion, parse_budget
+from nas.run_directory import begin_run, finish_run, read_run
+from nas.supernet import Supernet
+from nas.training import load_checkpoint
+from nas.training.train_supernet import describe
+from search_spaces.errors import InputError
+from search_spaces.storage import require_same, write_json
+
+FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/1"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SearchConfig:
+    """What is searched, under which budget, and how."""
+
+    supernet: Path = Field(description="output directory of `nas train`")
+    table: Path = Field(description="output directory of `nas profile`, or a table file")
+    budget: str = Field(description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest")
+    output: Path = Field(description="directory for the results; an interrupted search in it is continued")
+    search: SearchOptions = SearchOptions()
+    finalists: FinalistOptions = FinalistOptions()
+    allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
+
+
+def search(options: SearchConfig) -> dict[str, Any]:
+    """Search a supernet for the most accurate network within a latency budget, and measure the finalists."""
+    read_run(options.supernet, "train")
+    table = load_table(options.table, options.allow_foreign_table)
+    supernet, data = load_supernet(options.supernet)
+    model = table.cost_model(supernet.space)
+    budget_ms = parse_budget(options.budget, model)
+    region = FeasibleRegion(supernet.space, [Constraint(model, budget_ms)])
+    begin_run(options.output, "search", options)
+    n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
+    weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
+    candidates = find_candidates(weights, region, options.output, options.search)
+    finalists = list(measured_finalists(supernet, table, candidates.history, budget_ms, options.finalists))
+    _write(options.output, table, candidates, finalists, budget_ms)
+    found = [finalist for finalist in finalists if finalist.meets_budget]
+    if not found:
+        nearest = min(finalist.measured.latency_ms for finalist in finalists)
+        raise InputError(
+            f"none of {len(finalists)} candidates keeps {budget_ms:.4g} ms when measured; the nearest takes "
+            f"{nearest:.4g} ms: raise the budget, or profile again on a quiet machine"
+        )
+    result = _result(options, table, candidates, finalists, budget_ms)
+    finish_run(options.output, result)
+    return result
+
+
+def load_table(path: Path, allow_foreign: bool) -> LatencyTable:
+    """Read a table, and refuse one of another machine unless that is allowed.
+
+    Raises:
+        InputError: there is no such table, or it is another machine's.
+    """
+    table = LatencyTable.load(path / "table.json" if path.is_dir() else path)
+    if not allow_foreign:
+        table.require_local()
+    return table
+
+
+def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
+    """Return trained weights and the data that they were trained on.
+
+    Raises:
+        InputError: the data have changed since.
+    """
+    checkpoint, damage = load_checkpoint(directory)
+    if checkpoint.step < checkpoint.n_steps:
+        raise InputError(
+            f"{damage or directory}: trained for {checkpoint.step} of {checkpoint.n_steps} steps; train on"
+        )
+    data = load_data(DataOptions(**checkpoint.data["options"]))
+    require_same(f"the supernet in {directory}", checkpoint.data, describe(data))
+    supernet = checkpoint.supernet()
+    supernet.eval()
+    return supernet, data
+
+
+def _write(
+    output: Path, table: LatencyTable, candidates: Candidates, finalists: list[Finalist], budget_ms: float
+) -> None:
+    document = {"budget_ms": budget_ms, "finalists": [finalist.to_json() for finalist in finalists]}
+    write_json(output / FINALISTS, FINALISTS_SCHEMA, document)
+    metrics = candidates.history.metrics
+    plots.plot_pareto(output / "pareto.png", metrics["latency_ms"], metrics["accuracy"], finalists, budget_ms)
+    plots.plot_predictions(output / "predicted-vs-measured.png", table, finalists)
+
+
+def _result(
+    options: SearchConfig, table: LatencyTable, candidates: Candidates, finalists: list[Finalist], budget_ms: float
+) -> dict[str, Any]:
+    best = next(finalist for finalist in finalists if finalist.meets_budget)
+    return {
+        "architecture": best.architecture.id,
+        "budget_ms": budget_ms,
+        "measured_ms": best.measured.latency_ms,
+        "predicted_ms": best.predicted_ms,
+        "statistic": STATISTIC,
+        "table_margin": table.errors().margin,
+        "validation_accuracy": best.accuracy,
+        "networks_evaluated": len(candidates.history.population),
+        "networks_predicted": candidates.n_predicted,
+        "predictor_kendall": candidates.kendall,
+        "finalists_measured": len(finalists),
+        "finalists_dropped": sum(not finalist.meets_budget for finalist in finalists),
+        "output": str(options.output),
+    }

@@ -1,0 +1,36 @@
+"""Which space a verb works on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+import search_spaces
+from nas.data import Dataset
+from search_spaces import SearchSpace
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class SpaceConfig:
+    """A search space by name, and its options."""
+
+    name: str = Field(default="mobilenet_v3_32", description="search space; `nas spaces` lists them")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="of the space, such as width=1.2")
+
+    def load(self) -> SearchSpace:
+        """Return the space with these options."""
+        return search_spaces.load(self.name, **self.options)
+
+    def load_for(self, data: Dataset) -> SearchSpace:
+        """Return the space with the classes and channels of a data set.
+
+        Raises:
+            InputError: the options ask for others.
+        """
+        given = {"n_classes": len(data.classes), "in_channels": data.channels}
+        for name, value in given.items():
+            if self.options.get(name, value) != value:
+                raise InputError(f"space option {name} {self.options[name]!r}: {data.name} has {value}; leave it out")
+        return search_spaces.load(self.name, **{**self.options, **given})

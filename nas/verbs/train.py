@@ -1,0 +1,53 @@
+"""`nas train`: a supernet trained on a data set."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from nas.data import DataOptions, load_data
+from nas.evaluation.shared_weights import SharedWeights
+from nas.run_directory import begin_run, finish_run
+from nas.training import SupernetOptions, train_supernet
+from nas.verbs.space_config import SpaceConfig
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TrainConfig:
+    """What is trained, on what, and how."""
+
+    data: DataOptions
+    output: Path = Field(description="directory for the supernet; an interrupted training in it is continued")
+    space: SpaceConfig = SpaceConfig()
+    train: SupernetOptions = SupernetOptions()
+
+
+def train(options: TrainConfig) -> dict[str, Any]:
+    """Train the shared weights of all networks of a space."""
+    data = load_data(fitted(options.data, options.space))
+    space = options.space.load_for(data)
+    begin_run(options.output, "train", options)
+    supernet = train_supernet(space, data, options.output, options.train)
+    extremes = space.encode([space.smallest(), space.largest()])
+    smallest, largest = SharedWeights(supernet, data).evaluate(extremes)["accuracy"].tolist()
+    result = {
+        "supernet": str(options.output),
+        "data": data.name,
+        "training_images": len(data.train),
+        "validation_images": len(data.validation),
+        "skipped_images": len(data.skipped),
+        "validation_accuracy_smallest": smallest,
+        "validation_accuracy_largest": largest,
+    }
+    finish_run(options.output, result)
+    return result
+
+
+def fitted(data: DataOptions, space: SpaceConfig) -> DataOptions:
+    """Return the data options with the image size that the space's largest network reads, if none is given."""
+    if data.image_size is not None:
+        return data
+    loaded = space.load()
+    return dataclasses.replace(data, image_size=loaded.input_shape(loaded.largest())[-1])

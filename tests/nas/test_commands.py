@@ -1,0 +1,87 @@
+"""The command line as a user types it: each test is a real process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def nas(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from nas.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_spaces_as_json() -> None:
+    done = nas("spaces", "--format", "json")
+    assert done.returncode == 0
+    assert "ofa_mobilenet_v3" in [space["name"] for space in json.loads(done.stdout)["spaces"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train", "--data", "digits", "--output", "x", "--train.epoch", "3"], "--train.epochs"),
+        (["train", "--data", "digits", "--output", "x", "--train.epochs", "-1"], "train.epochs '-1'"),
+        (["train", "--data", "digits", "--output", "x", "--space", "ofa_mobilenet"], "did you mean ofa_mobilenet_v3"),
+        (["train", "--data", "dgits", "--output", "x"], "dgits"),
+        (["train", "--data", "digits", "--output", "x", "--space.options", "widht=2"], "did you mean width"),
+        (["train", "--data", "digits", "--output", "x", "--space.options", "width"], "expected NAME=VALUE"),
+        (["train", "--data", "digits", "--output", "x", "--space.options", "n_classes=7"], "n_classes 7"),
+        (["search", "--supernet", "absent", "--table", "absent", "--budget", "1ms", "--output", "x"], "absent"),
+        (["show", "--run", "absent"], "absent"),
+        (["run", "--config", "absent.yaml"], "config absent.yaml does not exist"),
+    ],
+)
+def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+    done = nas(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "2"]
+    command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options, "--output"]
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    subprocess.run([*command, str(straight)], capture_output=True, check=True)
+    often = ["--train.checkpoint-seconds", "0.001"]
+    process = subprocess.Popen([*command, str(stopped), *often], stderr=subprocess.PIPE, text=True)
+    while not (stopped / "supernet.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130
+    assert "run the same command again" in told
+    subprocess.run([*command, str(stopped), *often], capture_output=True, check=True)
+    assert _weights(stopped) == _weights(straight)
+    assert (stopped / "metrics.jsonl").read_text() == (straight / "metrics.jsonl").read_text()
+
+
+def _weights(directory: Path) -> dict[str, list[float]]:
+    from safetensors.torch import load_file
+
+    return {name: tensor.flatten().tolist() for name, tensor in load_file(directory / "supernet.safetensors").items()}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full") or os.geteuid() != 0, reason="needs a small file system of its own")
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", disk], check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        resolution = ["--space.options", "resolutions=[8]", "--train.epochs", "1"]
+        done = nas("train", "--data", "digits", "--data.channels", "1", *resolution, "--output", disk / "train")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
