@@ -132,7 +132,7 @@ def test_two_threads_are_held_on_two_cores() -> None:
 
 
 def test_device_json_round_trip() -> None:
-    device = Device(name="server", threads=2, batch_size=8)
+    device = Device(threads=2, batch_size=8)
     assert Device.from_json(device.to_json()) == device
     with pytest.raises(InputError, match="threads 0"):
         Device.from_json({**device.to_json(), "threads": 0})

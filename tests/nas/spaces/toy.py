@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from search_spaces import Block, Choice, SearchSpace, Shape
@@ -29,7 +30,7 @@ class Dense(Block):
         return nn.Sequential(nn.Linear(self.n_in, self.n_out), nn.ReLU())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid"})
 class Toy(SearchSpace):
     """Some layers of some widths each; the width of a layer that is not there changes nothing."""
 

@@ -1,0 +1,169 @@
+"""Profiling measures everything once, whenever it is killed, and keeps the profiles of different things apart."""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+import latency_predictors.profile as profile_module
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.profile import ProfileOptions, profile
+from latency_predictors.table import LatencyTable
+from search_spaces import InputError, SearchSpace
+
+QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)
+OPTIONS = ProfileOptions(n_calibration=6, n_held_out=20, group_size=8, measure=QUICK)
+
+
+def test_a_real_profile_is_a_table_of_all_blocks(toy: Callable[..., Any], tmp_path: Path) -> None:
+    space = toy()
+    table = profile(space, Device(), tmp_path, OPTIONS, progress=False)
+    assert table.blocks.keys() == {repr(block) for block in space.index.blocks}
+    assert all(0 < measurement.quantile_ms < 1000 for measurement in table.blocks.values())
+    assert (len(table.calibration_networks), len(table.held_out_networks)) == (6, 20)
+    assert {space.smallest(), space.largest()} <= {network.architecture for network in table.calibration_networks}
+    measured = [network.architecture for network in (*table.calibration_networks, *table.held_out_networks)]
+    assert len(np.unique(space.canonical(space.encode(measured)), axis=0)) == 26
+    assert np.isfinite(table.cost_model().predict(space.rows())).all()
+    table.require_local()
+    assert LatencyTable.load(tmp_path / "table.json") == table
+
+
+class Machine:
+    """Stands in for exporting and measuring: a model is its number of parameters, and each pass is slower by 10 %.
+
+    Attributes:
+        passes: the names of what was measured, pass by pass.
+        stop_after: passes until the process is killed.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passes: list[set[str]] = []
+        self.stop_after = 1000
+        self.n_exported = 0
+        monkeypatch.setattr(profile_module, "to_onnx", self._export)
+        monkeypatch.setattr(profile_module, "measure", self._measure)
+
+    def _export(self, modules: Sequence[nn.Module], *_: Any, batch_size: int) -> list[Any]:
+        self.n_exported += len(modules)
+        return [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+
+    def _measure(self, device: Device, models: Mapping[str, Any], **_: Any) -> dict[str, Measurement]:
+        if len(self.passes) == self.stop_after:
+            raise KeyboardInterrupt
+        self.passes.append(set(models))
+        slower = 1.1 ** len(self.passes)
+        return {
+            name: Measurement(slower * (1 + size / 1000), 1, 1, 0.1, 10, True, True) for name, size in models.items()
+        }
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+@pytest.fixture
+def whole(toy: Callable[..., Any], machine: Machine, tmp_path: Path) -> Path:
+    """Returns the directory of a profile that nothing interrupted."""
+    profile(toy(), Device(), tmp_path / "whole", OPTIONS, progress=False)
+    return tmp_path / "whole"
+
+
+def same(one: Path, other: Path) -> bool:
+    names = ("table.json", "measurements.jsonl")
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def test_blocks_are_measured_once_and_networks_beside_them(whole: Path, machine: Machine, toy: Any) -> None:
+    networks = {str(number) for number in range(26)}
+    blocks = [found - networks for found in machine.passes]
+    assert all(networks <= found for found in machine.passes)
+    assert sorted(itertools.chain(*blocks)) == sorted(map(repr, toy().index.blocks))
+    assert len(blocks) > 2
+    assert not blocks[-1], "the last pass is for the networks alone, to tell how far two passes differ"
+
+
+def test_a_drift_between_passes_is_scaled_away(whole: Path, toy: Callable[..., Any]) -> None:
+    table = LatencyTable.load(whole / "table.json")
+    for block in toy().index.blocks:
+        size = sum(parameter.numel() for parameter in block.build().parameters())
+        assert table.blocks[repr(block)].quantile_ms == pytest.approx(1.1 * (1 + size / 1000))
+
+
+def test_a_killed_profile_goes_on_where_it_was(
+    whole: Path, machine: Machine, toy: Callable[..., Any], tmp_path: Path
+) -> None:
+    expected = machine.passes
+    for n_passes in range(len(expected)):
+        machine.passes, machine.stop_after = [], n_passes
+        with pytest.raises(KeyboardInterrupt):
+            profile(toy(), Device(), tmp_path / str(n_passes), OPTIONS, progress=False)
+        machine.stop_after = 1000
+        profile(toy(), Device(), tmp_path / str(n_passes), OPTIONS, progress=False)
+        assert machine.passes == expected, "each is measured once"
+        assert same(tmp_path / str(n_passes), whole)
+
+
+def test_a_finished_profile_is_read_without_measuring(whole: Path, machine: Machine, toy: Callable[..., Any]) -> None:
+    machine.passes, machine.n_exported = [], 0
+    table = profile(toy(), Device(), whole, OPTIONS, progress=False)
+    assert not machine.passes
+    assert not machine.n_exported
+    assert table == LatencyTable.load(whole / "table.json")
+
+
+def test_a_journal_that_was_cut_anywhere_is_completed(
+    whole: Path, machine: Machine, toy: Callable[..., Any], tmp_path: Path
+) -> None:
+    content = (whole / "measurements.jsonl").read_bytes()
+    for number, length in enumerate(np.random.default_rng(0).integers(len(content), size=10)):
+        cut = tmp_path / str(number)
+        cut.mkdir()
+        (cut / "measurements.jsonl").write_bytes(content[:length])
+        machine.passes = [set()] * max(0, content[:length].count(b"\n") - 1)
+        profile(toy(), Device(), cut, OPTIONS, progress=False)
+        assert same(cut, whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"space": {"widths": (8, 16, 32)}}, "space.widths"),
+        ({"device": Device(batch_size=2)}, "device.batch_size"),
+        ({"options": dataclasses.replace(OPTIONS, seed=1)}, "options.seed"),
+        ({"options": dataclasses.replace(OPTIONS, measure=MeasureOptions())}, "options.measure.warmup_runs"),
+    ],
+)
+def test_the_profile_of_something_else_is_refused(
+    whole: Path, machine: Machine, toy: Callable[..., Any], change: Mapping[str, Any], what: str
+) -> None:
+    before = (whole / "measurements.jsonl").read_bytes()
+    machine.passes = []
+    space: SearchSpace = toy(**change.get("space", {}))
+    with pytest.raises(InputError, match=rf"the profile in .* was made with {what} = ") as error:
+        profile(space, change.get("device", Device()), whole, change.get("options", OPTIONS), progress=False)
+    assert len(str(error.value).splitlines()) == 1
+    assert not machine.passes
+    assert (whole / "measurements.jsonl").read_bytes() == before
+
+
+def test_the_profile_of_another_machine_is_refused(whole: Path, toy: Callable[..., Any]) -> None:
+    journal = whole / "measurements.jsonl"
+    header, *rest = journal.read_text().splitlines(keepends=True)
+    document = json.loads(header)
+    document["machine"]["cpu"] = "an abacus"
+    journal.write_text(json.dumps(document) + "\n" + "".join(rest))
+    with pytest.raises(InputError, match=r"machine\.cpu = 'an abacus'"):
+        profile(toy(), Device(), whole, OPTIONS, progress=False)
+
+
+def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="26 whole networks are to be measured"):
+        profile(toy(widths=(8, 16), depths=(1, 2)), Device(), tmp_path, OPTIONS, progress=False)
