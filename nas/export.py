@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from nas.data import Dataset
@@ -61,8 +60,8 @@ def export_network(directory: Path, network: nn.Module, space: SearchSpace, arch
         "architecture/1",
         {"id": architecture.id, "space": space.to_json(), "choices": dict(architecture)},
     )
-    write_atomic(directory / WEIGHTS, lambda temporary: save_file(tensors, temporary))
-    write_atomic(directory / ONNX, lambda temporary: onnx.save(model, temporary))
+    write_atomic(directory / WEIGHTS, lambda temporary: temporary.write_bytes(save(tensors)))
+    write_atomic(directory / ONNX, lambda temporary: temporary.write_bytes(model.SerializeToString()))
     return difference
 
 

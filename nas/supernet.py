@@ -1,7 +1,7 @@
 """A supernet: the parameters of the largest network, of which every architecture's network is a slice."""
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 from search_spaces import Block, SearchSpace
 
-# The gradient of a slice is accumulated in place into a slice of equal strides, which is what torch doubts here.
-warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
-
 
 class Supernet(nn.Module):
     """Shared weights (Once-for-All, Cai et al., ICLR 2020; AutoFormer, Chen et al., ICCV 2021) for all of a space.
 
     `store` is the static network of the largest architecture. Any other network is assembled from modules whose
-    parameters are views into the store and whose gradients are views into the store's gradients: it computes and
-    trains like a static network of its size, at the same speed, and no weight exists twice.
+    parameters are views into the store and hand their gradients on to the store's: it computes and trains like a
+    static network of its size, at the same speed, and no weight exists twice.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -26,6 +23,8 @@ class Supernet(nn.Module):
         self.space = space
         self.store = space.build(space.largest())
         self._forget_views()
+        # `assign=True` puts other tensors into the store
+        self.register_load_state_dict_post_hook(Supernet._forget_views)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, architecture: Mapping[str, Any]) -> Tensor:
         """Run an architecture's network on shared weights.
@@ -43,8 +42,7 @@ class Supernet(nn.Module):
     def network(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Return the architecture's network on views of the shared weights, in this module's mode.
 
-        Its gradients land in the store's parameters, whose `grad` stays None where no network so obtained since
-        the last `zero_grad()` has a part: ask for it anew for each training step.
+        Its gradients land in the store's parameters; where no network has a part, `grad` stays None.
         """
         modules = {}
         for slot, block in self.space.blocks(architecture):
@@ -53,45 +51,53 @@ class Supernet(nn.Module):
             modules[slot] = module = self._views[slot, block]
             if module.training != self.training:
                 module.train(self.training)
-            if self.training:
-                self._attach_gradients(slot)
-        return self.space.assemble(modules)
+        network = self.space.assemble(modules)
+        network.training = self.training  # not `train`, which would visit every module again
+        return network
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Return the architecture's static network with a copy of its slices, in this module's mode."""
-        network = self.space.build(architecture)
-        network.load_state_dict(self.network(architecture).state_dict())
-        return network.to(next(self.store.parameters()).device).train(self.training)
+        modules = {slot: self._copy(slot, block) for slot, block in self.space.blocks(architecture)}
+        return self.space.assemble(modules).train(self.training)
 
-    def _view(self, slot: str, block: Block) -> nn.Module:
-        """Build the block's module with its tensors and gradients replaced by views into the store's."""
-        with torch.device("meta"):
-            module = block.build()
-        large = self.store.get_submodule(slot)
-        for owner, name, path, like in _tensors(module):
-            whole = _tensor(large, path)
-            view = block.narrow(whole.detach(), path, like, owner)
-            if isinstance(like, nn.Parameter):
-                view = nn.Parameter(view)
-                view.grad = block.narrow(self._gradient(whole), path, like, owner)
-            setattr(owner, name, view)
+    def _copy(self, slot: str, block: Block) -> nn.Module:
+        module = _on_meta(block)
+        for owner, name, whole, narrow in self._slices(slot, block, module):
+            part = narrow(whole.detach()).clone()
+            setattr(owner, name, nn.Parameter(part) if isinstance(whole, nn.Parameter) else part)
         return module
 
+    def _view(self, slot: str, block: Block) -> nn.Module:
+        module = _on_meta(block)
+        with torch.inference_mode(False):  # whoever asks first, the views serve training too
+            for owner, name, whole, narrow in self._slices(slot, block, module):
+                part = narrow(whole.detach())
+                if isinstance(whole, nn.Parameter):
+                    part = nn.Parameter(part)
+                    gradient = self._gradient(whole)
+                    hand_on = partial(_hand_on, whole=whole, gradient=gradient, part=narrow(gradient))
+                    part.register_post_accumulate_grad_hook(hand_on)  # type: ignore[no-untyped-call]
+                setattr(owner, name, part)
+        return module
+
+    def _slices(
+        self, slot: str, block: Block, module: nn.Module
+    ) -> Iterator[tuple[nn.Module, str, Tensor, Callable[[Tensor], Tensor]]]:
+        """Yield for each tensor of a block's module: who holds it, its name there, the store's tensor, how to slice."""
+        large = self.store.get_submodule(slot)
+        for prefix, owner in list(module.named_modules()):
+            held = large.get_submodule(prefix)
+            for name, like in [*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)]:
+                path = f"{prefix}.{name}" if prefix else name
+                yield owner, name, getattr(held, name), partial(block.narrow, name=path, like=like, owner=owner)
+
     def _gradient(self, parameter: Tensor) -> Tensor:
+        """Return the tensor in which a parameter's gradient is collected, of which each view knows its part."""
         if parameter not in self._gradients:
             self._gradients[parameter] = torch.zeros_like(parameter)
         return self._gradients[parameter]
 
-    def _attach_gradients(self, slot: str) -> None:
-        """Make the views' gradients those of the store: zero where the last step's were cleared."""
-        for parameter in self.store.get_submodule(slot).parameters():
-            gradient = self._gradient(parameter)
-            if parameter.grad is None:
-                parameter.grad = gradient.zero_()
-            elif parameter.grad is not gradient:
-                parameter.grad = gradient.copy_(parameter.grad)
-
-    def _forget_views(self) -> None:
+    def _forget_views(self, *_: object) -> None:
         self._views: dict[tuple[str, Block], nn.Module] = {}
         self._gradients: dict[Tensor, Tensor] = {}
 
@@ -106,14 +112,15 @@ class Supernet(nn.Module):
         return {**self.__dict__, "_views": {}, "_gradients": {}}
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
-    """Yield each parameter and buffer: the submodule that holds it, its name there, its path, itself."""
-    for prefix, owner in module.named_modules():
-        for name, tensor in (*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)):
-            yield owner, name, f"{prefix}.{name}" if prefix else name, tensor
+def _on_meta(block: Block) -> nn.Module:
+    with torch.device("meta"):
+        return block.build()
 
 
-def _tensor(module: nn.Module, path: str) -> Tensor:
-    owner, _, name = path.rpartition(".")
-    tensor: Tensor = getattr(module.get_submodule(owner), name)
-    return tensor
+def _hand_on(view: Tensor, whole: nn.Parameter, gradient: Tensor, part: Tensor) -> None:
+    """Add a view's gradient, as soon as it is there, to its part of the whole's."""
+    assert view.grad is not None
+    if whole.grad is not gradient:
+        whole.grad = gradient.zero_() if whole.grad is None else gradient.copy_(whole.grad)
+    part.add_(view.grad)
+    view.grad = None

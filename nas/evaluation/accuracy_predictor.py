@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy.stats import kendalltau
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
@@ -74,7 +74,7 @@ class AccuracyPredictor(Evaluator):
         """Write weights and scale as one safetensors file."""
         tensors = {f"{m}.{i}": array for m, layers in enumerate(self._layers) for i, array in enumerate(layers)}
         tensors["scale"] = np.array([self._offset, self._scale, self.kendall])
-        write_atomic(path, lambda temporary: save_file(tensors, temporary))
+        write_atomic(path, lambda temporary: temporary.write_bytes(save(tensors)))
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace) -> "AccuracyPredictor":

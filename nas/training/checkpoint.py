@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import search_spaces
@@ -49,7 +49,8 @@ class Checkpoint:
         metadata = {"schema": _SCHEMA, "header": json.dumps(header)}
         if path.exists():
             path.replace(_previous(path))
-        write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata))
+        content = save(tensors, metadata)  # as bytes, since safetensors tells a full disk in an error of its own
+        write_atomic(path, lambda temporary: temporary.write_bytes(content))
 
     def supernet(self) -> Supernet:
         """Return the supernet with these weights."""

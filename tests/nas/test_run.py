@@ -115,7 +115,7 @@ def test_what_does_not_belong_together_is_refused(config: RunConfig, result: dic
         search(SearchConfig(profile, profile, "40%", tmp_path / "swapped"))
     with pytest.raises(InputError, match=r"was made with options.budget = '60%', asked for is '50%'"):
         search(SearchConfig(train, profile, "50%", config.output / "search", config.search, config.finalists))
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="was made with verb = 'run', asked for is 'export'"):
         export(ExportConfig(config.output / "search", config.output))
     assert list(tmp_path.iterdir()) == []
 
