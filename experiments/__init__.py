@@ -1,0 +1,1 @@
+"""Experiments: configurations and scripts that use the public API alone."""

@@ -1,0 +1,1 @@
+"""Benchmarks: what the project costs, each beside what the same work costs without it."""

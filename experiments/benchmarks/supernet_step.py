@@ -1,0 +1,167 @@
+"""What a training step and an inference cost on shared weights, beside the same static subnet.
+
+    python -m experiments.benchmarks.supernet_step --space mobilenet_v3_32
+
+A training step is forward, loss, backward and the clearing of gradients. The optimiser is left out unless
+`--with-optimiser` says otherwise: on shared weights it visits the whole store, whatever the architecture.
+Both sides take turns within one process (A B, B A, ...), so that whatever else the machine does meets both alike, and
+each ratio is the median over such pairs.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import search_spaces
+from nas.supernet import Supernet
+from search_spaces import Architecture, SearchSpace
+
+TARGET = 1.02
+
+SETTINGS = {"mobilenet_v3_32": ({"resolutions": (32,)}, 64), "ofa_mobilenet_v3": ({"resolutions": (224,)}, 8)}
+"""Options and batch size of each space."""
+
+N_HELD_BATCHES = 4
+
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The supernet and what it is fed."""
+
+    supernet: Supernet
+    images: Tensor
+    labels: Tensor
+    with_optimiser: bool
+
+    def training(self, model: nn.Module, network: Callable[[], nn.Module]) -> Step:
+        """Return a training step of a network, which is obtained anew, whose parameters `model` holds."""
+        optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+
+        def step() -> None:
+            cross_entropy(network()(self.images), self.labels).backward()  # type: ignore[no-untyped-call]
+            if self.with_optimiser:
+                optimiser.step()
+            optimiser.zero_grad()
+
+        return step
+
+    def inference(self, network: Callable[[], nn.Module], n_batches: int = 1) -> Step:
+        """Return the inference of a network, which is obtained anew, over some batches."""
+
+        def step() -> None:
+            with torch.inference_mode():
+                held = network()
+                for _ in range(n_batches):
+                    held(self.images)
+
+        return step
+
+    def ratios(self, architecture: Architecture, n_pairs: int) -> tuple[float, float, dict[str, list[float]]]:
+        """Return the static subnet's milliseconds in training and inference, and shared / static by kind of step."""
+        static = self.supernet.extract(architecture)
+        static.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        def shared() -> nn.Module:
+            return self.supernet.network(architecture)
+
+        def alone() -> nn.Module:
+            return static
+
+        self.supernet.train()
+        static.train()
+        train_ms, train = _compare(self.training(self.supernet, shared), self.training(static, alone), n_pairs)
+        self.supernet.eval()
+        static.eval()
+        once_ms, once = _compare(self.inference(shared), self.inference(alone), n_pairs)
+        _, held = _compare(self.inference(shared, N_HELD_BATCHES), self.inference(alone, N_HELD_BATCHES), n_pairs)
+        return train_ms, once_ms, {"training": train, "inference": once, f"{N_HELD_BATCHES} batches": held}
+
+
+def _compare(shared: Step, static: Step, n_pairs: int) -> tuple[float, list[float]]:
+    """Return the static side's median milliseconds, and shared / static for each pair, in alternating order."""
+    for step in (shared, static):
+        step()
+    static_ms, ratios = [], []
+    for pair in range(n_pairs):
+        order = (shared, static) if pair % 2 == 0 else (static, shared)
+        spent = {step: _milliseconds(step) for step in order}
+        static_ms.append(spent[static])
+        ratios.append(spent[shared] / spent[static])
+    return statistics.median(static_ms), ratios
+
+
+def _milliseconds(step: Step) -> float:
+    _wait()
+    start = time.perf_counter()
+    step()
+    _wait()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _subnets(space: SearchSpace, n_random: int) -> dict[str, Architecture]:
+    sampled = space.decode(space.sample(n_random, np.random.default_rng(0)))
+    return {"largest": space.largest(), "smallest": space.smallest(), **{a.id: a for a in sampled}}
+
+
+def _row(name: str, train_ms: float, once_ms: float, medians: Sequence[float]) -> str:
+    return f"{name:14}{train_ms:12.1f}{once_ms:12.1f}" + "".join(f"{ratio:14.3f}" for ratio in medians)
+
+
+def compare_space(name: str, device: str, n_pairs: int, n_random: int, with_optimiser: bool) -> None:
+    """Print the table of one space."""
+    options, batch_size = SETTINGS[name]
+    space = search_spaces.load(name, **options)
+    torch.manual_seed(0)
+    supernet = Supernet(space).to(device)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    subnets = _subnets(space, n_random)
+    shape = space.input_shape(subnets["largest"])
+    images = torch.randn(batch_size, *shape, device=device).contiguous(memory_format=torch.channels_last)
+    bench = Bench(supernet, images, torch.randint(2, (batch_size,), device=device), with_optimiser)
+
+    print(f"\n{name}, batch {batch_size} of {shape}, {device}, {torch.get_num_threads()} threads, {n_pairs} pairs")
+    print(f"{'':14}{'static, ms':>24}{'shared / static':>42}")
+    kinds = ["training", "inference", f"{N_HELD_BATCHES} batches"]
+    print(f"{'subnet':14}{'training':>12}{'inference':>12}" + "".join(f"{kind:>14}" for kind in kinds))
+    pairs: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for subnet, architecture in subnets.items():
+        train_ms, once_ms, ratios = bench.ratios(architecture, n_pairs)
+        print(_row(subnet, train_ms, once_ms, [statistics.median(ratios[kind]) for kind in kinds]), flush=True)
+        for kind in kinds:
+            pairs[kind] += ratios[kind]
+    medians = [statistics.median(pairs[kind]) for kind in kinds]
+    print(f"{'median of all':38}" + "".join(f"{ratio:14.3f}" for ratio in medians))
+    print(f"{'target':38}" + f"{TARGET:14.2f}" * len(kinds))
+
+
+def main() -> None:
+    """Compare steps on shared weights with those of static subnets."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--space", choices=SETTINGS, nargs="+", default=list(SETTINGS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=6, help="measurements of each side")
+    parser.add_argument("--random", type=int, default=12, help="random subnets, beside the largest and the smallest")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--with-optimiser", action="store_true", help="count the optimiser's step in")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for name in options.space:
+        compare_space(name, options.device, options.pairs, options.random, options.with_optimiser)
+
+
+if __name__ == "__main__":
+    main()
