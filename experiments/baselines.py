@@ -1,0 +1,102 @@
+"""The found network beside what is found without a search.
+
+    python -m experiments.baselines --run runs/digits
+
+Compares, on the same shared weights and without fine-tuning, the network that a finished `nas run` found with the best
+(on validation images) of 50 random networks within the budget, and with the uniformly scaled network that comes
+closest to the found one's latency: the same option for every choice of a kind. Accuracy is on test images, latency is
+measured side by side.
+"""
+
+import argparse
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from latency_predictors.cost_model import CostModel
+from latency_predictors.device import MeasureOptions
+from nas.evaluation.shared_weights import SharedWeights, score
+from nas.finalists import measure_networks
+from nas.objectives import Constraint, FeasibleRegion
+from nas.run_directory import read_run
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
+from search_spaces import Architecture, SearchSpace
+from search_spaces.onnx import to_onnx
+from search_spaces.storage import read_json
+
+
+def main() -> None:
+    """Find the baselines, evaluate, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
+    parser.add_argument("--random", type=int, default=50, help="random networks to choose the best of")
+    arguments = parser.parse_args()
+    read_run(arguments.run, "run")
+    found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
+    supernet, data = load_supernet(arguments.run / "train")
+    table = load_table(arguments.run / "profile", allow_foreign=False)
+    model, weights = table.cost_model(), SharedWeights(supernet, data)
+    region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])
+    best = next(Architecture(entry["architecture"]) for entry in found["finalists"] if entry["meets_budget"])
+    networks = {
+        "found": best,
+        f"best of {arguments.random} random": _best_random(weights, region, arguments.random),
+        "uniformly scaled": _uniformly_scaled(supernet.space, model, best),
+    }
+    test = data.read_test()
+    rows: dict[str, list[Any]] = {}
+    models = []
+    for name, architecture in networks.items():
+        network, shape = weights.extract(architecture), supernet.space.input_shape(architecture)
+        parts = [score(network, data, part, shape[-1]) for part in (data.validation, test)]
+        rows[name] = [architecture.id, *(part[metric] for part in parts for metric in ("accuracy", "cross_entropy"))]
+        models += to_onnx([network], [(shape,)], batch_size=table.device.batch_size)
+    for row, latency in zip(rows.values(), measure_networks(table.device, models, 3, MeasureOptions()), strict=True):
+        row.append(latency.latency_ms)
+    _print(rows, found["budget_ms"])
+
+
+def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int) -> Architecture:
+    population = region.space.canonical(region.sample(n, np.random.default_rng(1)))
+    metrics = weights.evaluate(population)
+    first = np.lexsort((metrics["cross_entropy"], -metrics["accuracy"]))[:1]
+    return region.space.decode(population[first])[0]
+
+
+def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) -> Architecture:
+    """Return the network with one option a kind of choice (the name up to its first underscore) nearest in latency."""
+    kinds = list(dict.fromkeys(choice.name.split("_")[0] for choice in space.choices))
+    options = {choice.name.split("_")[0]: choice.options for choice in space.choices}
+    uniform = [
+        {choice.name: values[kinds.index(choice.name.split("_")[0])] for choice in space.choices}
+        for values in product(*(options[kind] for kind in kinds))
+    ]
+    population = space.canonical(space.encode(uniform))
+    distance = np.abs(model.predict(population) - model.predict(space.encode([like])))
+    return space.decode(population[[int(distance.argmin())]])[0]
+
+
+def _print(rows: dict[str, list[Any]], budget_ms: float) -> None:
+    table = Table(title=f"shared weights, budget {budget_ms:.4g} ms")
+    headings = (
+        "network",
+        "id",
+        "validation accuracy",
+        "cross entropy",
+        "test accuracy",
+        "cross entropy",
+        "measured ms",
+    )
+    for heading in headings:
+        table.add_column(heading)
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:.4f}" if isinstance(value, float) else value for value in row))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

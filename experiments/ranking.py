@@ -1,0 +1,65 @@
+"""Networks ranked by accuracy on shared weights, beside networks trained each on its own.
+
+    python -m experiments.ranking --supernet runs/digits/train
+
+Trains random networks of the supernet's space from scratch, several times each with different seeds, and prints
+Kendall's rank correlation of their mean validation accuracy with the accuracy on shared weights, beside the rank
+correlation of the stand-alone runs with each other, which no estimate can be expected to exceed by much.
+"""
+
+import argparse
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+
+from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
+from nas.training import TrainingOptions, finetune
+from nas.verbs.search import load_supernet
+from search_spaces.progress import progress_bar
+
+
+def main() -> None:
+    """Train, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--supernet", type=Path, required=True, help="output directory of `nas train`")
+    parser.add_argument("--networks", type=int, default=12)
+    parser.add_argument("--runs", type=int, default=2, help="stand-alone trainings of each network")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--metric", choices=["accuracy", "cross_entropy"], default="cross_entropy")
+    arguments = parser.parse_args()
+    supernet, data = load_supernet(arguments.supernet)
+    space = supernet.space
+    population = space.canonical(space.sample(arguments.networks, np.random.default_rng(0)))
+    shared = SharedWeights(supernet, data).evaluate(population)[arguments.metric]
+    options = TrainingOptions(epochs=arguments.epochs)
+    alone = np.empty((arguments.runs, arguments.networks))
+    with progress_bar(alone.size, "stand-alone", "training") as bar:
+        for run, network_number in np.ndindex(alone.shape):
+            (architecture,) = space.decode(population[[network_number]])
+            resolution = space.input_shape(architecture)[-1]
+            torch.manual_seed(run)
+            network = space.build(architecture)
+            finetune(network, data, resolution, replace(options, seed=run), progress=False)
+            estimate_statistics(network, data, resolution)
+            alone[run, network_number] = score(network.eval(), data, data.validation, resolution)[arguments.metric]
+            bar.update()
+    print(
+        f"{arguments.metric} of {arguments.networks} networks, {arguments.epochs} epochs alone, {arguments.runs} runs"
+    )
+    for i, architecture in enumerate(space.decode(population)):
+        print(f"  {architecture.id}  shared {shared[i]:.4f}  alone {alone[:, i].mean():.4f}")
+    print(
+        "Kendall, shared weights against the mean of stand-alone runs: "
+        f"{kendalltau(shared, alone.mean(0)).statistic:.3f}"
+    )
+    pairs = [kendalltau(alone[i], alone[j]).statistic for i, j in combinations(range(arguments.runs), 2)]
+    if pairs:
+        print(f"Kendall, stand-alone runs against each other: {np.mean(pairs):.3f}")
+
+
+if __name__ == "__main__":
+    main()
