@@ -10,9 +10,11 @@ from scipy.stats import kendalltau
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces import SearchSpace
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 from search_spaces.storage import write_atomic
 
@@ -45,22 +47,34 @@ class AccuracyPredictor(Evaluator):
     def fit(
         cls, space: SearchSpace, population: Population, accuracy: NDArray[np.float64], seed: int
     ) -> "AccuracyPredictor":
-        """Fit to networks (N, choices) and their accuracies (N,)."""
+        """Fit to networks (N, choices) and their accuracies (N,); a network whose evaluation failed is left out.
+
+        Raises:
+            InputError: too few networks are left.
+        """
+        known = np.isfinite(accuracy)
+        population, accuracy = population[known], accuracy[known]
+        if len(accuracy) < _N_MEMBERS:
+            raise InputError(
+                f"{len(accuracy)} evaluated networks are too few to predict accuracy from, {_N_MEMBERS} the fewest: "
+                "raise the budget, or search on shared weights without a predictor"
+            )
         features = space.one_hot(space.canonical(population))
         offset, scale = float(accuracy.mean()), float(accuracy.std()) or 1.0
         targets = (accuracy - offset) / scale
         layers, held_out = [], np.empty(len(accuracy))
         folds = KFold(_N_MEMBERS, shuffle=True, random_state=seed)
-        for member, (seen, unseen) in enumerate(folds.split(features)):
-            network = MLPRegressor(
-                hidden_layer_sizes=_HIDDEN, alpha=1.0, solver="lbfgs", max_iter=200, random_state=seed + member
-            )
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is part of the regularisation
+        # The matrices are small: on a busy machine, threads that wait for each other take fifty times as long.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is part of the regularisation
+            for member, (seen, unseen) in enumerate(folds.split(features)):
+                network = MLPRegressor(
+                    hidden_layer_sizes=_HIDDEN, alpha=1.0, solver="lbfgs", max_iter=200, random_state=seed + member
+                )
                 network.fit(features[seen], targets[seen])
-            held_out[unseen] = network.predict(features[unseen])
-            pairs = zip(network.coefs_, network.intercepts_, strict=True)
-            layers.append([array.astype(np.float32) for pair in pairs for array in pair])
+                held_out[unseen] = network.predict(features[unseen])
+                pairs = zip(network.coefs_, network.intercepts_, strict=True)
+                layers.append([array.astype(np.float32) for pair in pairs for array in pair])
         kendall = float(np.nan_to_num(kendalltau(held_out, accuracy).statistic))
         return cls(space, layers, offset, scale, kendall)
 
