@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,12 @@ class Search:
 
     def run(self, *, progress: bool = True) -> History:
         """Search until the budget is spent or the strategy has nothing new to propose."""
-        recorder = _Recorder(self.journal, self.belongs_to)
         known: dict[bytes, int] = {}
         self.strategy.begin(self.region, self.seed)
         stale = 0
-        with recorder, progress_bar(self.budget, "search", "network", show=progress) as bar:
+        bar = progress_bar(self.budget, "search", "network", show=progress)
+        with Journal(self.journal) if self.journal else nullcontext() as journal, bar:
+            recorder = _Recorder(journal, self.belongs_to)
             while len(known) < self.budget and stale < _STALE_ASKS:
                 asked = self.strategy.ask()
                 if not len(asked):
@@ -119,17 +121,17 @@ class Search:
 class _Recorder:
     """The evaluations so far, in memory and in a journal; what the journal held at the start is played back."""
 
-    def __init__(self, path: Path | None, belongs_to: Mapping[str, Any]) -> None:
-        self._journal = Journal(path) if path else None
+    def __init__(self, journal: Journal | None, belongs_to: Mapping[str, Any]) -> None:
+        self._journal = journal
         self._rows: list[list[int]] = []
         self._values: dict[str, list[float]] = {}
         self._recorded: deque[dict[str, Any]] = deque()
-        if self._journal:
-            self._recorded.extend(self._journal.recovered)
+        if journal:
+            self._recorded.extend(journal.recovered)
             if self._recorded:
-                require_same(f"the search in {path}", self._recorded.popleft(), belongs_to)
+                require_same(f"the search in {journal.path}", self._recorded.popleft(), belongs_to)
             else:
-                self._journal.append([belongs_to])
+                journal.append([belongs_to])
 
     def replay(self, fresh: Population) -> int:
         """Take the evaluations of the first of these networks from the journal; return how many it held."""
@@ -166,13 +168,6 @@ class _Recorder:
     def history(self, n_choices: int) -> History:
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, n_choices)
         return History(rows, {name: np.array(values, dtype=np.float64) for name, values in self._values.items()})
-
-    def __enter__(self) -> "_Recorder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._journal:
-            self._journal.close()
 
 
 def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:
