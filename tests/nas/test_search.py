@@ -1,0 +1,281 @@
+"""A search evaluates each network once, keeps its budget, and after a kill ends as if there had been none."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import search_spaces
+from latency_predictors.cost_model import BlockCost
+from nas import strategies
+from nas.evaluation.accuracy_predictor import AccuracyPredictor
+from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.search import History, Search
+from nas.strategy import Strategy
+from search_spaces import InputError, SearchSpace
+from search_spaces.plan_index import Population
+
+BUDGET = 40
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return search_spaces.load("mobilenet_v3_32", resolutions=(16,))
+
+
+@pytest.fixture(scope="module")
+def region(space: SearchSpace) -> FeasibleRegion:
+    model = BlockCost(space, "latency_ms", np.random.default_rng(0).uniform(0.1, 1, len(space.index.blocks)))
+    return FeasibleRegion(space, [Constraint(model, parse_budget("40%", model))])
+
+
+def evolution() -> Strategy:
+    return strategies.load("ofa_evolution", population=12)
+
+
+def search(evaluator: Evaluator, region: FeasibleRegion, journal: Path | None = None, **options: Any) -> History:
+    settings = {"strategy": evolution(), "objective": Objective("score"), "budget": BUDGET, "seed": 0, **options}
+    return Search(evaluator, region=region, journal=journal, **settings).run(progress=False)
+
+
+def same(one: History, other: History) -> bool:
+    return (
+        np.array_equal(one.population, other.population)
+        and one.metrics.keys() == other.metrics.keys()
+        and all(np.array_equal(one.metrics[name], other.metrics[name], equal_nan=True) for name in one.metrics)
+    )
+
+
+class Failing(Evaluator):
+    """Another evaluator, whose process is killed at an evaluation."""
+
+    metrics = ("score", "loss")
+
+    def __init__(self, evaluator: Evaluator, fails_at: int, batch_size: int) -> None:
+        self.space = evaluator.space
+        self.batch_size = batch_size  # type: ignore[misc]
+        self._evaluator = evaluator
+        self._left = fails_at
+
+    def evaluate(self, population: Population) -> Metrics:
+        self._left -= len(population)
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return self._evaluator.evaluate(population)
+
+
+@dataclasses.dataclass
+class Repeating(Strategy):
+    """Asks for the same networks again and again, each one several times, or for none at all."""
+
+    n: int = 3
+    n_asks: int = 0
+
+    def _ask(self) -> Population:
+        self.n_asks += 1
+        return self.region.sample(self.n, np.random.default_rng(0)).repeat(4, axis=0)
+
+    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None:
+        assert len(scores) == len(population)
+
+
+def test_equal_networks_are_evaluated_once(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    evaluator = additive(region.space)
+    history = search(evaluator, region, strategy=strategies.load("ofa_evolution", population=4, generations=50))
+    assert len(np.unique(history.population, axis=0)) == len(history.population) == len(evaluator.evaluated)
+    assert np.array_equal(region.space.canonical(history.population), history.population)
+
+
+@pytest.mark.parametrize("budget", [1, 7, 40])
+def test_the_budget_is_spent_and_kept(region: FeasibleRegion, additive: Callable[..., Any], budget: int) -> None:
+    evaluator = additive(region.space)
+    history = search(evaluator, region, budget=budget)
+    assert len(history.population) == len(evaluator.evaluated) == budget
+    assert region.contains(history.population).all()
+
+
+def test_history_holds_every_metric_and_the_costs(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    evaluator = additive(region.space)
+    history = search(evaluator, region)
+    expected = evaluator.evaluate(history.population)
+    expected["latency_ms"] = region.constraints[0].model.predict(history.population)
+    assert same(history, History(history.population, expected))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_strategy_with_nothing_new_ends_the_search(
+    region: FeasibleRegion, additive: Callable[..., Any], n: int
+) -> None:
+    strategy = Repeating(n)
+    assert len(search(additive(region.space), region, strategy=strategy).population) == n
+    assert strategy.n_asks < 100
+
+
+def test_a_space_smaller_than_the_budget_is_exhausted(toy: Callable[..., Any], additive: Callable[..., Any]) -> None:
+    small = toy(widths=(8, 16), depths=(2,))
+    history = search(additive(small), FeasibleRegion(small), budget=1000)
+    assert np.array_equal(np.unique(history.population, axis=0), small.rows())
+
+
+def test_an_unknown_metric_is_told_with_the_nearest(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match="unknown metric 'scores': did you mean score"):
+        search(additive(region.space), region, objective=Objective("scores"))
+
+
+def test_the_best_are_first_and_earlier_ones_first_among_equals() -> None:
+    history = History(np.arange(5)[:, None], {"score": np.array([1.0, 3.0, np.nan, 3.0, 2.0])})
+    assert history.best(10, Objective("score")).tolist() == [1, 3, 4, 0]
+    assert history.best(2, Objective("score")).tolist() == [1, 3]
+    assert history.best(10, Objective("score", maximise=False)).tolist() == [0, 4, 1, 3]
+
+
+@pytest.fixture(scope="module")
+def unkilled(region: FeasibleRegion, additive: Callable[..., Any], tmp_path_factory: Any) -> tuple[History, bytes]:
+    path = tmp_path_factory.mktemp("unkilled") / "journal.jsonl"
+    history = search(additive(region.space), region, path)
+    assert same(history, search(additive(region.space), region)), "a journal changes nothing"
+    return history, path.read_bytes()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 1000])
+def test_a_search_killed_at_any_evaluation_ends_as_if_it_had_not_been(
+    batch_size: int,
+    region: FeasibleRegion,
+    additive: Callable[..., Any],
+    unkilled: tuple[History, bytes],
+    tmp_path: Path,
+) -> None:
+    expected, journal = unkilled
+    for n_done in range(BUDGET):
+        path = tmp_path / f"{n_done}.jsonl"
+        with pytest.raises(KeyboardInterrupt):
+            search(Failing(additive(region.space), n_done, batch_size), region, path)
+        n_kept = path.read_bytes().count(b"\n") - 1
+        assert n_done - batch_size < n_kept <= n_done
+        evaluator = additive(region.space)
+        assert same(search(Failing(evaluator, 1000, batch_size), region, path), expected)
+        assert path.read_bytes() == journal
+        assert len(evaluator.evaluated) == BUDGET - n_kept, "what the journal holds is not evaluated again"
+
+
+def test_a_journal_cut_anywhere_is_completed(
+    region: FeasibleRegion, additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    expected, journal = unkilled
+    path = tmp_path / "journal.jsonl"
+    for length in [0, 1, len(journal) - 1, *np.random.default_rng(0).integers(len(journal), size=30)]:
+        path.write_bytes(journal[:length])
+        assert same(search(additive(region.space), region, path), expected)
+        assert path.read_bytes() == journal
+
+
+def test_a_metric_that_depends_on_the_whole_batch_is_the_same_after_a_kill(
+    region: FeasibleRegion, tmp_path: Path
+) -> None:
+    """The last digits of a matrix product depend on the number of its rows."""
+    space, rng = region.space, np.random.default_rng(0)
+    population = space.canonical(space.sample(20, rng))
+    predictor = AccuracyPredictor.fit(space, population, rng.normal(size=20), seed=0)
+    path, objective = tmp_path / "journal.jsonl", Objective("predicted_accuracy")
+    expected = search(predictor, region, path, objective=objective)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for n_kept in range(1, len(lines)):
+        path.write_bytes(b"".join(lines[:n_kept]))
+        assert same(search(predictor, region, path, objective=objective), expected)
+        assert path.read_bytes() == b"".join(lines)
+
+
+def test_a_finished_search_is_read_without_evaluating(
+    region: FeasibleRegion, additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    expected, journal = unkilled
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(journal)
+    evaluator = additive(region.space)
+    assert same(search(evaluator, region, path), expected)
+    assert not evaluator.evaluated
+
+
+def test_a_search_may_be_given_more_budget(
+    region: FeasibleRegion, additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    search(additive(region.space), region, path, budget=BUDGET // 2)
+    evaluator = additive(region.space)
+    assert same(search(evaluator, region, path), unkilled[0])
+    assert len(evaluator.evaluated) < BUDGET - BUDGET // 2 + evaluator.batch_size
+    assert path.read_bytes() == unkilled[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [({"seed": 1}, "seed"), ({"belongs_to": {"budget": "40%"}}, "budget = None, asked for is '40%'")],
+)
+def test_the_journal_of_another_search_is_refused(
+    change: dict[str, Any],
+    what: str,
+    region: FeasibleRegion,
+    additive: Callable[..., Any],
+    unkilled: tuple[History, bytes],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unkilled[1])
+    with pytest.raises(InputError, match=rf"the search in .* was made with {what}") as error:
+        search(additive(region.space), region, path, **change)
+    assert len(str(error.value).splitlines()) == 1
+    assert path.read_bytes() == unkilled[1]
+
+
+def test_the_journal_of_another_space_is_refused(
+    toy: Callable[..., Any], additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unkilled[1])
+    with pytest.raises(InputError, match=r"made with space\.name = 'mobilenet_v3_32'"):
+        search(additive(toy()), FeasibleRegion(toy()), path)
+
+
+def test_a_journal_that_another_strategy_wrote_is_refused(
+    region: FeasibleRegion, additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unkilled[1])
+    with pytest.raises(InputError, match="made by another version") as error:
+        search(additive(region.space), region, path, strategy=strategies.load("random_search", batch=3))
+    assert len(str(error.value).splitlines()) == 1
+    assert path.read_bytes() == unkilled[1]
+
+
+class PartlyFailing(Evaluator):
+    """Fails for every second network, in one way or another."""
+
+    metrics = ("score",)
+    batch_size = 5
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+
+    def evaluate(self, population: Population) -> Metrics:
+        total = population.sum(axis=1)
+        return {"score": np.where(total % 2 == 0, total, np.take([np.nan, np.inf, -np.inf], total % 3))}
+
+
+def test_what_failed_is_recorded_as_null_and_never_best(region: FeasibleRegion, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    history = search(PartlyFailing(region.space), region, path)
+    failed = history.population.sum(axis=1) % 2 == 1
+    assert 5 < failed.sum() < 35
+    assert np.array_equal(np.isnan(history.metrics["score"]), failed)
+    recorded = [json.loads(line)["score"] for line in path.read_text().splitlines()[1:]]
+    assert [value is None for value in recorded] == failed.tolist()
+    for maximise in (True, False):
+        best = history.best(BUDGET, Objective("score", maximise))
+        assert sorted(best) == np.flatnonzero(~failed).tolist()
+    assert same(search(PartlyFailing(region.space), region, path), history)

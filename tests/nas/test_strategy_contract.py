@@ -1,0 +1,181 @@
+"""What every strategy keeps: a new file in nas/strategies is tested here as it is."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import search_spaces
+from latency_predictors.cost_model import BlockCost
+from nas import strategies
+from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.search import Search
+from nas.strategy import Strategy
+from search_spaces import InputError, SearchSpace
+from search_spaces.plan_index import Population
+
+SEEDS = st.integers(0, 2**32 - 1)
+N_ROUNDS = 4
+
+every_strategy = pytest.mark.parametrize("name", strategies.names())
+
+
+def region_of(space: SearchSpace, budget: str) -> FeasibleRegion:
+    values = np.random.default_rng(0).uniform(0.1, 1, len(space.index.blocks))
+    model = BlockCost(space, "latency_ms", values, margin=0.02)
+    return FeasibleRegion(space, [Constraint(model, parse_budget(budget, model))])
+
+
+@cache
+def mobile(budget: str = "40%") -> FeasibleRegion:
+    return region_of(search_spaces.load("mobilenet_v3_32"), budget)
+
+
+Scoring = Callable[[Population, np.random.Generator], NDArray[np.float64]]
+
+
+def additive(population: Population, rng: np.random.Generator) -> NDArray[np.float64]:
+    return population.sum(axis=1).astype(float)
+
+
+def run(strategy: Strategy, region: FeasibleRegion, seed: int, scoring: Scoring = additive) -> list[Population]:
+    """Return what the strategy asks for in some rounds."""
+    rng = np.random.default_rng(seed)
+    strategy.begin(region, seed)
+    asked = []
+    for _ in range(N_ROUNDS):
+        asked.append(strategy.ask())
+        strategy.tell(asked[-1], scoring(asked[-1], rng))
+    return asked
+
+
+def equal(one: list[Population], other: list[Population]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@every_strategy
+@pytest.mark.parametrize("budget", ["100%", "40%", "5%", "0.000001%"])
+@settings(max_examples=3)
+@given(seed=SEEDS)
+def test_suggestions_are_canonical_networks_of_the_region(name: str, budget: str, seed: int) -> None:
+    region = mobile(budget)
+    for asked in run(strategies.load(name), region, seed):
+        assert asked.ndim == 2
+        assert asked.shape[1] == len(region.space.choices)
+        assert ((asked >= 0) & (asked < region.space.n_options)).all()
+        assert np.array_equal(region.space.canonical(asked), asked)
+        assert region.contains(asked).all()
+
+
+@every_strategy
+def test_equal_seeds_give_equal_suggestions(name: str) -> None:
+    strategy = strategies.load(name)
+    first = run(strategy, mobile(), seed=1)
+    assert equal(run(strategies.load(name), mobile(), seed=1), first)
+    assert not equal(run(strategies.load(name), mobile(), seed=2), first)
+    assert equal(run(strategy, mobile(), seed=1), first), "begin() starts anew"
+
+
+@every_strategy
+@given(n_known=st.integers(0, N_ROUNDS - 1))
+@settings(max_examples=N_ROUNDS)
+def test_a_replayed_history_gives_the_same_next_suggestion(name: str, n_known: int) -> None:
+    history = [(asked, additive(asked, np.random.default_rng(0))) for asked in run(strategies.load(name), mobile(), 3)]
+    again = strategies.load(name)
+    again.begin(mobile(), 3)
+    for asked, scores in history[:n_known]:
+        assert np.array_equal(again.ask(), asked)
+        again.tell(asked, scores)
+    assert np.array_equal(again.ask(), history[n_known][0])
+
+
+HOSTILE: dict[str, Scoring] = {
+    "random": lambda population, rng: rng.normal(size=len(population)),
+    "constant": lambda population, rng: np.zeros(len(population)),
+    "failed": lambda population, rng: np.full(len(population), np.nan),
+    "infinite": lambda population, rng: rng.choice([np.inf, -np.inf], len(population)),
+    "anything": lambda population, rng: rng.choice([np.nan, np.inf, -np.inf, 0.0, 1e308], len(population)),
+}
+
+
+@every_strategy
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_score_breaks_a_strategy(name: str, kind: str) -> None:
+    for asked in run(strategies.load(name), mobile(), 0, HOSTILE[kind]):
+        assert mobile().contains(asked).all()
+
+
+@every_strategy
+def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
+    strategy = strategies.load(name)
+    strategy.begin(mobile(), 0)
+    for n_told in (0, 3, 0, 1):
+        asked = strategy.ask()
+        strategy.tell(asked[:n_told], additive(asked[:n_told], np.random.default_rng(0)))
+    assert mobile().contains(strategy.ask()).all()
+
+
+@every_strategy
+def test_asking_leaves_what_was_told_alone(name: str) -> None:
+    strategy = strategies.load(name)
+    strategy.begin(mobile(), 0)
+    for _ in range(N_ROUNDS):
+        asked = strategy.ask()
+        scores = additive(asked, np.random.default_rng(0))
+        before = asked.copy(), scores.copy()
+        strategy.tell(asked, scores)
+        strategy.ask()
+        assert np.array_equal(asked, before[0])
+        assert np.array_equal(scores, before[1])
+
+
+@every_strategy
+@pytest.mark.parametrize(
+    "options", [{"widths": (8, 16), "depths": (2,)}, {"widths": (8, 16), "depths": (1, 2)}, {"widths": (8,)}]
+)
+def test_a_search_of_a_few_networks_finds_them_all_and_ends(
+    name: str, options: dict[str, Any], toy: Callable[..., Any], additive: Callable[..., Any]
+) -> None:
+    region = FeasibleRegion(toy(**options))
+    search = Search(additive(region.space), strategies.load(name), Objective("score"), region, budget=100, seed=0)
+    history = search.run(progress=False)
+    assert len(history.population) == region.space.size
+    assert len(np.unique(history.population, axis=0)) == region.space.size
+
+
+@every_strategy
+def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]) -> None:
+    region = mobile("0.000001%")
+    search = Search(additive(region.space), strategies.load(name), Objective("score"), region, budget=1000, seed=0)
+    assert len(search.run(progress=False).population) == 1
+
+
+def mean_best(name: str, additive: Callable[..., Any]) -> float:
+    """Return the mean of the best score of a thousand networks, over some seeds."""
+    best = []
+    for seed in range(3):
+        evaluator = additive(mobile().space, seed)
+        search = Search(evaluator, strategies.load(name), Objective("score"), mobile(), budget=1000, seed=seed)
+        best.append(search.run(progress=False).metrics["score"].max())
+    return float(np.mean(best))
+
+
+@pytest.mark.parametrize("name", [name for name in strategies.names() if name != "random_search"])
+def test_learning_beats_random_search(name: str, additive: Callable[..., Any]) -> None:
+    assert mean_best(name, additive) > 1.1 * mean_best("random_search", additive)
+
+
+@every_strategy
+def test_options_that_a_strategy_lacks_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"option of strategy {name} 'no_such_option'"):
+        strategies.load(name, no_such_option=1)
+
+
+def test_an_unknown_strategy_is_told_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="unknown strategy 'random_serch': did you mean random_search"):
+        strategies.load("random_serch")
