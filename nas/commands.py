@@ -21,6 +21,7 @@ from search_spaces.errors import InputError
 def nas() -> None:
     """Run the command line; exits with 2 on bad input."""
     logging.basicConfig(level=logging.WARNING, format="nas: %(message)s", stream=sys.stderr)
+    logging.getLogger("nas").setLevel(logging.INFO)
     group = click.Group("nas", {name: _command(name, verb) for name, verb in verbs.VERBS.items()}, help=verbs.__doc__)
     try:
         group.main(standalone_mode=False)

@@ -28,12 +28,11 @@ _REPORT_SCHEMA = "report/1"
 _LARGEST_DIFFERENCE = 1e-4
 
 SNIPPET = """\
-import json, numpy, onnxruntime, PIL.Image
-report = json.load(open("report.json"))["input"]
-image = PIL.Image.open("example.png").convert(report["mode"]).resize((report["size"], report["size"]))
-pixels = numpy.asarray(image, numpy.float32).reshape(1, report["size"], report["size"], -1) / 255
-x = ((pixels - report["mean"]) / report["std"]).transpose(0, 3, 1, 2).astype(numpy.float32)
-print(report["classes"][onnxruntime.InferenceSession("model.onnx").run(None, {"input": x})[0].argmax()])
+import json, numpy as np, onnxruntime, PIL.Image
+spec = json.load(open("report.json"))["input"]
+image = PIL.Image.open("example.png").convert(spec["mode"]).resize([spec["size"]] * 2, PIL.Image.Resampling.BILINEAR)
+x = ((np.atleast_3d(np.asarray(image)) / 255 - spec["mean"]) / spec["std"]).transpose(2, 0, 1)[None].astype("float32")
+print(spec["classes"][onnxruntime.InferenceSession("model.onnx").run(None, {"input": x})[0].argmax()])
 """
 """Runs a bundle from within its folder."""
 

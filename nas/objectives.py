@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
 from search_spaces import SearchSpace
@@ -56,6 +58,27 @@ class Constraint:
             )
 
 
+def _read_budget(text: str, unit: str) -> tuple[float, bool]:
+    """Return a budget's number, and whether it is a percentage."""
+    suffix = "%" if text.strip().endswith("%") else unit
+    try:
+        number = float(text.strip().removesuffix(suffix)) if text.strip().endswith(suffix) else math.nan
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0) or (suffix == "%" and number > 100):
+        raise InputError(f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit} or 40%")
+    return number, suffix == "%"
+
+
+def _checked_latency(text: str) -> str:
+    _read_budget(text, "ms")
+    return text
+
+
+LatencyBudget = Annotated[str, AfterValidator(_checked_latency)]
+"""What `parse_budget` takes for a latency, so that a misspelt one is refused before anything runs."""
+
+
 def parse_budget(text: str, model: CostModel) -> float:
     """Return the bound that a budget means for a cost model.
 
@@ -67,16 +90,8 @@ def parse_budget(text: str, model: CostModel) -> float:
     Raises:
         InputError: no number, another unit, or a value that is not positive and finite.
     """
-    unit = model.metric.rpartition("_")[2]
-    stripped = text.strip()
-    suffix = "%" if stripped.endswith("%") else unit
-    try:
-        number = float(stripped.removesuffix(suffix)) if stripped.endswith(suffix) else math.nan
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0) or (suffix == "%" and number > 100):
-        raise InputError(f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit} or 40%")
-    if suffix != "%":
+    number, is_percentage = _read_budget(text, model.metric.rpartition("_")[2])
+    if not is_percentage:
         return number
     low, high = (cost * (1 + model.margin) for cost in (model.cheapest()[0], model.dearest()[0]))
     return low + number / 100 * (high - low)

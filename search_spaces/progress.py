@@ -9,7 +9,7 @@ _SECONDS_BETWEEN_LOG_LINES = 15.0
 
 
 def progress_bar(total: int | None, description: str, unit: str, *, done: int = 0, show: bool = True) -> "tqdm[Any]":
-    """Return a bar to be used as a context, its end unknown without a total: `update()` it, `set_postfix` what to tell beside it."""
+    """Return a bar to be used as a context; without a total its end is unknown."""
     interactive = sys.stderr.isatty()
     return tqdm(
         total=total,

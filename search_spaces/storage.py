@@ -1,6 +1,7 @@
 """Plain files that are whole or absent: JSON documents with a schema, and append-only journals of JSON lines."""
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -63,6 +66,9 @@ class Journal:
         self.recovered, whole_bytes = _whole_records(path.read_bytes() if path.exists() else b"")
         self.dropped_bytes = (path.stat().st_size if path.exists() else 0) - whole_bytes
         if self.dropped_bytes:
+            logger.warning(
+                "%s: the last record was cut short; going on after the %d before it", path, len(self.recovered)
+            )
             os.truncate(path, whole_bytes)
         self._file = path.open("ab")
 

@@ -1,5 +1,6 @@
 """`nas run`: all verbs in turn, from data and a budget to a bundle."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from latency_predictors.profile import ProfileOptions
 from nas.candidates import SearchOptions
 from nas.data import DataOptions, load_data
 from nas.finalists import FinalistOptions
+from nas.objectives import LatencyBudget
 from nas.run_directory import begin_run, finish_run
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, profile
-from nas.verbs.search import SearchConfig, search
+from nas.verbs.search import SearchConfig, feasible_region, load_table, search
 from nas.verbs.space_config import SpaceConfig
 from nas.verbs.train import TrainConfig, fitted, train
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -25,7 +29,9 @@ class RunConfig:
     """What is wanted: data, a budget, and all that the verbs can be told."""
 
     data: DataOptions
-    budget: str = Field(description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest")
+    budget: LatencyBudget = Field(
+        description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest"
+    )
     output: Path = Field(description="directory for all results; an interrupted run in it is continued")
     space: SpaceConfig = SpaceConfig()
     device: Device = Device()
@@ -43,9 +49,18 @@ def run(options: RunConfig) -> dict[str, Any]:
     begin_run(options.output, "run", options)
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
-    profile(ProfileConfig(profiled, named, options.device, options.profile))
-    train(TrainConfig(data, trained, named, options.train))
-    search(SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists))
+    _tell("profile", profile(ProfileConfig(profiled, named, options.device, options.profile)))
+    feasible_region(load_table(profiled), named.load(), options.budget)  # rather refused now than after training
+    _tell("train", train(TrainConfig(data, trained, named, options.train)))
+    asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
+    _tell("search", search(asked))
     result = export(ExportConfig(searched, bundle, options.export))
     finish_run(options.output, result)
     return result
+
+
+def _tell(verb: str, result: dict[str, Any]) -> None:
+    entries = (
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in result.items()
+    )
+    logger.info("%s: %s", verb, ", ".join(entries))

@@ -1,6 +1,5 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ from nas.candidates import Candidates, SearchOptions, find_candidates
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
-from nas.objectives import Constraint, FeasibleRegion, parse_budget
+from nas.objectives import Constraint, FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, finish_run, read_run
 from nas.supernet import Supernet
 from nas.training import load_checkpoint
 from nas.training.train_supernet import describe
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_json
 
 FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/1"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -33,7 +31,9 @@ class SearchConfig:
 
     supernet: Path = Field(description="output directory of `nas train`")
     table: Path = Field(description="output directory of `nas profile`, or a table file")
-    budget: str = Field(description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest")
+    budget: LatencyBudget = Field(
+        description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest"
+    )
     output: Path = Field(description="directory for the results; an interrupted search in it is continued")
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
@@ -45,9 +45,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     read_run(options.supernet, "train")
     table = load_table(options.table, options.allow_foreign_table)
     supernet, data = load_supernet(options.supernet)
-    model = table.cost_model(supernet.space)
-    budget_ms = parse_budget(options.budget, model)
-    region = FeasibleRegion(supernet.space, [Constraint(model, budget_ms)])
+    region, budget_ms = feasible_region(table, supernet.space, options.budget)
     begin_run(options.output, "search", options)
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
@@ -66,7 +64,18 @@ def search(options: SearchConfig) -> dict[str, Any]:
     return result
 
 
-def load_table(path: Path, allow_foreign: bool) -> LatencyTable:
+def feasible_region(table: LatencyTable, space: SearchSpace, budget: str) -> tuple[FeasibleRegion, float]:
+    """Return the networks that keep a latency budget, and the budget in ms.
+
+    Raises:
+        InputError: there are none, or the table is not of this space.
+    """
+    model = table.cost_model(space)
+    budget_ms = parse_budget(budget, model)
+    return FeasibleRegion(space, [Constraint(model, budget_ms)]), budget_ms
+
+
+def load_table(path: Path, allow_foreign: bool = False) -> LatencyTable:
     """Read a table, and refuse one of another machine unless that is allowed.
 
     Raises:
