@@ -89,7 +89,6 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
     """Return what to remember of an epoch: loss, and validation accuracy of the smallest and the largest network."""
     space = watched.space
     population = space.encode([space.smallest(), space.largest()])
-    descent.model.eval()  # in training mode an extraction leaves gradients of zero, on which momentum acts all the same
     smallest, largest = watched.evaluate(population)["accuracy"].tolist()
     descent.model.train()
     epoch = descent.step // descent.steps_per_epoch
@@ -98,17 +97,17 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
 
 def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
     """Bring the descent to the state of the directory's checkpoint, if there is one of this very training."""
-    if not any(directory.glob(f"*{FILE}")):
-        return
-    found, damage = load_checkpoint(directory)
-    if damage:
-        logger.warning(damage)
-    for name in ("space", "data", "options"):
-        require_same(f"the training in {directory}", getattr(found, name), getattr(start, name))
-    descent.model.load_state_dict(dict(found.weights))
-    descent.set_momentum(dict(found.momentum))
-    descent.step = found.step
-    _forget_later_records(directory / METRICS, found.step)
+    if any(directory.glob(f"*{FILE}")):
+        found, damage = load_checkpoint(directory)
+        for name in ("space", "data", "options"):
+            require_same(f"the training in {directory}", getattr(found, name), getattr(start, name))
+        if damage:
+            logger.warning(damage)
+            (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one
+        descent.model.load_state_dict(dict(found.weights))
+        descent.set_momentum(dict(found.momentum))
+        descent.step = found.step
+    _forget_later_records(directory / METRICS, descent.step)
 
 
 def _forget_later_records(path: Path, step: int) -> None:
