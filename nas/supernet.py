@@ -1,5 +1,6 @@
 """A supernet: the parameters of the largest network, of which every architecture's network is a slice."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -57,39 +58,27 @@ class Supernet(nn.Module):
 
     def extract(self, architecture: Mapping[str, Any]) -> nn.Module:
         """Return the architecture's static network with a copy of its slices, in this module's mode."""
-        modules = {slot: self._copy(slot, block) for slot, block in self.space.blocks(architecture)}
-        return self.space.assemble(modules).train(self.training)
-
-    def _copy(self, slot: str, block: Block) -> nn.Module:
-        module = _on_meta(block)
-        for owner, name, whole, narrow in self._slices(slot, block, module):
-            part = narrow(whole.detach()).clone()
-            setattr(owner, name, nn.Parameter(part) if isinstance(whole, nn.Parameter) else part)
-        return module
+        network = self.network(architecture)
+        copies: dict[int, Any] = {id(p): nn.Parameter(p.detach().clone()) for p in network.parameters()}
+        copies |= {id(buffer): buffer.clone() for buffer in network.buffers()}
+        return copy.deepcopy(network, copies).train(self.training)
 
     def _view(self, slot: str, block: Block) -> nn.Module:
-        module = _on_meta(block)
+        """Build the block's module on views of the store's tensors."""
+        with torch.device("meta"):
+            module = block.build()
         with torch.inference_mode(False):  # whoever asks first, the views serve training too
-            for owner, name, whole, narrow in self._slices(slot, block, module):
-                part = narrow(whole.detach())
+            for owner, name, path, like in _tensors(module):
+                whole = _tensor(self.store.get_submodule(slot), path)
+                view = block.narrow(whole.detach(), path, like, owner)
                 if isinstance(whole, nn.Parameter):
-                    part = nn.Parameter(part)
+                    view = nn.Parameter(view)
                     gradient = self._gradient(whole)
-                    hand_on = partial(_hand_on, whole=whole, gradient=gradient, part=narrow(gradient))
-                    part.register_post_accumulate_grad_hook(hand_on)  # type: ignore[no-untyped-call]
-                setattr(owner, name, part)
+                    part = block.narrow(gradient, path, like, owner)
+                    hand_on = partial(_hand_on, whole=whole, gradient=gradient, part=part)
+                    view.register_post_accumulate_grad_hook(hand_on)  # type: ignore[no-untyped-call]
+                setattr(owner, name, view)
         return module
-
-    def _slices(
-        self, slot: str, block: Block, module: nn.Module
-    ) -> Iterator[tuple[nn.Module, str, Tensor, Callable[[Tensor], Tensor]]]:
-        """Yield for each tensor of a block's module: who holds it, its name there, the store's tensor, how to slice."""
-        large = self.store.get_submodule(slot)
-        for prefix, owner in list(module.named_modules()):
-            held = large.get_submodule(prefix)
-            for name, like in [*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)]:
-                path = f"{prefix}.{name}" if prefix else name
-                yield owner, name, getattr(held, name), partial(block.narrow, name=path, like=like, owner=owner)
 
     def _gradient(self, parameter: Tensor) -> Tensor:
         """Return the tensor in which a parameter's gradient is collected, of which each view knows its part."""
@@ -112,9 +101,17 @@ class Supernet(nn.Module):
         return {**self.__dict__, "_views": {}, "_gradients": {}}
 
 
-def _on_meta(block: Block) -> nn.Module:
-    with torch.device("meta"):
-        return block.build()
+def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
+    """Yield each parameter and buffer: the submodule that holds it, its name there, its path, itself."""
+    for prefix, owner in module.named_modules():
+        for name, tensor in (*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)):
+            yield owner, name, f"{prefix}.{name}" if prefix else name, tensor
+
+
+def _tensor(module: nn.Module, path: str) -> Tensor:
+    owner, _, name = path.rpartition(".")
+    tensor: Tensor = getattr(module.get_submodule(owner), name)
+    return tensor
 
 
 def _hand_on(view: Tensor, whole: nn.Parameter, gradient: Tensor, part: Tensor) -> None:
