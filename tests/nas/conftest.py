@@ -1,4 +1,4 @@
-"""What these tests search: a space to enumerate, and an objective that is known everywhere."""
+"""What these tests search and train: small spaces, an objective that is known everywhere, images made on the spot."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import search_spaces
+from nas.data import DataOptions, Dataset, Images
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
@@ -47,3 +49,54 @@ class Additive(Evaluator):
 def additive() -> type[Additive]:
     """The evaluator, to be made for a space and a seed."""
     return Additive
+
+
+def make_images(n: int, seed: int) -> Images:
+    """Return noise images (n, 3, 16, 16), each brighter in the quarter that its label, from 0 to 3, says."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 160, (n, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(n) % 4
+    for quarter in range(4):
+        top, left = divmod(quarter, 2)
+        pixels[labels == quarter, :, 8 * top : 8 * top + 8, 8 * left : 8 * left + 8] += 60
+    return Images(labels, pixels)
+
+
+def unread() -> Images:
+    raise AssertionError("only the final report may look at the test images")
+
+
+def make_data(seed: int = 0) -> Dataset:
+    """Return a data set of four classes, whose test part must not be read."""
+    return Dataset(
+        name="quarters",
+        options=DataOptions(source="quarters"),
+        classes=("a", "b", "c", "d"),
+        train=make_images(96, 2 * seed),
+        validation=make_images(48, 2 * seed + 1),
+        mean=(0.35, 0.35, 0.35),
+        std=(0.2, 0.2, 0.2),
+        flip=False,
+        fingerprint=f"quarters {seed}",
+        test_reader=unread,
+    )
+
+
+def make_tiny() -> SearchSpace:
+    """Return a space of networks that train on such images in milliseconds."""
+    return search_spaces.load("mobilenet_v3_32", resolutions=(12, 16), width=0.25, n_classes=4)
+
+
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    return make_data()
+
+
+@pytest.fixture(scope="session")
+def other_data() -> Dataset:
+    return make_data(1)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SearchSpace:
+    return make_tiny()

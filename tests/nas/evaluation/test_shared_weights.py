@@ -1,0 +1,119 @@
+"""A network is judged with the weights it inherits and statistics of its own, and judging it changes nothing."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, interpolate
+
+from nas.data import Dataset, Images
+from nas.evaluation import shared_weights as shared_module
+from nas.evaluation.shared_weights import SharedWeights, score
+from nas.supernet import Supernet
+from search_spaces import Architecture, SearchSpace
+
+
+@pytest.fixture
+def supernet(tiny: SearchSpace) -> Supernet:
+    """Returns shared weights that differ from slot to slot, with outputs far from uniform."""
+    torch.manual_seed(0)
+    supernet = Supernet(tiny)
+    nn.init.normal_(supernet.store.get_submodule("classifier").classifier.weight)  # type: ignore[union-attr, arg-type]
+    return supernet
+
+
+def architectures(space: SearchSpace) -> list[Architecture]:
+    population = space.sample(2, np.random.default_rng(0))
+    return [space.smallest(), space.largest(), *space.decode(population)]
+
+
+def prepared(part: Images, resolution: int) -> Tensor:
+    images = (part.pixels[torch.arange(len(part))].float() / 255 - 0.35) / 0.2
+    return interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)
+
+
+def by_hand(network: nn.Module, data: Dataset, resolution: int) -> dict[str, float]:
+    """Return what a network scores with the statistics of all training images."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(prepared(data.train, resolution))
+        logits = network.eval()(prepared(data.validation, resolution))
+    labels = data.validation.labels
+    return {
+        "accuracy": (logits.argmax(1) == labels).float().mean().item(),
+        "cross_entropy": cross_entropy(logits, labels).item(),
+    }
+
+
+def test_metrics_are_those_of_the_extracted_network(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
+    weights = SharedWeights(supernet, data)
+    found = weights.evaluate(tiny.encode(architectures(tiny)))
+    assert {metric: values.shape for metric, values in found.items()} == {"accuracy": (4,), "cross_entropy": (4,)}
+    for number, architecture in enumerate(architectures(tiny)):
+        resolution = architecture["resolution"]
+        expected = by_hand(supernet.extract(architecture), data, int(resolution))
+        assert {metric: values[number] for metric, values in found.items()} == pytest.approx(expected, rel=1e-3)
+    assert len(set(found["cross_entropy"])) == 4
+
+
+def test_statistics_of_the_store_do_not_matter(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
+    population = tiny.encode(architectures(tiny))
+    before = SharedWeights(supernet, data).evaluate(population)
+    for name, buffer in supernet.named_buffers():
+        buffer.fill_(5 if name.endswith("num_batches_tracked") else 1e3)
+    after = SharedWeights(supernet, data).evaluate(population)
+    assert all(np.array_equal(before[metric], after[metric]) for metric in before)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_the_store_as_it_was(
+    training: bool, supernet: Supernet, tiny: SearchSpace, data: Dataset
+) -> None:
+    supernet.train(training)
+    supernet.network(tiny.largest())  # as a step before would have
+    before = copy.deepcopy(supernet.state_dict())
+    weights = SharedWeights(supernet, data)
+    network = weights.extract(tiny.smallest())
+    weights.evaluate(tiny.encode(architectures(tiny)))
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.zero_()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
+    assert all(module.training == training for module in supernet.modules())
+    assert all(parameter.grad is None for parameter in supernet.parameters())
+    assert not any(module.training for module in network.modules())
+
+
+def test_evaluation_is_the_same_each_time(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
+    population = tiny.encode(architectures(tiny))
+    weights = SharedWeights(supernet, data)
+    one, other = weights.evaluate(population), weights.evaluate(population[::-1])
+    assert all(np.array_equal(one[metric], other[metric][::-1]) for metric in one)
+    assert all(len(values) == 0 for values in weights.evaluate(population[:0]).values())
+
+
+def test_some_images_may_stand_for_all(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
+    some = SharedWeights(supernet, data, n_validation=13, n_statistics=16)
+    assert len(some._validation) == len(set(some._validation.tolist())) == 13
+    assert (some._validation[0], some._validation[-1]) == (0, len(data.validation) - 1)
+    network = some.extract(tiny.smallest())
+    chosen = data.validation.labels[some._validation]
+    logits = network(prepared(data.validation, 12)[some._validation])
+    assert some.evaluate(tiny.encode([tiny.smallest()]))["accuracy"] == pytest.approx(
+        (logits.argmax(1) == chosen).float().mean().item()
+    )
+    assert len(SharedWeights(supernet, data, n_validation=1000)._validation) == len(data.validation)
+
+
+def test_a_score_does_not_depend_on_batches(
+    supernet: Supernet, tiny: SearchSpace, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = SharedWeights(supernet, data).extract(tiny.smallest())
+    whole = score(network, data, data.validation, 12)
+    monkeypatch.setattr(shared_module, "_BATCH_SIZE", 7)
+    assert score(network, data, data.validation, 12) == pytest.approx(whole, rel=1e-4)

@@ -1,0 +1,195 @@
+"""One step of training: its images, targets, learning rate and decay."""
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.data import Augmentation, Dataset
+from nas.training import descent as descent_module
+from nas.training.descent import Descent, Student
+from nas.training.options import TrainingOptions
+from search_spaces import InputError, SearchSpace
+
+OPTIONS = TrainingOptions(epochs=5, batch_size=16, device="cpu", augmentation=Augmentation(crop=0))
+
+
+@pytest.fixture
+def network(tiny: SearchSpace) -> nn.Module:
+    torch.manual_seed(0)
+    return tiny.build(tiny.smallest())
+
+
+def begin(network: nn.Module, data: Dataset, **options: Any) -> Descent:
+    return Descent(network, data, dataclasses.replace(OPTIONS, **options))
+
+
+def descend(descent: Descent, n_steps: int) -> list[float]:
+    """Take some steps, and return their losses."""
+    return [descent.descend([Student(descent.model, 16)], distil=False) for _ in range(n_steps)]
+
+
+def test_every_epoch_sees_each_image_once(network: nn.Module, data: Dataset) -> None:
+    descent = begin(network, data)
+    assert (descent.steps_per_epoch, descent.n_steps) == (6, 30)
+    means = data.train.pixels[torch.arange(96)].float().mean((1, 2, 3))  # tell the images apart
+    orders = []
+    for epoch in range(3):
+        seen, labels = [], []
+        for descent.step in range(6 * epoch, 6 * epoch + 6):
+            images, some = descent._batch()
+            seen.append((images * 0.2 + 0.35).mean((1, 2, 3)) * 255)
+            labels.append(some)
+        order = [int((means - mean).abs().argmin()) for mean in torch.cat(seen)]
+        assert sorted(order) == list(range(96))
+        assert torch.equal(data.train.labels[order], torch.cat(labels))
+        orders.append(order)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_a_batch_depends_on_seed_and_step_alone(network: nn.Module, data: Dataset) -> None:
+    augmentation = Augmentation(crop=0.125, flip=True)
+
+    def batch(seed: int, step: int) -> Tensor:
+        descent = begin(network, data, seed=seed, augmentation=augmentation)
+        torch.rand(step + 1)  # whatever else was drawn before
+        descent.step = step
+        return descent._batch()[0]
+
+    assert torch.equal(batch(0, 7), batch(0, 7))
+    assert not torch.equal(batch(0, 7), batch(1, 7))
+    assert not torch.equal(batch(0, 7), batch(0, 13))
+
+
+def test_a_data_set_smaller_than_a_batch_is_one_batch(network: nn.Module, data: Dataset) -> None:
+    descent = begin(network, data, batch_size=1000)
+    assert (descent.batch_size, descent.steps_per_epoch) == (96, 1)
+
+
+@pytest.mark.parametrize(("warmup", "ramp"), [(0.1, 3), (0.0, 1), (0.5, 15)])
+def test_the_learning_rate_ramps_up_and_follows_a_half_cosine(
+    network: nn.Module, data: Dataset, warmup: float, ramp: int
+) -> None:
+    descent = begin(network, data, warmup=warmup, learning_rate=0.2)
+    rates = []
+    for _ in range(descent.n_steps):
+        descend(descent, 1)
+        rates.append({group["lr"] for group in descent._optimizer.param_groups})
+    n = descent.n_steps
+    expected = [0.2 * (step + 1) / ramp for step in range(ramp)]
+    expected += [0.1 + 0.1 * math.cos(math.pi * (step - ramp) / (n - ramp)) for step in range(ramp, n)]
+    assert [rate for (rate,) in rates] == pytest.approx(expected)
+
+
+def test_decay_acts_on_weights_and_neither_on_norms_nor_biases(network: nn.Module, data: Dataset) -> None:
+    """After one step from equal weights, two networks differ by the decay alone."""
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    plain, decayed = network, copy.deepcopy(network)
+    descend(begin(plain, data, weight_decay=0.0, learning_rate=0.5, warmup=0.0), 1)
+    descend(begin(decayed, data, weight_decay=0.1, learning_rate=0.5, warmup=0.0), 1)
+    kinds = set()
+    for (name, parameter), other in zip(decayed.named_parameters(), plain.parameters(), strict=True):
+        kinds.add(parameter.ndim)
+        decay = 0.5 * 0.1 * before[name] if parameter.ndim > 1 else torch.zeros_like(parameter)
+        torch.testing.assert_close(other - parameter, decay, rtol=1e-4, atol=1e-6)
+    assert kinds == {1, 2, 4}
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, float]]:
+    """Records logits, targets and label smoothing of every loss."""
+    recorded = []
+    real: Callable[..., Tensor] = descent_module.cross_entropy
+
+    def recording(logits: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
+        recorded.append((logits.detach().clone(), targets.clone(), label_smoothing))
+        return real(logits, targets, label_smoothing=label_smoothing)
+
+    monkeypatch.setattr(descent_module, "cross_entropy", recording)
+    return recorded
+
+
+def students(tiny: SearchSpace) -> list[Student]:
+    return [Student(tiny.build(tiny.largest()), 16), Student(tiny.build(tiny.smallest()), 12)]
+
+
+def test_the_first_student_teaches_the_others(
+    tiny: SearchSpace, data: Dataset, losses: list[tuple[Tensor, Tensor, float]]
+) -> None:
+    both = students(tiny)
+    descent = begin(nn.ModuleList([student.network for student in both]), data)
+    _, labels = descent._batch()
+    first_loss = descent.descend([*both, both[1]], distil=True)
+    (logits, targets, smoothing), *others = losses
+    assert torch.equal(targets, labels)
+    assert smoothing == OPTIONS.label_smoothing == 0.1
+    one_hot = nn.functional.one_hot(labels, 4) * 0.9 + 0.1 / 4
+    assert first_loss == pytest.approx(-(one_hot * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-5)
+    assert len(others) == 2
+    for _, soft, smoothing in others:
+        assert torch.equal(soft, logits.softmax(1))
+        assert smoothing == 0
+
+
+def test_without_distillation_all_learn_from_labels(
+    tiny: SearchSpace, data: Dataset, losses: list[tuple[Tensor, Tensor, float]]
+) -> None:
+    both = students(tiny)
+    descent = begin(nn.ModuleList([student.network for student in both]), data)
+    _, labels = descent._batch()
+    descent.descend(both, distil=False)
+    assert all(torch.equal(targets, labels) and smoothing == 0.1 for _, targets, smoothing in losses)
+
+
+def test_a_student_is_fitted_to_its_teacher(tiny: SearchSpace, data: Dataset) -> None:
+    """The gradient of a student is that of its cross entropy with the teacher's probabilities."""
+    teacher, student = students(tiny)
+    descent = begin(nn.ModuleList([teacher.network, student.network]), data, momentum=0.0, weight_decay=0.0, warmup=0.0)
+    images, _ = descent._batch()
+    before = [parameter.detach().clone() for parameter in student.network.parameters()]
+    copies = copy.deepcopy((teacher.network, student.network))
+    seed = descent_module._seed(0, 0, "dropout")
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        soft = copies[0](images).softmax(1)
+    logits = copies[1](descent_module.resize(images, 12))
+    (-(soft * logits.log_softmax(1)).sum(1).mean()).backward()
+    descent.descend([teacher, student], distil=True)
+    for old, new, expected in zip(before, student.network.parameters(), copies[1].parameters(), strict=True):
+        torch.testing.assert_close(old - new, OPTIONS.learning_rate * expected.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_training_that_diverges_is_told_with_its_learning_rate(network: nn.Module, data: Dataset) -> None:
+    descent = begin(network, data, learning_rate=1e20, warmup=0.0)
+    with pytest.raises(InputError, match=r"diverged at step \d: lower the learning rate \(now 1e\+20\)") as error:
+        descend(descent, 5)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_momentum_put_back_continues_alike(network: nn.Module, data: Dataset) -> None:
+    descent = begin(network, data)
+    descend(descent, 3)
+    again = begin(copy.deepcopy(network), data)
+    again.step = descent.step
+    again.set_momentum(copy.deepcopy(descent.momentum()))
+    assert descend(descent, 3) == descend(again, 3)
+    for one, other in zip(descent.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_bfloat16_learns_too(network: nn.Module, data: Dataset) -> None:
+    losses = descend(begin(network, data, precision="bfloat16"), 12)
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_missing_gpu_is_told(network: nn.Module, data: Dataset) -> None:
+    with pytest.raises(InputError, match="'cuda': torch finds no GPU here; use cpu or auto"):
+        begin(network, data, device="cuda")
