@@ -26,6 +26,10 @@ class Choice:
     name: str
     options: tuple[Option, ...]
 
+    def __post_init__(self) -> None:
+        if len(set(self.options)) < len(self.options):
+            raise InputError(f"choice {self.name!r} has an option twice: {self.options}")
+
 
 class Architecture(Mapping[str, Option]):
     """An immutable, hashable mapping from choice to option, with an id that never changes."""

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from search_spaces.spaces.ofa_mobilenet_v3 import OFAMobileNetV3, Stage
@@ -25,4 +25,6 @@ class MobileNetV3For32(OFAMobileNetV3):
     head_widths: ClassVar[tuple[int, int]] = (288, 384)
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
-    resolutions: tuple[int, ...] = Field(default=(24, 32), min_length=1, description="image sizes to choose from")
+    resolutions: tuple[PositiveInt, ...] = Field(
+        default=(24, 32), min_length=1, description="image sizes to choose from"
+    )

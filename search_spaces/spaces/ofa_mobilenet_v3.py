@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from search_spaces.block import Block
@@ -34,7 +34,7 @@ class OFAMobileNetV3(SearchSpace):
     n_classes: int = Field(default=1000, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")
     width: float = Field(default=1.0, gt=0, le=4, description="width multiplier of every stage")
-    resolutions: tuple[int, ...] = Field(
+    resolutions: tuple[PositiveInt, ...] = Field(
         default=tuple(range(128, 225, 4)), min_length=1, description="image sizes to choose from"
     )
 
