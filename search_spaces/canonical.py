@@ -38,7 +38,7 @@ class CanonicalForm:
             ValueError: tables that allow an option one by one exclude it together.
         """
         rows = rows.copy()
-        entries = {content: content.entries(rows) for content in self._contents}
+        entries = {content: content.entries(rows) for content in {c for _, contents in self._steps for c in contents}}
         for choice, contents in self._steps:
             possible = np.ones((len(rows), self.n_options[choice]), bool)
             for content in contents:
