@@ -104,8 +104,10 @@ def test_a_network_on_real_memory_is_built_and_runs(space: SearchSpace) -> None:
 
 
 @every_space
-def test_blocks_are_plain_records_and_slot_names_hold_no_dots(space: SearchSpace) -> None:
-    for slot, block in space.blocks(space.largest()):
+def test_blocks_are_plain_records_in_slots_of_their_own(space: SearchSpace) -> None:
+    blocks = list(space.blocks(space.largest()))
+    assert len(dict(blocks)) == len(blocks)
+    for slot, block in blocks:
         assert "." not in slot
         assert pickle.loads(pickle.dumps(block)) == block
         assert hash(dataclasses.replace(block)) == hash(block)

@@ -114,7 +114,7 @@ def test_a_directory_is_no_document(tmp_path: Path) -> None:
         read_json(tmp_path, SCHEMA)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(records=RECORDS)
 def test_a_journal_cut_anywhere_keeps_its_whole_records(
     tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]
