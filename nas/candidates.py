@@ -33,6 +33,10 @@ class SearchOptions:
     evaluator: Literal["predictor", "shared_weights"] = Field(
         default="predictor", description="what the strategy asks: a predictor fitted first, or shared weights each time"
     )
+    metric: Literal["accuracy", "cross_entropy"] = Field(
+        default="accuracy",
+        description="of the validation images; cross_entropy where they are few and accuracies equal",
+    )
     strategy: StrategyOptions = StrategyOptions()
     n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
     n_predicted: int = Field(default=100_000, ge=1, description="with a predictor: networks that it is asked about")
@@ -47,7 +51,7 @@ class Candidates:
     """Every network that was evaluated on shared weights, best first.
 
     Attributes:
-        history: networks and their metrics; the most accurate first, the lower cross entropy first among equals.
+        history: networks and their metrics, best first by the metric that was asked for.
         n_predicted: networks whose accuracy was predicted.
         kendall: held-out rank correlation of the predictor, None without one.
     """
@@ -64,40 +68,37 @@ def find_candidates(
 
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
     """
+    sought = Objective(options.metric, maximise=options.metric == "accuracy")
+    predicted_sought = dataclasses.replace(sought, metric=f"predicted_{sought.metric}")
 
-    def run(journal: str, evaluator: Evaluator, strategy: Strategy, metric: str, budget: int) -> History:
-        search = Search(
-            evaluator,
-            strategy,
-            Objective(metric),
-            region,
-            budget=budget,
-            seed=options.seed,
-            journal=directory / journal,
-        )
+    def run(journal: str, evaluator: Evaluator, strategy: Strategy, objective: Objective, budget: int) -> History:
+        path = directory / journal
+        search = Search(evaluator, strategy, objective, region, budget=budget, seed=options.seed, journal=path)
         return search.run(progress=progress)
 
     strategy = strategies.load(options.strategy.name, **options.strategy.options)
     if options.evaluator == "shared_weights":
-        evaluated = run("evaluated.jsonl", weights, strategy, "accuracy", options.n_evaluated)
-        return Candidates(_ranked(evaluated), 0, None)
-    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), "accuracy", options.n_evaluated)
-    predictor = AccuracyPredictor.fit(region.space, evaluated.population, evaluated.metrics["accuracy"], options.seed)
+        evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated)
+        return Candidates(_ranked(sought, evaluated), 0, None)
+    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), sought, options.n_evaluated)
+    values = evaluated.metrics[sought.metric]
+    predictor = AccuracyPredictor.fit(region.space, evaluated.population, values, options.seed, sought.metric)
     predictor.save(directory / "predictor.safetensors")
-    predicted = run("predicted.jsonl", predictor, strategy, "predicted_accuracy", options.n_predicted)
+    predicted = run("predicted.jsonl", predictor, strategy, predicted_sought, options.n_predicted)
     known = {row.tobytes() for row in evaluated.population}
-    best = predicted.best(options.n_candidates + len(known), Objective("predicted_accuracy"))
+    best = predicted.best(options.n_candidates + len(known), predicted_sought)
     new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
-    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), "accuracy", options.n_candidates)
-    return Candidates(_ranked(evaluated, chosen), len(predicted.population), predictor.kendall)
+    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), sought, options.n_candidates)
+    return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
 
 
-def _ranked(*histories: History) -> History:
+def _ranked(sought: Objective, *histories: History) -> History:
+    """Return all networks, best first; the lower cross entropy first among equals."""
     joined = {
         name: np.concatenate([history.metrics[name] for history in histories if name in history.metrics])
         for name in histories[0].metrics
     }
     population = np.concatenate([history.population for history in histories])
-    order = np.lexsort((joined["cross_entropy"], -joined["accuracy"]))
-    order = order[~np.isnan(joined["accuracy"][order])]
+    order = np.lexsort((joined["cross_entropy"], -sought.score(joined[sought.metric])))
+    order = order[~np.isnan(joined[sought.metric][order])]
     return History(population[order], {name: values[order] for name, values in joined.items()})

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
+from safetensors import safe_open
+from safetensors.numpy import save
 from scipy.stats import kendalltau
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold
@@ -29,40 +30,54 @@ class AccuracyPredictor(Evaluator):
     has not seen it: `kendall` is the rank correlation of those with the truth.
 
     Attributes:
-        kendall: held-out rank correlation, from -1 to 1; 0 where all accuracies or all predictions are equal.
+        metric: what is predicted: accuracy, or another metric of the evaluated networks, such as cross entropy, which
+            still tells networks apart where few validation images leave accuracies equal.
+        kendall: held-out rank correlation, from -1 to 1; 0 where all values or all predictions are equal.
     """
 
-    metrics = ("predicted_accuracy",)
     batch_size = 1 << 16
 
     def __init__(
-        self, space: SearchSpace, layers: list[list[NDArray[np.float32]]], offset: float, scale: float, kendall: float
+        self,
+        space: SearchSpace,
+        metric: str,
+        layers: list[list[NDArray[np.float32]]],
+        offset: float,
+        scale: float,
+        kendall: float,
     ) -> None:
         self.space = space
+        self.metric = metric
+        self.metrics = (f"predicted_{metric}",)
         self._layers = layers
         self._offset, self._scale = offset, scale
         self.kendall = kendall
 
     @classmethod
     def fit(
-        cls, space: SearchSpace, population: Population, accuracy: NDArray[np.float64], seed: int
+        cls,
+        space: SearchSpace,
+        population: Population,
+        values: NDArray[np.float64],
+        seed: int,
+        metric: str = "accuracy",
     ) -> "AccuracyPredictor":
-        """Fit to networks (N, choices) and their accuracies (N,); a network whose evaluation failed is left out.
+        """Fit to networks (N, choices) and their metric (N,); a network whose evaluation failed is left out.
 
         Raises:
             InputError: too few networks are left.
         """
-        known = np.isfinite(accuracy)
-        population, accuracy = population[known], accuracy[known]
-        if len(accuracy) < _N_MEMBERS:
+        known = np.isfinite(values)
+        population, values = population[known], values[known]
+        if len(values) < _N_MEMBERS:
             raise InputError(
-                f"{len(accuracy)} evaluated networks are too few to predict accuracy from, {_N_MEMBERS} the fewest: "
+                f"{len(values)} evaluated networks are too few to predict {metric} from, {_N_MEMBERS} the fewest: "
                 "raise the budget, or search on shared weights without a predictor"
             )
         features = space.one_hot(space.canonical(population))
-        offset, scale = float(accuracy.mean()), float(accuracy.std()) or 1.0
-        targets = (accuracy - offset) / scale
-        layers, held_out = [], np.empty(len(accuracy))
+        offset, scale = float(values.mean()), float(values.std()) or 1.0
+        targets = (values - offset) / scale
+        layers, held_out = [], np.empty(len(values))
         folds = KFold(_N_MEMBERS, shuffle=True, random_state=seed)
         # The matrices are small: on a busy machine, threads that wait for each other take fifty times as long.
         with threadpool_limits(1), warnings.catch_warnings():
@@ -75,29 +90,31 @@ class AccuracyPredictor(Evaluator):
                 held_out[unseen] = network.predict(features[unseen])
                 pairs = zip(network.coefs_, network.intercepts_, strict=True)
                 layers.append([array.astype(np.float32) for pair in pairs for array in pair])
-        kendall = float(np.nan_to_num(kendalltau(held_out, accuracy).statistic))
-        return cls(space, layers, offset, scale, kendall)
+        kendall = float(np.nan_to_num(kendalltau(held_out, values).statistic))
+        return cls(space, metric, layers, offset, scale, kendall)
 
     def evaluate(self, population: Population) -> Metrics:
         features = self.space.one_hot(population)
         outputs = [_perceptron(features, layers) for layers in self._layers]
         standardised: NDArray[np.float64] = np.asarray(np.mean(outputs, axis=0, dtype=np.float64))
-        return {"predicted_accuracy": self._offset + self._scale * standardised}
+        return {self.metrics[0]: self._offset + self._scale * standardised}
 
     def save(self, path: Path) -> None:
         """Write weights and scale as one safetensors file."""
         tensors = {f"{m}.{i}": array for m, layers in enumerate(self._layers) for i, array in enumerate(layers)}
         tensors["scale"] = np.array([self._offset, self._scale, self.kendall])
-        write_atomic(path, lambda temporary: temporary.write_bytes(save(tensors)))
+        write_atomic(path, lambda temporary: temporary.write_bytes(save(tensors, {"metric": self.metric})))
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace) -> "AccuracyPredictor":
         """Read what `save` wrote."""
-        tensors = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            metric = file.metadata()["metric"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
         offset, scale, kendall = (float(value) for value in tensors["scale"])
         n_arrays = 2 * (len(_HIDDEN) + 1)
         layers = [[tensors[f"{member}.{i}"] for i in range(n_arrays)] for member in range(_N_MEMBERS)]
-        return cls(space, layers, offset, scale, kendall)
+        return cls(space, metric, layers, offset, scale, kendall)
 
 
 def _perceptron(features: NDArray[np.float32], layers: list[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ class Evaluator(ABC):
     """
 
     space: SearchSpace
-    metrics: ClassVar[tuple[str, ...]]
+    metrics: tuple[str, ...]
     batch_size: ClassVar[int]
 
     @abstractmethod
