@@ -87,6 +87,17 @@ def test_what_is_saved_is_read_as_it_was(space: SearchSpace, predictor: Accuracy
     assert again.kendall == predictor.kendall
 
 
+def test_another_metric_is_predicted_under_its_name(toy: Callable[..., Any], tmp_path: Path) -> None:
+    space = toy()
+    loss = -accuracy_of(space, space.rows())
+    predictor = AccuracyPredictor.fit(space, space.rows(), loss, seed=0, metric="cross_entropy")
+    predictor.save(tmp_path / "predictor.safetensors")
+    for found in (predictor, AccuracyPredictor.load(tmp_path / "predictor.safetensors", space)):
+        assert found.metrics == ("predicted_cross_entropy",)
+        predicted = found.evaluate(space.canonical(space.rows()))["predicted_cross_entropy"]
+        assert kendalltau(predicted, loss).statistic > 0.7
+
+
 def test_the_seed_decides(
     space: SearchSpace, predictor: AccuracyPredictor, evaluated: tuple[Population, NDArray[np.float64]]
 ) -> None:
