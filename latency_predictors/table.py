@@ -40,7 +40,8 @@ class Errors:
         n_networks: held-out networks.
         mean_absolute: mean of |predicted / measured - 1|.
         spearman: rank correlation of predicted and measured, 0 where all predictions are equal.
-        noise: mean of |second pass / first pass - 1| of the same networks.
+        drift: median of second pass / first pass - 1 of the same networks: the machine became so much slower.
+        noise: mean of |second pass / first pass - 1| of the same networks, the drift taken out.
         noise_spearman: rank correlation of the two passes.
         margin: 95 % quantile of measured / predicted - 1, at least 0: by how much a search tightens its budget.
     """
@@ -48,6 +49,7 @@ class Errors:
     n_networks: int
     mean_absolute: float
     spearman: float
+    drift: float
     noise: float
     noise_spearman: float
     margin: float
@@ -96,12 +98,14 @@ class LatencyTable:
         predicted = calibration.block_values(sums) + calibration.constant
         measured = np.array([network.latency_ms for network in networks])
         repeated = np.array([network.repeated_ms for network in networks])
+        drift = float(np.median(repeated / measured))
         excess = float(np.quantile(measured / predicted - 1, _MARGIN_QUANTILE))
         return Errors(
             n_networks=len(networks),
             mean_absolute=float(np.abs(predicted / measured - 1).mean()),
             spearman=_rank_correlation(predicted, measured),
-            noise=float(np.abs(repeated / measured - 1).mean()),
+            drift=drift - 1,
+            noise=float(np.abs(repeated / measured / drift - 1).mean()),
             noise_spearman=_rank_correlation(repeated, measured),
             margin=max(0.0, excess),
         )
