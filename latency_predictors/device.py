@@ -56,6 +56,13 @@ class Device:
             raise unknown("device", name, DEVICES)
         return name
 
+    def require_cores(self) -> None:
+        """Raise unless this machine has as many cores as the device has threads."""
+        if self.threads > _n_cores():
+            raise InputError(
+                f"device threads {self.threads} are more than the {_n_cores()} cores here: lower `threads`"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)
@@ -138,8 +145,7 @@ def measure(
         InputError: onnxruntime cannot load or run a model, or the device asks for more threads than there are cores.
     """
     options = options or MeasureOptions()
-    if device.threads > _n_cores():
-        raise InputError(f"device threads {device.threads} are more than the {_n_cores()} cores here: lower `threads`")
+    device.require_cores()
     if not models:
         return {}
     with _pinned(device.threads) as pinned:

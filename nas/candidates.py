@@ -25,6 +25,9 @@ class StrategyOptions:
     name: str = Field(default="ofa_evolution", description="search strategy: a file of nas/strategies")
     options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
 
+    def __post_init__(self) -> None:
+        strategies.load(self.name, **self.options)  # refused now rather than after training
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SearchOptions:
@@ -39,7 +42,11 @@ class SearchOptions:
     )
     strategy: StrategyOptions = StrategyOptions()
     n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
-    n_predicted: int = Field(default=100_000, ge=1, description="with a predictor: networks that it is asked about")
+    n_predicted: int = Field(
+        default=100_000,
+        ge=1,
+        description="with a predictor: most networks it is asked about, if the strategy does not end before",
+    )
     n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
     n_validation: int | None = Field(default=None, ge=1, description="validation images an evaluation; unset: all")
     n_statistics: int = Field(default=1024, ge=64, description="training images for batch-norm statistics")
@@ -62,10 +69,17 @@ class Candidates:
 
 
 def find_candidates(
-    weights: SharedWeights, region: FeasibleRegion, directory: Path, options: SearchOptions, *, progress: bool = True
+    weights: SharedWeights,
+    region: FeasibleRegion,
+    directory: Path,
+    options: SearchOptions,
+    belongs_to: Mapping[str, Any],
+    *,
+    progress: bool = True,
 ) -> Candidates:
     """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
 
+    `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
     """
     sought = Objective(options.metric, maximise=options.metric == "accuracy")
@@ -73,7 +87,16 @@ def find_candidates(
 
     def run(journal: str, evaluator: Evaluator, strategy: Strategy, objective: Objective, budget: int) -> History:
         path = directory / journal
-        search = Search(evaluator, strategy, objective, region, budget=budget, seed=options.seed, journal=path)
+        search = Search(
+            evaluator,
+            strategy,
+            objective,
+            region,
+            budget=budget,
+            seed=options.seed,
+            journal=path,
+            belongs_to=belongs_to,
+        )
         return search.run(progress=progress)
 
     strategy = strategies.load(options.strategy.name, **options.strategy.options)
@@ -81,6 +104,8 @@ def find_candidates(
         evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated)
         return Candidates(_ranked(sought, evaluated), 0, None)
     evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), sought, options.n_evaluated)
+    if len(evaluated.population) < options.n_evaluated:  # that is all of the region: nothing is left to predict
+        return Candidates(_ranked(sought, evaluated), 0, None)
     values = evaluated.metrics[sought.metric]
     predictor = AccuracyPredictor.fit(region.space, evaluated.population, values, options.seed, sought.metric)
     predictor.save(directory / "predictor.safetensors")

@@ -1,6 +1,5 @@
 """The command line: a thin front of `nas.verbs`, each verb one function with its dataclass of options."""
 
-import errno
 import os
 import sys
 from typing import NoReturn
@@ -18,8 +17,6 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(_tell("interrupted: what was finished is kept; run the same command again to go on", 130))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST):
-            raise
         place = f" at {error.filename}" if error.filename else ""
         sys.exit(
             _tell(f"{error.strerror}{place}: what was finished is kept; mend it and run the same command again", 2)

@@ -86,10 +86,15 @@ def _parse(leaf: Leaf, text: Any) -> Any:
         for name, equals, _ in pairs:
             if not equals:
                 raise InputError(f"{_flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
-        return {name: yaml.safe_load(value) for name, _, value in pairs}
-    if typing.get_origin(leaf.type) is tuple:
-        return [part.strip() for part in text.strip("[]()").split(",")]
+        return {name: _yaml(leaf, value) for name, _, value in pairs}
     return None if text == "none" else text
+
+
+def _yaml(leaf: Leaf, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"{_flag(leaf.path)} {text!r}: expected a number, a word or a list such as [1, 2]") from None
 
 
 def _tell(result: Mapping[str, Any], output_format: str) -> None:

@@ -114,8 +114,9 @@ def expand(options_type: type[Any], document: Any, path: str = "") -> dict[str, 
         if name not in names:
             raise unknown(f"option in {path}" if path else "option", name, names)
         inner = without_none(hints[name])
-        nested = _is_options(inner) and value is not None
-        expanded[name] = expand(inner, value, f"{path}.{name}".strip(".")) if nested else value
+        if _is_options(inner):
+            value = expand(inner, {} if value is None else value, f"{path}.{name}".strip("."))
+        expanded[name] = value
     return expanded
 
 
@@ -153,7 +154,7 @@ def override(document: dict[str, Any], path: tuple[str, ...], value: Any) -> Non
     """Set one value in an expanded mapping, in place; a mapping is merged into what is there."""
     *parents, name = path
     for parent in parents:
-        document = document.setdefault(parent, {})
+        document[parent] = document = document.get(parent) or {}
     if isinstance(value, dict):
-        value = document.get(name, {}) | value
+        value = (document.get(name) or {}) | value
     document[name] = value

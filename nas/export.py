@@ -28,20 +28,17 @@ _REPORT_SCHEMA = "report/1"
 _LARGEST_DIFFERENCE = 1e-4
 
 SNIPPET = """\
-import json, numpy as np, onnxruntime, PIL.Image
+import json, numpy as np, onnxruntime, PIL.Image, PIL.ImageOps
 spec = json.load(open("report.json"))["input"]
-image = PIL.Image.open("example.png").convert(spec["mode"]).resize([spec["size"]] * 2, PIL.Image.Resampling.BILINEAR)
+image = PIL.ImageOps.fit(PIL.Image.open("example.png").convert(spec["mode"]), [spec["size"]] * 2, PIL.Image.BILINEAR)
 x = ((np.atleast_3d(np.asarray(image)) / 255 - spec["mean"]) / spec["std"]).transpose(2, 0, 1)[None].astype("float32")
 print(spec["classes"][onnxruntime.InferenceSession("model.onnx").run(None, {"input": x})[0].argmax()])
 """
 """Runs a bundle from within its folder."""
 
 
-def export_network(directory: Path, network: nn.Module, space: SearchSpace, architecture: Architecture) -> float:
-    """Write a network as `architecture.json`, `model.safetensors` and `model.onnx`, the latter for any batch size.
-
-    Returns:
-        The largest difference between the outputs of onnxruntime and torch, at two batch sizes.
+def to_model(network: nn.Module, space: SearchSpace, architecture: Architecture) -> tuple[bytes, float]:
+    """Return a network as ONNX for any batch size, and its largest difference from torch at two batch sizes.
 
     Raises:
         InputError: the difference is too large for the same network.
@@ -53,15 +50,18 @@ def export_network(directory: Path, network: nn.Module, space: SearchSpace, arch
         raise InputError(
             f"onnxruntime differs from torch by {difference:.2g} in {architecture.id}: nothing was exported"
         )
+    return model.SerializeToString(), difference
+
+
+def write_network(
+    directory: Path, model: bytes, network: nn.Module, space: SearchSpace, architecture: Architecture
+) -> None:
+    """Write `model.onnx`, `model.safetensors` and `architecture.json`."""
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_json(
-        directory / ARCHITECTURE,
-        "architecture/1",
-        {"id": architecture.id, "space": space.to_json(), "choices": dict(architecture)},
-    )
+    document = {"id": architecture.id, "space": space.to_json(), "choices": dict(architecture)}
+    write_atomic(directory / ONNX, lambda temporary: temporary.write_bytes(model))
     write_atomic(directory / WEIGHTS, lambda temporary: temporary.write_bytes(save(tensors)))
-    write_atomic(directory / ONNX, lambda temporary: temporary.write_bytes(model.SerializeToString()))
-    return difference
+    write_json(directory / ARCHITECTURE, "architecture/1", document)
 
 
 def describe_input(data: Dataset, resolution: int) -> dict[str, Any]:

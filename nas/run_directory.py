@@ -1,40 +1,76 @@
 """A verb's directory of plain files: what was asked, what came of it, and the guard against mixing two runs."""
 
 import dataclasses
+import fcntl
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from latency_predictors.fingerprint import fingerprint
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
-_ASKED, _RESULT = "run.json", "result.json"
+_ASKED, _RESULT, _LOCK = "run.json", "result.json", ".lock"
+_locked: dict[Path, TextIO] = {}
 
 
-def begin_run(directory: Path, verb: str, config: Any) -> None:
+def begin_run(
+    directory: Path, verb: str, config: Any, inputs: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
     """Claim a directory for a verb and its options, or go on with one that holds the same.
 
     Args:
-        directory: made if it does not exist.
+        directory: made if it does not exist; no other process may use it until this one ends.
         verb: name of the verb.
         config: its dataclass of options.
+        inputs: digests of what the run starts from.
+
+    Returns:
+        The result, if the run is finished already.
 
     Raises:
-        InputError: the directory holds the run of another verb or of other options.
+        InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
-    asked = {"verb": verb, "options": plain(config)}
-    if (directory / _ASKED).exists():
+    asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
+    if not (directory / _ASKED).exists() and directory.is_dir() and any(directory.iterdir()):
+        raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
+    if (directory / _ASKED).exists() and any(path.name not in (_ASKED, _LOCK) for path in directory.iterdir()):
         recorded = read_json(directory / _ASKED, _SCHEMA)
         require_same(str(directory), {name: recorded.get(name) for name in asked}, asked)
+    else:  # nothing came of what was asked before, if anything was
+        record_run(directory, asked)
+    _lock(directory)
+    return read_run(directory)[1] if (directory / _RESULT).exists() else None
+
+
+def record_run(directory: Path, asked: Mapping[str, Any]) -> None:
+    """Write down what a run was asked, by which command (None from Python), and on what."""
+    command = ["nas", *sys.argv[1:]] if Path(sys.argv[0]).name == "nas" else None
+    write_json(directory / _ASKED, _SCHEMA, {**asked, "command": command, "fingerprint": fingerprint()})
+
+
+def _lock(directory: Path) -> None:
+    """Keep other processes out of a directory for as long as this one lives."""
+    key = directory.resolve()
+    if key in _locked:
         return
-    if directory.is_dir() and any(directory.iterdir()):
-        raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
-    provenance = {"command": ["nas", *sys.argv[1:]], "fingerprint": fingerprint()}
-    write_json(directory / _ASKED, _SCHEMA, asked | provenance)
+    file = (directory / _LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InputError(f"{directory} is in use by another process: wait for it, or give another output") from None
+    _locked[key] = file
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def finish_run(directory: Path, result: Mapping[str, Any]) -> None:
@@ -48,9 +84,7 @@ def read_run(directory: Path, verb: str | None = None) -> tuple[dict[str, Any], 
     Raises:
         InputError: the directory is no run, is another verb's, or is not finished.
     """
-    if not (directory / _ASKED).exists():
-        raise InputError(f"{directory} is not the output directory of a {verb or 'nas'} run")
-    asked = read_json(directory / _ASKED, _SCHEMA)
+    asked = read_asked(directory)
     if verb and asked["verb"] != verb:
         raise InputError(f"{directory} holds a run of `nas {asked['verb']}`, expected one of `nas {verb}`")
     if not (directory / _RESULT).exists():
@@ -58,6 +92,22 @@ def read_run(directory: Path, verb: str | None = None) -> tuple[dict[str, Any], 
     result = read_json(directory / _RESULT, _SCHEMA)
     del result["schema"]
     return asked, result
+
+
+def read_asked(directory: Path) -> dict[str, Any]:
+    """Return what was asked of a run, finished or not.
+
+    Raises:
+        InputError: the directory is no run.
+    """
+    if not (directory / _ASKED).exists():
+        raise InputError(f"{directory} is not the output directory of a nas run")
+    return read_json(directory / _ASKED, _SCHEMA)
+
+
+def is_finished(directory: Path) -> bool:
+    """Tell whether a run has a result."""
+    return (directory / _RESULT).exists()
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Accuracy of networks with the weights that they inherit from a supernet."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,8 +40,8 @@ class SharedWeights(Evaluator):
         self.supernet = supernet
         self.space = supernet.space
         self.data = data
-        self._validation = _spread(len(data.validation), n_validation)
-        self._statistics = _spread(len(data.train), n_statistics)
+        self._validation = _drawn(len(data.validation), n_validation)
+        self._n_statistics = n_statistics
 
     def evaluate(self, population: Population) -> Metrics:
         results = [self._evaluate(architecture) for architecture in self.space.decode(population)]
@@ -51,7 +52,7 @@ class SharedWeights(Evaluator):
         network = self.supernet.extract(architecture)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         resolution = self.space.input_shape(architecture)[-1]
-        estimate_statistics(network, self.data, resolution, self._statistics)
+        estimate_statistics(network, self.data, resolution, self._n_statistics)
         return network.eval()
 
     def _evaluate(self, architecture: Architecture) -> dict[str, float]:
@@ -59,10 +60,10 @@ class SharedWeights(Evaluator):
         return score(self.extract(architecture), self.data, self.data.validation, resolution, self._validation)
 
 
-def estimate_statistics(network: nn.Module, data: Dataset, resolution: int, indices: Tensor | None = None) -> None:
-    """Set batch-norm statistics to those of training images, all or those at the given indices, in place."""
+def estimate_statistics(network: nn.Module, data: Dataset, resolution: int, n_images: int | None = None) -> None:
+    """Set batch-norm statistics to those of training images, all or some drawn by a fixed seed, in place."""
     device = next(network.parameters()).device
-    chosen = torch.arange(len(data.train)) if indices is None else indices
+    chosen = _drawn(len(data.train), n_images)
     with torch.no_grad():
         update_bn((images for images, _ in _batches(data, data.train, chosen, resolution, device)), network)
 
@@ -85,12 +86,12 @@ def score(
 def _batches(
     data: Dataset, part: Images, indices: Tensor, resolution: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images (B, C, R, R) and labels (B,) in order."""
-    for chosen in torch.split(indices, _BATCH_SIZE):
+    """Yield images (B, C, R, R) and labels (B,) in order, in batches that differ by one image at most in size."""
+    for chosen in indices.tensor_split(math.ceil(len(indices) / _BATCH_SIZE)):
         images = resize(normalise(part[chosen], data.mean, data.std, device), resolution)
         yield images.contiguous(memory_format=torch.channels_last), part.labels[chosen].to(device)
 
 
-def _spread(n: int, at_most: int | None) -> Tensor:
-    """Return indices of evenly spread images, at most so many."""
-    return torch.arange(n) if at_most is None or n <= at_most else torch.linspace(0, n - 1, at_most).long()
+def _drawn(n: int, at_most: int | None) -> Tensor:
+    """Return indices in random order, always the same: files come class by class, and batches should not."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:at_most]

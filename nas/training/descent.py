@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nas.data import Dataset, augment, normalise, resize
-from nas.training.options import TrainingOptions
+from nas.training.options import TrainingOptions, torch_device
 from search_spaces.errors import InputError
 
 
@@ -33,7 +33,7 @@ class Descent:
     """
 
     def __init__(self, model: nn.Module, data: Dataset, options: TrainingOptions) -> None:
-        self.device = _torch_device(options.device)
+        self.device = torch_device(options.device)
         self.model = model.to(self.device).train()
         self.data = data
         self.options = options
@@ -43,7 +43,9 @@ class Descent:
         self.step = 0
         auto = options.precision == "auto" and self.device.type == "cuda"
         self._bfloat16 = auto or options.precision == "bfloat16"
-        self._optimizer = torch.optim.SGD(_parameter_groups(model, options.weight_decay), momentum=options.momentum)
+        self._optimizer = torch.optim.SGD(
+            _parameter_groups(model, options.weight_decay), momentum=options.momentum, nesterov=options.momentum > 0
+        )
 
     def descend(self, students: Sequence[Student], *, distil: bool) -> float:
         """Take one step on the sum of the students' losses; return the first one's loss.
@@ -127,12 +129,3 @@ def _seed(seed: int, count: int, purpose: str) -> int:
 
 def _generator(seed: int, count: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(_seed(seed, count, purpose))
-
-
-def _torch_device(name: str) -> torch.device:
-    available = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if available else "cpu")
-    if name.startswith("cuda") and not available:
-        raise InputError(f"training device {name!r}: torch finds no GPU here; use cpu or auto")
-    return torch.device(name)

@@ -20,9 +20,10 @@ def finetune(
         options: how it is trained.
         progress: whether to show a bar.
     """
+    home = next(network.parameters()).device
     descent = Descent(network, data, options)
     with progress_bar(descent.n_steps, "finetune", "step", show=progress) as bar:
         while descent.step < descent.n_steps:
             descent.descend([Student(network, resolution)], distil=False)
             bar.update()
-    network.eval()
+    network.to(home).eval()

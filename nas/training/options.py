@@ -1,13 +1,31 @@
 """What a user may say about training."""
 
+import re
 from typing import Literal
 
+import torch
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from nas.data import Augmentation
 from nas.training.sampling import SAMPLINGS
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device that a name means; auto is a GPU where there is one.
+
+    Raises:
+        InputError: no such device, or none here.
+    """
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if available else "cpu")
+    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
+        raise unknown("training device", name, ["auto", "cpu", "cuda"])
+    if name.startswith("cuda") and not available:
+        raise InputError(f"training device {name!r}: torch finds no GPU here; use cpu or auto")
+    return torch.device(name)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -31,8 +49,7 @@ class TrainingOptions:
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
-        if device.split(":")[0] not in ("auto", "cpu", "cuda"):
-            raise unknown("training device", device, ["auto", "cpu", "cuda"])
+        torch_device(device)
         return device
 
 

@@ -90,7 +90,6 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
     space = watched.space
     population = space.encode([space.smallest(), space.largest()])
     smallest, largest = watched.evaluate(population)["accuracy"].tolist()
-    descent.model.train()
     epoch = descent.step // descent.steps_per_epoch
     return {"step": descent.step, "epoch": epoch, "loss": loss, "smallest": smallest, "largest": largest}
 

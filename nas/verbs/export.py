@@ -1,6 +1,7 @@
 """`nas export`: the network that a search found, as a bundle of files."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from latency_predictors.counts import count_module
-from latency_predictors.device import STATISTIC
+from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
-from nas.export import describe_input, export_network, model_bytes, write_report
+from nas.export import describe_input, to_model, write_network, write_report
 from nas.finalists import FinalistOptions, Latency, measure_networks
-from nas.run_directory import begin_run, finish_run, read_run
+from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, SearchSpace, Shape
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
 
@@ -45,60 +46,100 @@ class ExportConfig:
 def export(options: ExportConfig) -> dict[str, Any]:
     """Export the network that a search found, measured once more and with its accuracy on the test images."""
     asked, _ = read_run(options.search, "search")
-    table = load_table(Path(asked["options"]["table"]), asked["options"]["allow_foreign_table"])
-    supernet, data = load_supernet(Path(asked["options"]["supernet"]))
-    begin_run(options.output, "export", options)
+    searched = asked["options"]
+    supernet_directory, table_path = Path(searched["supernet"]), Path(searched["table"])
+    table = load_table(table_path, searched["allow_foreign_table"])
+    supernet, data = load_supernet(supernet_directory)
+    inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
+    if (done := begin_run(options.output, "export", options, inputs)) is not None:
+        return done
     found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
-    budget_ms = found["budget_ms"]
-    space, weights = supernet.space, SharedWeights(supernet, data)
-    for finalist in (entry for entry in found["finalists"] if entry["meets_budget"]):
-        architecture = Architecture(finalist["architecture"])
-        network = weights.extract(architecture)
-        network, training = _finetuned(network, data, space.input_shape(architecture)[-1], options.export)
-        difference = export_network(options.output, network, space, architecture)
-        model, latency_options = model_bytes(options.output), options.export.latency
-        (latency,) = measure_networks(table.device, [model], latency_options.passes, latency_options.measure)
-        if latency.latency_ms <= budget_ms:
-            break
-    else:
-        raise InputError(
-            f"no finalist of {options.search} keeps {budget_ms:.4g} ms any more (the last takes "
-            f"{latency.latency_ms:.4g} ms): measure on a quiet machine, or search with a higher budget"
-        )
+    weights = SharedWeights(supernet, data, n_statistics=searched["search"]["n_statistics"])
+    exported = _keeping_budget(weights, table.device, found, options.export)
+    training: dict[str, Any] = {"finetuned": options.export.finetune}
+    if options.export.finetune:
+        training |= _finetune(exported.network, data, exported.resolution, options.export.training)
+        exported = _measured(exported.network, weights.space, exported.finalist, table.device, options.export)
+        _require(exported, found["budget_ms"])
     report = {
-        "architecture": architecture.id,
-        "space": space.to_json(),
+        "architecture": exported.architecture.id,
+        "space": weights.space.to_json(),
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
-        "input": describe_input(data, space.input_shape(architecture)[-1]),
-        "latency": _latency(latency, finalist["predicted_ms"], budget_ms),
+        "input": describe_input(data, exported.resolution),
+        "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
         "device": table.device.to_json(),
-        "accuracy": _accuracy(network, data, space, architecture) | training,
-        "counts": dataclasses.asdict(count_module(network, torch.zeros(1, *space.input_shape(architecture)))),
-        "parity": difference,
+        "accuracy": _accuracy(exported.network, data, exported.resolution) | training,
+        "counts": dataclasses.asdict(count_module(exported.network, torch.zeros(1, *exported.input_shape))),
+        "parity": exported.difference,
         "fingerprint": fingerprint(),
-        "seed": asked["options"]["search"]["seed"],
-        "commands": {
-            "search": asked["command"],
-            "training": read_run(Path(asked["options"]["supernet"]))[0]["command"],
-        },
+        "seed": searched["search"]["seed"],
+        "commands": {"train": read_asked(supernet_directory)["command"], "search": asked["command"]},
     }
+    write_network(options.output, exported.model, exported.network, weights.space, exported.architecture)
     write_report(options.output, report, data)
     result = {"bundle": str(options.output), **_summary(report)}
     finish_run(options.output, result)
     return result
 
 
-def _finetuned(
-    network: nn.Module, data: Dataset, resolution: int, options: ExportOptions
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network as it is to be exported, and its validation accuracy before and after fine-tuning."""
-    if not options.finetune:
-        return network, {"finetuned": False}
+@dataclasses.dataclass(frozen=True)
+class _Exported:
+    """A network as it may be handed out, measured in that form."""
+
+    finalist: Mapping[str, Any]
+    architecture: Architecture
+    input_shape: Shape
+    network: nn.Module
+    model: bytes
+    difference: float
+    latency: Latency
+
+    @property
+    def resolution(self) -> int:
+        return self.input_shape[-1]
+
+
+def _keeping_budget(
+    weights: SharedWeights, device: Device, found: Mapping[str, Any], options: ExportOptions
+) -> _Exported:
+    """Return the first finalist that keeps the budget when it is measured again."""
+    kept = [finalist for finalist in found["finalists"] if finalist["meets_budget"]]
+    if not kept:
+        raise InputError(f"no finalist kept {found['budget_ms']:.4g} ms: search again with a higher budget")
+    for finalist in kept:
+        network = weights.extract(Architecture(finalist["architecture"])).cpu()
+        exported = _measured(network, weights.space, finalist, device, options)
+        if exported.latency.latency_ms <= found["budget_ms"]:
+            return exported
+    _require(exported, found["budget_ms"])
+    raise AssertionError("the last finalist breaks the budget")
+
+
+def _measured(
+    network: nn.Module, space: SearchSpace, finalist: Mapping[str, Any], device: Device, options: ExportOptions
+) -> _Exported:
+    architecture = Architecture(finalist["architecture"])
+    model, difference = to_model(network, space, architecture)
+    (latency,) = measure_networks(device, [model], options.latency.passes, options.latency.measure)
+    shape = space.input_shape(architecture)
+    return _Exported(finalist, architecture, shape, network, model, difference, latency)
+
+
+def _require(exported: _Exported, budget_ms: float) -> None:
+    if exported.latency.latency_ms > budget_ms:
+        raise InputError(
+            f"{exported.architecture.id} takes {exported.latency.latency_ms:.4g} ms now, over the budget of "
+            f"{budget_ms:.4g} ms: measure on a quiet machine, or search with a higher budget"
+        )
+
+
+def _finetune(network: nn.Module, data: Dataset, resolution: int, options: TrainingOptions) -> dict[str, Any]:
+    """Train the network further, in place; return its validation accuracy before."""
     before = score(network, data, data.validation, resolution)["accuracy"]
-    finetune(network, data, resolution, options.training)
+    finetune(network, data, resolution, options)
     estimate_statistics(network, data, resolution)
     network.eval()
-    return network, {"finetuned": True, "validation_before_finetuning": before}
+    return {"validation_before_finetuning": before}
 
 
 def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
@@ -113,9 +154,9 @@ def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[st
     }
 
 
-def _accuracy(network: nn.Module, data: Dataset, space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
+def _accuracy(network: nn.Module, data: Dataset, resolution: int) -> dict[str, Any]:
     """Return accuracy on validation and test images; nothing else ever reads the latter."""
-    resolution, test = space.input_shape(architecture)[-1], data.read_test()
+    test = data.read_test()
     return {
         "validation": score(network, data, data.validation, resolution)["accuracy"],
         "validation_images": len(data.validation),

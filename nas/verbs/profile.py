@@ -1,9 +1,11 @@
 """`nas profile`: the latency table of a space on a device."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -12,6 +14,8 @@ from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
 from nas.run_directory import begin_run, finish_run
 from nas.verbs.space_config import SpaceConfig
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -31,7 +35,9 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
     """
     space = options.space.load()
-    begin_run(options.output, "profile", options)
+    options.device.require_cores()
+    if (done := begin_run(options.output, "profile", options)) is not None:
+        return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
     model = table.cost_model()
     result = {
@@ -41,6 +47,10 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
         "fastest_ms": model.cheapest()[0],
         "slowest_ms": model.dearest()[0],
         **asdict(table.errors()),
+        "stable_share": float(np.mean([measurement.stable for measurement in table.blocks.values()])),
+        "median_spread": float(np.median([measurement.spread for measurement in table.blocks.values()])),
     }
+    if result["stable_share"] < options.profile.measure.stable_share:
+        logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * result["stable_share"])
     finish_run(options.output, result)
     return result

@@ -13,7 +13,7 @@ from nas.candidates import SearchOptions
 from nas.data import DataOptions, load_data
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
-from nas.run_directory import begin_run, finish_run
+from nas.run_directory import finish_run, plain, record_run
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, profile
@@ -46,7 +46,6 @@ def run(options: RunConfig) -> dict[str, Any]:
     """Train, profile, search and export in turn: from data and a latency budget to a measured network."""
     data = fitted(options.data, options.space)
     space = options.space.load_for(load_data(data)).to_json()
-    begin_run(options.output, "run", options)
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
     _tell("profile", profile(ProfileConfig(profiled, named, options.device, options.profile)))
@@ -55,6 +54,7 @@ def run(options: RunConfig) -> dict[str, Any]:
     asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
     _tell("search", search(asked))
     result = export(ExportConfig(searched, bundle, options.export))
+    record_run(options.output, {"verb": "run", "options": plain(options)})
     finish_run(options.output, result)
     return result
 

@@ -14,9 +14,11 @@ from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
 from nas.objectives import Constraint, FeasibleRegion, LatencyBudget, parse_budget
-from nas.run_directory import begin_run, finish_run, read_run
+from nas.run_directory import begin_run, digest, finish_run, read_run
 from nas.supernet import Supernet
 from nas.training import load_checkpoint
+from nas.training.checkpoint import FILE as CHECKPOINT
+from nas.training.options import torch_device
 from nas.training.train_supernet import describe
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
@@ -46,10 +48,13 @@ def search(options: SearchConfig) -> dict[str, Any]:
     table = load_table(options.table, options.allow_foreign_table)
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
-    begin_run(options.output, "search", options)
+    inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
+    if (done := begin_run(options.output, "search", options, inputs)) is not None:
+        return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
-    candidates = find_candidates(weights, region, options.output, options.search)
+    belongs_to = {**inputs, "budget_ms": budget_ms}
+    candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
     finalists = list(measured_finalists(supernet, table, candidates.history, budget_ms, options.finalists))
     _write(options.output, table, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
@@ -75,13 +80,18 @@ def feasible_region(table: LatencyTable, space: SearchSpace, budget: str) -> tup
     return FeasibleRegion(space, [Constraint(model, budget_ms)]), budget_ms
 
 
+def table_file(path: Path) -> Path:
+    """Return the table in the output directory of `nas profile`, or the file itself."""
+    return path / "table.json" if path.is_dir() else path
+
+
 def load_table(path: Path, allow_foreign: bool = False) -> LatencyTable:
     """Read a table, and refuse one of another machine unless that is allowed.
 
     Raises:
         InputError: there is no such table, or it is another machine's.
     """
-    table = LatencyTable.load(path / "table.json" if path.is_dir() else path)
+    table = LatencyTable.load(table_file(path))
     if not allow_foreign:
         table.require_local()
     return table
@@ -101,7 +111,7 @@ def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
     data = load_data(DataOptions(**checkpoint.data["options"]))
     require_same(f"the supernet in {directory}", checkpoint.data, describe(data))
     supernet = checkpoint.supernet()
-    supernet.eval()
+    supernet.to(torch_device("auto")).eval()
     return supernet, data
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from nas.run_directory import read_run
+from nas.run_directory import is_finished, read_asked, read_run
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -17,6 +17,9 @@ class ShowConfig:
 
 
 def show(options: ShowConfig) -> dict[str, Any]:
-    """Show what a finished run was asked, and its result."""
-    asked, result = read_run(options.run)
-    return {"verb": asked["verb"], "command": " ".join(asked["command"]), **result}
+    """Show what a run was asked, and its result if it is finished."""
+    asked = read_asked(options.run)
+    told = {"verb": asked["verb"], "command": " ".join(asked["command"] or ["from Python"])}
+    if not is_finished(options.run):
+        return {**told, "state": "not finished: run it again with the same options to go on", **asked["options"]}
+    return {**told, "state": "finished", **read_run(options.run)[1]}

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nas.data import DataOptions, load_data
@@ -12,6 +12,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.run_directory import begin_run, finish_run
 from nas.training import SupernetOptions, train_supernet
 from nas.verbs.space_config import SpaceConfig
+from search_spaces.errors import invalid
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -28,7 +29,8 @@ def train(options: TrainConfig) -> dict[str, Any]:
     """Train the shared weights of all networks of a space."""
     data = load_data(fitted(options.data, options.space))
     space = options.space.load_for(data)
-    begin_run(options.output, "train", options)
+    if (done := begin_run(options.output, "train", options, {"data": data.fingerprint})) is not None:
+        return done
     supernet = train_supernet(space, data, options.output, options.train)
     extremes = space.encode([space.smallest(), space.largest()])
     smallest, largest = SharedWeights(supernet, data).evaluate(extremes)["accuracy"].tolist()
@@ -50,4 +52,7 @@ def fitted(data: DataOptions, space: SpaceConfig) -> DataOptions:
     if data.image_size is not None:
         return data
     loaded = space.load()
-    return dataclasses.replace(data, image_size=loaded.input_shape(loaded.largest())[-1])
+    try:
+        return dataclasses.replace(data, image_size=loaded.input_shape(loaded.largest())[-1])
+    except ValidationError as error:
+        raise invalid(f"space {space.name} reads images that data cannot have", error) from None

@@ -46,6 +46,42 @@ def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[st
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--search.strategy", "ofa_evolutoin"], "did you mean ofa_evolution"),
+        (["--device.threads", "1000"], "device threads 1000"),
+        (["--budget", "0ms"], "budget '0ms'"),
+        (["--budget", "5"], "budget '5'"),
+        (["--train.device", "cpu:foo"], "unknown training device 'cpu:foo'"),
+        (["--space.options", "resolutions=[24,32"], "expected a number, a word or a list"),
+        (["--space.options", "resolutions=[2000]"], "image_size 2000"),
+        (["--output", "/proc/foo/x"], "/proc/foo"),
+    ],
+)
+def test_a_run_refuses_before_anything_runs(tmp_path: Path, arguments: list[str], told: str) -> None:
+    small = ["--data", "digits", "--budget", "40%", "--output", "x", "--space.options", "resolutions=[8]"]
+    done = nas("run", *small, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
+    options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--output", "x"]
+    command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "x" / "metrics.jsonl").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    second = nas("train", *options, cwd=tmp_path)
+    first.kill()
+    first.wait()
+    assert second.returncode == 2
+    assert "in use by another process" in second.stderr
+
+
 def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "2"]
     command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options, "--output"]

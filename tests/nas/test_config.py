@@ -22,11 +22,17 @@ def test_a_plain_value_for_options_without_such_a_first_one_is_refused() -> None
 
 
 def test_every_leaf_can_be_set_and_arrives() -> None:
+    plain = build(RunConfig, MINIMAL)
     for leaf in leaves(RunConfig):
+        value = getattr(_at(plain, leaf.path[:-1]), leaf.path[-1])
         document = expand(RunConfig, MINIMAL)
-        value = getattr(_at(build(RunConfig, document), leaf.path[:-1]), leaf.path[-1])
         override(document, leaf.path, value)
-        assert build(RunConfig, document) == build(RunConfig, MINIMAL)
+        assert build(RunConfig, document) == plain
+        if isinstance(value, bool | int) and leaf.path[-1] != "channels":
+            other = (not value) if isinstance(value, bool) else value + 1
+            override(document, leaf.path, other)
+            changed = build(RunConfig, document)
+            assert getattr(_at(changed, leaf.path[:-1]), leaf.path[-1]) == other
 
 
 def _at(config: object, path: tuple[str, ...]) -> object:

@@ -100,10 +100,16 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
     journals = {path: path.read_bytes() for path in (config.output / "search").glob("*.jsonl")}
     assert len(journals) == 3
     train, profile = config.output / "train", config.output / "profile"
-    found = search(
-        SearchConfig(train, profile, config.budget, config.output / "search", config.search, config.finalists)
-    )
-    assert found["networks_evaluated"] >= 10
+    directory = config.output / "search"
+    asked = SearchConfig(train, profile, config.budget, directory, config.search, config.finalists)
+    before = {path: path.read_bytes() for path in directory.iterdir()}
+    found = search(asked)
+    assert {path: path.read_bytes() for path in directory.iterdir()} == before
+    (directory / "result.json").unlink()  # as if it had been killed while the finalists were measured
+    again = search(asked)
+    assert {name: again[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")} == {
+        name: found[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")
+    }
     assert {path: path.read_bytes() for path in journals} == journals
 
 
@@ -115,8 +121,8 @@ def test_what_does_not_belong_together_is_refused(config: RunConfig, result: dic
         search(SearchConfig(profile, profile, "40%", tmp_path / "swapped"))
     with pytest.raises(InputError, match=r"was made with options.budget = '60%', asked for is '50%'"):
         search(SearchConfig(train, profile, "50%", config.output / "search", config.search, config.finalists))
-    with pytest.raises(InputError, match="was made with verb = 'run', asked for is 'export'"):
-        export(ExportConfig(config.output / "search", config.output))
+    with pytest.raises(InputError, match="was made with verb = 'train', asked for is 'export'"):
+        export(ExportConfig(config.output / "search", train))
     assert list(tmp_path.iterdir()) == []
 
 

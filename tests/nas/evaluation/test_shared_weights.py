@@ -1,6 +1,7 @@
 """A network is judged with the weights it inherits and statistics of its own, and judging it changes nothing."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -100,7 +101,6 @@ def test_evaluation_is_the_same_each_time(supernet: Supernet, tiny: SearchSpace,
 def test_some_images_may_stand_for_all(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
     some = SharedWeights(supernet, data, n_validation=13, n_statistics=16)
     assert len(some._validation) == len(set(some._validation.tolist())) == 13
-    assert (some._validation[0], some._validation[-1]) == (0, len(data.validation) - 1)
     network = some.extract(tiny.smallest())
     chosen = data.validation.labels[some._validation]
     logits = network(prepared(data.validation, 12)[some._validation])
@@ -108,6 +108,29 @@ def test_some_images_may_stand_for_all(supernet: Supernet, tiny: SearchSpace, da
         (logits.argmax(1) == chosen).float().mean().item()
     )
     assert len(SharedWeights(supernet, data, n_validation=1000)._validation) == len(data.validation)
+
+
+def test_statistics_do_not_depend_on_the_order_of_files(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
+    """Files come class by class: batches of one class would hide how classes differ."""
+    order = data.train.labels.argsort()
+    by_class = Images(data.train.labels[order], data.train[order])
+    sorted_data = dataclasses.replace(data, train=by_class)
+    networks = [
+        SharedWeights(supernet, d, n_statistics=len(order)).extract(tiny.smallest()) for d in (data, sorted_data)
+    ]
+    for (name, one), other in zip(networks[0].named_buffers(), networks[1].buffers(), strict=True):
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(one, other, rtol=0.2, atol=0.05)
+
+
+@pytest.mark.parametrize("n_images", [257, 513])
+def test_no_batch_of_statistics_is_a_leftover(
+    supernet: Supernet, tiny: SearchSpace, data: Dataset, n_images: int
+) -> None:
+    few = torch.arange(n_images) % len(data.train)
+    repeated = dataclasses.replace(data, train=Images(data.train.labels[few], data.train[few]))
+    network = SharedWeights(supernet, repeated, n_statistics=n_images).extract(tiny.smallest())
+    assert all(torch.isfinite(buffer).all() for buffer in network.buffers())
 
 
 def test_a_score_does_not_depend_on_batches(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from nas.data import Augmentation, Dataset
@@ -88,7 +89,7 @@ def test_the_learning_rate_ramps_up_and_follows_a_half_cosine(
 
 
 def test_decay_acts_on_weights_and_neither_on_norms_nor_biases(network: nn.Module, data: Dataset) -> None:
-    """After one step from equal weights, two networks differ by the decay alone."""
+    """After one step from equal weights, two networks differ by the decay alone, which Nesterov's momentum repeats."""
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     plain, decayed = network, copy.deepcopy(network)
     descend(begin(plain, data, weight_decay=0.0, learning_rate=0.5, warmup=0.0), 1)
@@ -96,7 +97,11 @@ def test_decay_acts_on_weights_and_neither_on_norms_nor_biases(network: nn.Modul
     kinds = set()
     for (name, parameter), other in zip(decayed.named_parameters(), plain.parameters(), strict=True):
         kinds.add(parameter.ndim)
-        decay = 0.5 * 0.1 * before[name] if parameter.ndim > 1 else torch.zeros_like(parameter)
+        decay = (
+            0.5 * 0.1 * (1 + TrainingOptions().momentum) * before[name]
+            if parameter.ndim > 1
+            else torch.zeros_like(parameter)
+        )
         torch.testing.assert_close(other - parameter, decay, rtol=1e-4, atol=1e-6)
     assert kinds == {1, 2, 4}
 
@@ -191,5 +196,5 @@ def test_bfloat16_learns_too(network: nn.Module, data: Dataset) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_missing_gpu_is_told(network: nn.Module, data: Dataset) -> None:
-    with pytest.raises(InputError, match="'cuda': torch finds no GPU here; use cpu or auto"):
+    with pytest.raises(ValidationError, match="'cuda': torch finds no GPU here; use cpu or auto"):
         begin(network, data, device="cuda")
