@@ -35,16 +35,22 @@ def begin_run(
     Raises:
         InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
-    asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
+    options = plain(config)
+    options.pop("output", None)  # a directory that was moved is still the same run's
+    asked = {"verb": verb, "options": options, "inputs": dict(inputs or {})}
     if not (directory / _ASKED).exists() and directory.is_dir() and any(directory.iterdir()):
         raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
-    if (directory / _ASKED).exists() and any(path.name not in (_ASKED, _LOCK) for path in directory.iterdir()):
+    if (directory / _ASKED).exists() and _holds_work(directory):
         recorded = read_json(directory / _ASKED, _SCHEMA)
         require_same(str(directory), {name: recorded.get(name) for name in asked}, asked)
     else:  # nothing came of what was asked before, if anything was
         record_run(directory, asked)
     _lock(directory)
     return read_run(directory)[1] if (directory / _RESULT).exists() else None
+
+
+def _holds_work(directory: Path) -> bool:
+    return any(path.name not in (_ASKED, _LOCK) and path.stat().st_size for path in directory.iterdir())
 
 
 def record_run(directory: Path, asked: Mapping[str, Any]) -> None:
@@ -111,6 +117,10 @@ def is_finished(directory: Path) -> bool:
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON has it: paths as text, tuples as lists."""
-    document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    """Return a dataclass as JSON has it: paths as absolute text, tuples as lists."""
+    document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=_absolute))
     return document
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute())

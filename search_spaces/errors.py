@@ -22,5 +22,7 @@ def invalid(owner: str, error: ValidationError) -> InputError:
     """Return the first complaint of a validation as one line: which value, of what, and what was expected."""
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("missing", "missing_argument"):
+        return InputError(f"{owner}: {path} is missing, and has no default: give it")
     message = first["msg"].removeprefix("Value error, ").lower()
     return InputError(f"{owner}: {path} {first['input']!r}: {message}")

@@ -1,5 +1,6 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_json
 
 FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/1"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -92,8 +95,12 @@ def load_table(path: Path, allow_foreign: bool = False) -> LatencyTable:
         InputError: there is no such table, or it is another machine's.
     """
     table = LatencyTable.load(table_file(path))
-    if not allow_foreign:
+    try:
         table.require_local()
+    except InputError as error:
+        if not allow_foreign:
+            raise
+        logger.warning("used all the same: %s", error)
     return table
 
 

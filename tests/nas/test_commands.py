@@ -28,6 +28,7 @@ def test_spaces_as_json() -> None:
         (["trian"], "No such command 'trian'"),
         (["train", "--data", "digits", "--output", "x", "--train.epoch", "3"], "--train.epochs"),
         (["train", "--data", "digits", "--output", "x", "--train.epochs", "-1"], "train.epochs '-1'"),
+        (["train", "--output", "x"], "option: data is missing"),
         (["train", "--data", "digits", "--output", "x", "--space", "ofa_mobilenet"], "did you mean ofa_mobilenet_v3"),
         (["train", "--data", "dgits", "--output", "x"], "dgits"),
         (["train", "--data", "digits", "--output", "x", "--space.options", "widht=2"], "did you mean width"),
@@ -66,6 +67,14 @@ def test_a_run_refuses_before_anything_runs(tmp_path: Path, arguments: list[str]
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_diverged_training_does_not_hold_its_directory(tmp_path: Path) -> None:
+    options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "1"]
+    diverged = nas("train", *options, "--train.learning-rate", "1e6", "--output", tmp_path / "x")
+    assert diverged.returncode == 2
+    assert "lower the learning rate" in diverged.stderr
+    assert nas("train", *options, "--train.learning-rate", "0.01", "--output", tmp_path / "x").returncode == 0
 
 
 def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def test_a_bad_value_is_told_with_its_place() -> None:
     assert complaint(epochs=3) == "training: epochs 3: must be even"
 
 
+def test_what_is_missing_is_named_without_the_rest() -> None:
+    class Job(BaseModel):
+        data: str
+        epochs: int = 3
+
+    with pytest.raises(ValidationError) as caught:
+        Job.model_validate({"epochs": 5})
+    assert str(invalid("option", caught.value)) == "option: data is missing, and has no default: give it"
+
+
 def test_only_the_first_of_several_complaints_is_told() -> None:
     message = complaint(epochs=0, rates=["fast"], speed=1)
     assert "epochs" in message
