@@ -4,10 +4,11 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from latency_predictors.fingerprint import fingerprint
 from search_spaces.errors import InputError
@@ -15,7 +16,7 @@ from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
 _ASKED, _RESULT, _LOCK = "run.json", "result.json", ".lock"
-_locked: dict[Path, TextIO] = {}
+_locked: dict[Path, int] = {}
 
 
 def begin_run(
@@ -64,13 +65,13 @@ def _lock(directory: Path) -> None:
     key = directory.resolve()
     if key in _locked:
         return
-    file = (directory / _LOCK).open("w")
+    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
+        os.close(descriptor)
         raise InputError(f"{directory} is in use by another process: wait for it, or give another output") from None
-    _locked[key] = file
+    _locked[key] = descriptor
 
 
 def digest(path: Path) -> str:

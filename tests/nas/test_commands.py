@@ -97,7 +97,12 @@ def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     subprocess.run([*command, str(straight)], capture_output=True, check=True)
     often = ["--train.checkpoint-seconds", "0.001"]
-    process = subprocess.Popen([*command, str(stopped), *often], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, str(stopped), *often],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    )
     while not (stopped / "supernet.safetensors").exists():
         assert process.poll() is None
         time.sleep(0.05)
