@@ -9,6 +9,7 @@ measured side by side.
 """
 
 import argparse
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,13 @@ from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import MeasureOptions
+from latency_predictors.model import network_model
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.finalists import measure_networks
 from nas.objectives import Constraint, FeasibleRegion
 from nas.run_directory import read_run
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
 from search_spaces import Architecture, SearchSpace
-from search_spaces.onnx import to_onnx
 from search_spaces.storage import read_json
 
 
@@ -51,19 +52,19 @@ def main() -> None:
     rows: dict[str, list[Any]] = {}
     models = []
     for name, architecture in networks.items():
-        network, shape = weights.extract(architecture), supernet.space.input_shape(architecture)
-        parts = [score(network, data, part, shape[-1]) for part in (data.validation, test)]
-        rows[name] = [architecture.id, *(part[metric] for part in parts for metric in ("accuracy", "cross_entropy"))]
-        models += to_onnx([network], [(shape,)], batch_size=table.device.batch_size)
+        network = weights.extract(architecture)
+        parts = [score(network, data, part, weights.prepare(architecture)) for part in (data.validation, test)]
+        rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
+        models.append(network_model(supernet.space, architecture, network, table.device.batch_size))
     for row, latency in zip(rows.values(), measure_networks(table.device, models, 3, MeasureOptions()), strict=True):
         row.append(latency.latency_ms)
-    _print(rows, found["budget_ms"])
+    _print(rows, data.metrics, found["budget_ms"])
 
 
 def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int) -> Architecture:
     population = region.space.canonical(region.sample(n, np.random.default_rng(1)))
     metrics = weights.evaluate(population)
-    first = np.lexsort((metrics["cross_entropy"], -metrics["accuracy"]))[:1]
+    first = np.lexsort((metrics["cross_entropy"], -metrics[weights.metrics[0]]))[:1]
     return region.space.decode(population[first])[0]
 
 
@@ -80,17 +81,10 @@ def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) 
     return space.decode(population[[int(distance.argmin())]])[0]
 
 
-def _print(rows: dict[str, list[Any]], budget_ms: float) -> None:
+def _print(rows: dict[str, list[Any]], metrics: Sequence[str], budget_ms: float) -> None:
     table = Table(title=f"shared weights, budget {budget_ms:.4g} ms")
-    headings = (
-        "network",
-        "id",
-        "validation accuracy",
-        "cross entropy",
-        "test accuracy",
-        "cross entropy",
-        "measured ms",
-    )
+    scores = [f"{part} {metric}" for part in ("validation", "test") for metric in metrics]
+    headings = ("network", "id", *scores, "measured ms")
     for heading in headings:
         table.add_column(heading)
     for name, row in rows.items():

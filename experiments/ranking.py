@@ -9,6 +9,7 @@ correlation of the stand-alone runs with each other, which no estimate can be ex
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=12)
     parser.add_argument("--runs", type=int, default=2, help="stand-alone trainings of each network")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--metric", choices=["accuracy", "cross_entropy"], default="cross_entropy")
+    parser.add_argument("--metric", default="cross_entropy", help="one that the data are scored by")
     arguments = parser.parse_args()
     supernet, data = load_supernet(arguments.supernet)
     space = supernet.space
@@ -40,12 +41,12 @@ def main() -> None:
     with progress_bar(alone.size, "stand-alone", "training") as bar:
         for run, network_number in np.ndindex(alone.shape):
             (architecture,) = space.decode(population[[network_number]])
-            resolution = space.input_shape(architecture)[-1]
+            prepare = partial(space.prepare, architecture=architecture)
             torch.manual_seed(run)
             network = space.build(architecture)
-            finetune(network, data, resolution, replace(options, seed=run), progress=False)
-            estimate_statistics(network, data, resolution)
-            alone[run, network_number] = score(network.eval(), data, data.validation, resolution)[arguments.metric]
+            finetune(network, data, prepare, replace(options, seed=run), progress=False)
+            estimate_statistics(network, data, prepare)
+            alone[run, network_number] = score(network.eval(), data, data.validation, prepare)[arguments.metric]
             bar.update()
     print(
         f"{arguments.metric} of {arguments.networks} networks, {arguments.epochs} epochs alone, {arguments.runs} runs"

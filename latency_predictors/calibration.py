@@ -8,7 +8,6 @@ not. So a network's latency is a * (sum of block latencies) - b * (blocks) - c *
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,23 +17,16 @@ from scipy.optimize import nnls
 from latency_predictors.counts import count
 from search_spaces import Block
 
-_BYTES_A_NUMBER = 4
+_BYTES_A_WEIGHT = 4
 
 
 def block_features(blocks: Sequence[Block], latencies_ms: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (blocks, 4): latency in ms, one, MB of input and output, MB of weights."""
-    megabytes = [
-        [
-            _megabytes(sum(map(prod, block.input_shapes)) + prod(block.output_shape)),
-            _megabytes(count(block).n_parameters),
-        ]
+    n_bytes = [
+        [sum(spec.n_bytes for spec in (*block.inputs, block.output)), count(block).n_parameters * _BYTES_A_WEIGHT]
         for block in blocks
     ]
-    return np.column_stack([latencies_ms, np.ones(len(blocks)), np.array(megabytes).reshape(-1, 2)])
-
-
-def _megabytes(n_numbers: int) -> float:
-    return n_numbers * _BYTES_A_NUMBER / 1e6
+    return np.column_stack([latencies_ms, np.ones(len(blocks)), np.array(n_bytes).reshape(-1, 2) / 1e6])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a network costs on any device: multiply-adds, parameters, and peak memory of activations."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from latency_predictors.cost_model import BlockCost
-from search_spaces import Block, SearchSpace
+from search_spaces import Block, SearchSpace, TensorSpec
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,16 @@ def count(block: Block) -> Counts:
     Not on the meta device, where batch normalisation returns statistics that on a processor it does not.
     """
     with FakeTensorMode():
-        inputs = [torch.empty(1, *shape) for shape in block.input_shapes]
-        return count_module(block.build(), *inputs)
+        return count_module(block.build(), *_empty(block.inputs))
+
+
+def count_network(space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module) -> Counts:
+    """Return the counts of an architecture's static network, which is left in evaluation mode."""
+    return count_module(network, *(torch.zeros_like(x) for x in _empty(space.inputs(architecture))))
+
+
+def _empty(specs: Sequence[TensorSpec]) -> list[Tensor]:
+    return [torch.empty(spec.sizes(1), dtype=spec.torch_dtype) for spec in specs]
 
 
 def count_module(module: nn.Module, *inputs: Tensor) -> Counts:

@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
+from latency_predictors.model import Model
 from search_spaces.errors import InputError, invalid, unknown
 from search_spaces.progress import progress_bar
 
@@ -125,7 +125,7 @@ class Measurement:
 
 def measure(
     device: Device,
-    models: Mapping[str, onnx.ModelProto | bytes],
+    models: Mapping[str, Model],
     *,
     options: MeasureOptions | None = None,
     progress: bool = False,
@@ -137,7 +137,7 @@ def measure(
 
     Args:
         device: the device; its threads must fit this machine.
-        models: the models by name, of float32 inputs; a batch size built into one is kept, open axes take the device's.
+        models: the models by name.
         options: how long to measure.
         progress: whether to show the rounds on stderr.
 
@@ -160,14 +160,13 @@ def measure(
 class _Runner:
     """One model, loaded, with its input and output buffers bound: a run costs no copies."""
 
-    def __init__(self, device: Device, name: str, model: onnx.ModelProto | bytes) -> None:
+    def __init__(self, device: Device, name: str, model: Model) -> None:
         self.name = name
-        content = model if isinstance(model, bytes) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
-                content, _session_options(device), providers=["CPUExecutionProvider"]
+                model.content, _session_options(device), providers=["CPUExecutionProvider"]
             )
-            self._binding = self._bind(device.batch_size)
+            self._binding = self._bind(model.feed)
             self.run()
         except _INVALID_MODEL as error:
             reason = str(error).splitlines()[0]
@@ -176,18 +175,13 @@ class _Runner:
     def run(self) -> None:
         self._session.run_with_iobinding(self._binding)
 
-    def _bind(self, batch_size: int) -> Any:
-        """Bind random inputs, and outputs of the shapes that a first run gives."""
-        rng = np.random.default_rng(0)
-        feed = {
-            value.name: rng.standard_normal(_static_shape(value.shape, batch_size), dtype=np.float32)
-            for value in self._session.get_inputs()
-        }
+    def _bind(self, feed: Mapping[str, NDArray[Any]]) -> Any:
+        """Bind the inputs, and outputs of the shapes that a first run gives."""
         names = [value.name for value in self._session.get_outputs()]
         binding = self._session.io_binding()
         for name, array in feed.items():
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        for name, array in zip(names, self._session.run(names, feed), strict=True):
+        for name, array in zip(names, self._session.run(names, dict(feed)), strict=True):
             binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
         return binding
 
@@ -269,11 +263,6 @@ def _session_options(device: Device) -> onnxruntime.SessionOptions:
     # The threads of the model that ran before must not spin while another one is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
-
-
-def _static_shape(shape: Sequence[int | str | None], batch_size: int) -> list[int]:
-    """Return a model's input shape with its open axes at the device's batch size."""
-    return [size if isinstance(size, int) else batch_size for size in shape]
 
 
 @contextmanager

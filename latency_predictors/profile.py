@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions, measure
 from latency_predictors.fingerprint import fingerprint
+from latency_predictors.model import Model, block_models, network_model
 from latency_predictors.table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
 from search_spaces.errors import InputError
-from search_spaces.onnx import to_onnx
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
 
@@ -93,20 +92,18 @@ def _groups(blocks: Sequence[Block], options: ProfileOptions) -> list[list[Block
     return [[blocks[i] for i in part] for part in np.array_split(order, n_groups)]
 
 
-def _export_blocks(blocks: Sequence[Block], device: Device) -> dict[str, onnx.ModelProto]:
-    shapes = [block.input_shapes for block in blocks]
-    models = to_onnx([block.build() for block in blocks], shapes, batch_size=device.batch_size)
+def _export_blocks(blocks: Sequence[Block], device: Device) -> dict[str, Model]:
+    models = block_models(blocks, device.batch_size)
     return {repr(block): model for block, model in zip(blocks, models, strict=True)}
 
 
 def _export_networks(
     space: SearchSpace, networks: Sequence[Architecture], device: Device, progress: bool
-) -> dict[str, onnx.ModelProto]:
+) -> dict[str, Model]:
     models = {}
     with progress_bar(len(networks), "export", "network", show=progress) as bar:
         for number, architecture in enumerate(networks):
-            shapes = [(space.input_shape(architecture),)]
-            (models[str(number)],) = to_onnx([space.build(architecture)], shapes, batch_size=device.batch_size)
+            models[str(number)] = network_model(space, architecture, space.build(architecture), device.batch_size)
             bar.update()
     return models
 

@@ -16,6 +16,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
+from search_spaces.errors import unknown
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -36,9 +37,10 @@ class SearchOptions:
     evaluator: Literal["predictor", "shared_weights"] = Field(
         default="predictor", description="what the strategy asks: a predictor fitted first, or shared weights each time"
     )
-    metric: Literal["accuracy", "cross_entropy"] = Field(
-        default="accuracy",
-        description="of the validation images; cross_entropy where they are few and accuracies equal",
+    metric: str | None = Field(
+        default=None,
+        description="of the validation examples; unset: the first that the data are scored by, as accuracy; "
+        "cross_entropy where examples are few and accuracies equal",
     )
     strategy: StrategyOptions = StrategyOptions()
     n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
@@ -48,8 +50,8 @@ class SearchOptions:
         description="with a predictor: most networks it is asked about, if the strategy does not end before",
     )
     n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
-    n_validation: int | None = Field(default=None, ge=1, description="validation images an evaluation; unset: all")
-    n_statistics: int = Field(default=1024, ge=64, description="training images for batch-norm statistics")
+    n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
+    n_statistics: int = Field(default=1024, ge=64, description="training examples for batch-norm statistics")
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
 
 
@@ -82,7 +84,7 @@ def find_candidates(
     `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
     """
-    sought = Objective(options.metric, maximise=options.metric == "accuracy")
+    sought = sought_metric(weights, options)
     predicted_sought = dataclasses.replace(sought, metric=f"predicted_{sought.metric}")
 
     def run(journal: str, evaluator: Evaluator, strategy: Strategy, objective: Objective, budget: int) -> History:
@@ -115,6 +117,18 @@ def find_candidates(
     new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
     chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), sought, options.n_candidates)
     return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
+
+
+def sought_metric(weights: SharedWeights, options: SearchOptions) -> Objective:
+    """Return what is maximised, or for cross entropy minimised.
+
+    Raises:
+        InputError: the data are not scored by the metric that was asked for.
+    """
+    metric = options.metric or weights.metrics[0]
+    if metric not in weights.metrics:
+        raise unknown(f"metric of {weights.data.name}", metric, weights.metrics)
+    return Objective(metric, maximise=metric != "cross_entropy")
 
 
 def _ranked(sought: Objective, *histories: History) -> History:

@@ -5,16 +5,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions, measure
+from latency_predictors.model import Model, network_model
 from latency_predictors.table import LatencyTable
+from nas.evaluation.shared_weights import SharedWeights
 from nas.search import History
-from nas.supernet import Supernet
 from search_spaces import Architecture
-from search_spaces.onnx import to_onnx
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,9 +40,7 @@ class Latency:
         return cls(max(quantiles), min(quantiles), median, len(passes))
 
 
-def measure_networks(
-    device: Device, models: Sequence[onnx.ModelProto | bytes], n_passes: int, options: MeasureOptions
-) -> list[Latency]:
+def measure_networks(device: Device, models: Sequence[Model], n_passes: int, options: MeasureOptions) -> list[Latency]:
     """Measure networks side by side, several times over."""
     named = {str(i): model for i, model in enumerate(models)}
     passes = [measure(device, named, options=options) for _ in range(n_passes)]
@@ -55,8 +52,7 @@ class Finalist:
     """A candidate that was measured on the device."""
 
     architecture: Architecture
-    accuracy: float
-    cross_entropy: float
+    metrics: dict[str, float]
     predicted_ms: float
     measured: Latency
     meets_budget: bool
@@ -76,38 +72,34 @@ class FinalistOptions:
 
 
 def measured_finalists(
-    supernet: Supernet, table: LatencyTable, candidates: History, budget_ms: float, options: FinalistOptions
+    weights: SharedWeights, table: LatencyTable, candidates: History, budget_ms: float, options: FinalistOptions
 ) -> Iterator[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
 
     Args:
-        supernet: gives the networks; latency does not depend on their weights.
+        weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
         table: of the device, for the predictions.
         candidates: evaluated on shared weights, best first.
         budget_ms: the highest latency allowed.
         options: how they are measured.
     """
-    space, device = supernet.space, table.device
+    space, device = weights.space, table.device
     predicted_ms = table.cost_model(space).predict(candidates.population)
     architectures = space.decode(candidates.population)
     for start in range(0, len(architectures), options.at_a_time):
         group = range(start, min(start + options.at_a_time, len(architectures)))
-        models = [_export(supernet, architectures[i], device.batch_size) for i in group]
+        models = [
+            network_model(space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
+            for i in group
+        ]
         latencies = measure_networks(device, models, options.passes, options.measure)
         for i, latency in zip(group, latencies, strict=True):
             yield Finalist(
                 architecture=architectures[i],
-                accuracy=float(candidates.metrics["accuracy"][i]),
-                cross_entropy=float(candidates.metrics["cross_entropy"][i]),
+                metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
                 predicted_ms=float(predicted_ms[i]),
                 measured=latency,
                 meets_budget=latency.latency_ms <= budget_ms,
             )
         if any(latency.latency_ms <= budget_ms for latency in latencies):
             return
-
-
-def _export(supernet: Supernet, architecture: Architecture, batch_size: int) -> onnx.ModelProto:
-    shapes = [(supernet.space.input_shape(architecture),)]
-    (model,) = to_onnx([supernet.extract(architecture)], shapes, batch_size=batch_size)
-    return model

@@ -1,4 +1,4 @@
-"""The two pictures of a search: accuracy against latency, and predicted against measured."""
+"""The two pictures of a search: what was reached at which latency, and predicted against measured."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -24,19 +24,20 @@ def pareto_front(latency_ms: NDArray[np.float64], accuracy: NDArray[np.float64])
 def plot_pareto(
     path: Path,
     latency_ms: NDArray[np.float64],
-    accuracy: NDArray[np.float64],
+    metric: str,
+    values: NDArray[np.float64],
     finalists: Sequence[Finalist],
     budget_ms: float,
 ) -> None:
-    """Write a PNG of evaluated networks by predicted latency and accuracy, with finalists as they were measured."""
+    """Write a PNG of evaluated networks by predicted latency and a metric, with finalists as they were measured."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(latency_ms, accuracy, ".", color="0.7", label="evaluated on shared weights (latency predicted)")
-    front = pareto_front(latency_ms, accuracy)
-    axes.plot(latency_ms[front], accuracy[front], "-", color="C0", label="Pareto front")
-    _plot_finalists(axes, finalists, [finalist.accuracy for finalist in finalists])
+    axes.plot(latency_ms, values, ".", color="0.7", label="evaluated on shared weights (latency predicted)")
+    front = pareto_front(latency_ms, values)
+    axes.plot(latency_ms[front], values[front], "-", color="C0", label="Pareto front")
+    _plot_finalists(axes, finalists, [finalist.metrics[metric] for finalist in finalists])
     axes.axvline(budget_ms, color="C3", linestyle="--", label=f"budget {budget_ms:.3g} ms")
-    axes.set(xlabel="latency (ms)", ylabel="validation accuracy")
+    axes.set(xlabel="latency (ms)", ylabel=f"validation {metric.replace('_', ' ')}")
     axes.legend(fontsize="small")
     _save(figure, path)
 

@@ -1,4 +1,4 @@
-"""A supernet: the parameters of the largest network, of which every architecture's network is a slice."""
+"""A supernet: the largest parameters of every slot, of which every architecture's network is a slice."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -14,30 +14,31 @@ from search_spaces import Block, SearchSpace
 class Supernet(nn.Module):
     """Shared weights (Once-for-All, Cai et al., ICLR 2020; AutoFormer, Chen et al., ICCV 2021) for all of a space.
 
-    `store` is the static network of the largest architecture. Any other network is assembled from modules whose
-    parameters are views into the store and hand their gradients on to the store's: it computes and trains like a
-    static network of its size, at the same speed, and no weight exists twice.
+    `store` holds, by slot, the largest module that any architecture has there. A network is assembled from modules
+    whose parameters are views into the store and hand their gradients on to the store's: it computes and trains like
+    a static network of its size, at the same speed, and no weight exists twice.
     """
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.store = space.build(space.largest())
+        self.store = nn.ModuleDict({slot: block.build() for slot, block in space.store_plan.items()})
         self._forget_views()
         # `assign=True` puts other tensors into the store
         self.register_load_state_dict_post_hook(Supernet._forget_views)  # type: ignore[no-untyped-call]
 
-    def forward(self, x: Tensor, architecture: Mapping[str, Any]) -> Tensor:
+    def forward(self, x: Tensor | tuple[Tensor, ...], architecture: Mapping[str, Any]) -> Tensor:
         """Run an architecture's network on shared weights.
 
         Batch normalisation in training mode updates the store's slices; its running statistics are a mixture over
         architectures, so accuracy is to be believed only from an extracted network with statistics estimated anew.
 
         Args:
-            x: input of the architecture's `input_shape`, with a batch axis in front.
+            x: the tensors of the space's `inputs` for this architecture, or the one there is.
             architecture: the choices.
         """
-        output: Tensor = self.network(architecture)(x)
+        inputs = (x,) if isinstance(x, Tensor) else x
+        output: Tensor = self.network(architecture)(*inputs)
         return output
 
     def network(self, architecture: Mapping[str, Any]) -> nn.Module:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import search_spaces.spaces
-from search_spaces.block import Block, Plan, Shape
+from search_spaces.block import Block, Plan, Shape, TensorSpec
 from search_spaces.errors import InputError
 from search_spaces.plugins import load_plugin, plugin_names
 from search_spaces.space import Architecture, Choice, SearchSpace
@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "SearchSpace",
     "Shape",
+    "TensorSpec",
     "from_json",
     "load",
     "names",

@@ -2,15 +2,61 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from math import prod
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 Shape = tuple[int, ...]
-"""The sizes of one tensor without its batch axis, such as (channels, height, width)."""
+"""The sizes of one tensor behind its leading axis, such as (channels, height, width)."""
 
 Plan = dict[str, "Block"]
 """A network's blocks by name, in the order in which they run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """One tensor that goes into a block or comes out of it.
+
+    Attributes:
+        shape: its sizes behind the leading axis.
+        name: what an exported model calls it.
+        axis: name of the leading axis: within one network, axes of one name have one size.
+        rows: size of the leading axis for a batch of one: 1 for an image, the voxels of a sparse frame.
+        dtype: number format.
+        below: for indices, the number below which they lie.
+    """
+
+    shape: Shape
+    name: str = "input"
+    axis: str = "batch"
+    rows: int = 1
+    dtype: Literal["float32", "int64"] = "float32"
+    below: int | None = None
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The number format as torch has it."""
+        dtype: torch.dtype = getattr(torch, self.dtype)
+        return dtype
+
+    @property
+    def n_bytes(self) -> int:
+        """Size in memory for a batch of one."""
+        return self.rows * prod(self.shape) * self.torch_dtype.itemsize
+
+    def sizes(self, batch_size: int) -> Shape:
+        """Return all sizes of the tensor, the leading axis among them."""
+        return (self.rows * batch_size, *self.shape)
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        """Return a random tensor of this form: normal, or indices that are all equally likely."""
+        if self.dtype == "float32":
+            return torch.randn(self.sizes(batch_size), generator=generator)
+        assert self.below is not None, f"{self.name} holds indices: say below what number"
+        return torch.randint(self.below, self.sizes(batch_size), generator=generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,17 +68,21 @@ class Block(ABC):
 
     @property
     @abstractmethod
-    def input_shapes(self) -> tuple[Shape, ...]:
-        """The shapes of the tensors that the module's `forward` takes."""
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors that the module's `forward` takes."""
 
     @property
     @abstractmethod
-    def output_shape(self) -> Shape:
-        """The shape of the tensor that the module's `forward` returns."""
+    def output(self) -> TensorSpec:
+        """The tensor that the module's `forward` returns."""
 
     @abstractmethod
     def build(self) -> nn.Module:
         """Return a fresh module of this block's sizes."""
+
+    def example(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Return tensors that the module's `forward` may get, as costly to compute with as real ones."""
+        return tuple(spec.draw(batch_size, generator) for spec in self.inputs)
 
     def narrow(self, large: Tensor, name: str, like: Tensor, owner: nn.Module) -> Tensor:
         """Return the part of a larger block's tensor that this block uses, as a view.

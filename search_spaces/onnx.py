@@ -11,16 +11,20 @@ import onnx
 import onnx.utils
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from search_spaces.block import Shape
+from search_spaces.block import TensorSpec
 from search_spaces.errors import InputError
 
 OPSET = 20
 """What the exporter of torch 2.13 writes without converting, so every model goes through one path."""
 
-_TRACING_BATCH_SIZE = 2
-"""Any size but 1, which torch.export would take for a constant, even where the axis is declared dynamic."""
+Inputs = tuple[TensorSpec, ...]
+"""The tensors that one module takes."""
+
+Example = tuple[Tensor, ...]
+"""Tensors that one module is run on."""
 
 _MODULES_A_CALL = 40
 """A MobileNet block takes 0.65 s alone, 0.2 s among 40, and 0.3 s among 150: the exporter is not linear."""
@@ -29,68 +33,61 @@ _EXPORTER_WARNINGS = (r".*`isinstance\(treespec, LeafSpec\)` is deprecated", r".
 
 
 def to_onnx(
-    modules: Sequence[nn.Module], input_shapes: Sequence[tuple[Shape, ...]], *, batch_size: int | None
+    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], *, open_axes: bool
 ) -> list[onnx.ModelProto]:
     """Export each module as it behaves in eval mode; the modules are left as they were.
 
     One call of the exporter costs more than a block does, so the modules are exported as parallel branches of one
-    module and split afterwards. The models name their inputs `input`, `input_1`, ... and their result `output`.
+    module and split afterwards. The models name their inputs as the specs do, and their result `output`.
 
     Args:
         modules: modules of one tensor result each, on any device.
-        input_shapes: for each module, the shapes of its float32 inputs without the batch axis.
-        batch_size: the batch size to build in, or None for a batch axis of any size.
+        inputs: for each module, what it takes.
+        examples: for each module, tensors to trace it with.
+        open_axes: whether the leading axes may have any size, those of one name the same; else the examples' sizes
+            are built in. Give examples with more than one row: torch.export takes a 1 for a constant.
 
     Returns:
         One self-contained model a module, in order.
     """
-    if len(modules) != len(input_shapes):
-        raise InputError(f"{len(modules)} modules with {len(input_shapes)} input shapes: give one entry for each")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size {batch_size} is not a size: give 1 or more, or None for any size")
+    if not len(modules) == len(inputs) == len(examples):
+        raise InputError(f"{len(modules)} modules, {len(inputs)} inputs, {len(examples)} examples: give one each")
     models: list[onnx.ModelProto] = []
     for start in range(0, len(modules), _MODULES_A_CALL):
         part = slice(start, start + _MODULES_A_CALL)
-        models += _export_side_by_side(modules[part], input_shapes[part], batch_size)
+        models += _export_side_by_side(modules[part], inputs[part], examples[part], open_axes)
     return models
 
 
-def parity(
-    model: onnx.ModelProto | bytes,
-    module: nn.Module,
-    input_shapes: tuple[Shape, ...],
-    *,
-    batch_sizes: Sequence[int] = (1, 3),
-    seed: int = 0,
-) -> float:
-    """Return the largest absolute difference between onnxruntime's output and the module's, on random inputs.
+def feed(model: onnx.ModelProto | bytes, example: Example) -> dict[str, NDArray[Any]]:
+    """Return an example's tensors as arrays, by the names that the model gives its inputs."""
+    proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
+    names = [value.name for value in proto.graph.input]
+    return {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, example, strict=True)}
 
-    A model with a batch size built in is checked at that size alone, whatever `batch_sizes` says.
-    """
+
+def parity(model: onnx.ModelProto | bytes, module: nn.Module, examples: Sequence[Example]) -> float:
+    """Return the largest absolute difference between onnxruntime's output and the module's, over all examples."""
     content = model if isinstance(model, bytes) else model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    baked = session.get_inputs()[0].shape[0]
-    generator = torch.Generator().manual_seed(seed)
     largest = 0.0
     with _evaluating(module), torch.no_grad():
-        for size in [baked] if isinstance(baked, int) else batch_sizes:
-            inputs = [torch.randn(size, *shape, generator=generator) for shape in input_shapes]
-            feed = {name: tensor.numpy() for name, tensor in zip(_input_names(len(inputs)), inputs, strict=True)}
-            (actual,) = session.run(["output"], feed)
-            expected: Tensor = module(*(tensor.to(_device_of(module)) for tensor in inputs))
+        for example in examples:
+            (actual,) = session.run(["output"], feed(model, example))
+            expected: Tensor = module(*(tensor.to(_device_of(module)) for tensor in example))
             largest = max(largest, float(np.abs(actual - expected.cpu().numpy()).max(initial=0.0)))
     return largest
 
 
 def _export_side_by_side(
-    modules: Sequence[nn.Module], input_shapes: Sequence[tuple[Shape, ...]], batch_size: int | None
+    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], open_axes: bool
 ) -> list[onnx.ModelProto]:
     branches = _Branches(modules)
     with _evaluating(branches), _quiet_exporter():
-        joint = _export_joint(branches, input_shapes, batch_size)
+        joint = _export_joint(branches, inputs, examples, open_axes)
     _strip_provenance(joint)
     extractor = onnx.utils.Extractor(joint)
-    return [_extract_branch(extractor, index, len(shapes)) for index, shapes in enumerate(input_shapes)]
+    return [_extract_branch(extractor, index, specs) for index, specs in enumerate(inputs)]
 
 
 class _Branches(nn.Module):
@@ -105,21 +102,21 @@ class _Branches(nn.Module):
 
 
 def _export_joint(
-    joint: _Branches, input_shapes: Sequence[tuple[Shape, ...]], batch_size: int | None
+    joint: _Branches, inputs: Sequence[Inputs], examples: Sequence[Example], open_axes: bool
 ) -> onnx.ModelProto:
-    size = batch_size or _TRACING_BATCH_SIZE
-    inputs = tuple(
-        tuple(torch.randn(size, *shape, device=_device_of(module)) for shape in shapes)
-        for module, shapes in zip(joint.branches, input_shapes, strict=True)
+    tensors = tuple(
+        tuple(tensor.to(_device_of(module)) for tensor in example)
+        for module, example in zip(joint.branches, examples, strict=True)
     )
-    batch = torch.export.Dim("batch")
-    axes = (tuple(tuple({0: batch} for _ in tensors) for tensors in inputs),) if batch_size is None else None
+    names = {spec.axis for specs in inputs for spec in specs}
+    dims = {name: torch.export.Dim(name) for name in names}
+    axes = (tuple(tuple({0: dims[spec.axis]} for spec in specs) for specs in inputs),) if open_axes else None
     program = torch.onnx.export(
         joint,
-        inputs,
+        tensors,
         dynamo=True,
         opset_version=OPSET,
-        input_names=[_joint_name(i, name) for i, tensors in enumerate(inputs) for name in _input_names(len(tensors))],
+        input_names=[_joint_name(i, spec.name) for i, specs in enumerate(inputs) for spec in specs],
         output_names=[_joint_name(i, "output") for i in range(len(inputs))],
         dynamic_shapes=axes,
         verbose=False,
@@ -128,9 +125,9 @@ def _export_joint(
     return program.model_proto
 
 
-def _extract_branch(extractor: onnx.utils.Extractor, index: int, n_inputs: int) -> onnx.ModelProto:
+def _extract_branch(extractor: onnx.utils.Extractor, index: int, specs: Inputs) -> onnx.ModelProto:
     """Cut one branch out of the joint model and give its values the names it would have alone."""
-    names = {_joint_name(index, name): name for name in [*_input_names(n_inputs), "output"]}
+    names = {_joint_name(index, name): name for name in [*(spec.name for spec in specs), "output"]}
     *inputs, output = names
     model = extractor.extract_model(inputs, [output])
     names |= {tensor.name: tensor.name.removeprefix(f"branches.{index}.") for tensor in model.graph.initializer}
@@ -188,10 +185,6 @@ def _quiet_exporter() -> Iterator[None]:
 
 def _joint_name(index: int, name: str) -> str:
     return f"branch_{index}_{name}"
-
-
-def _input_names(n_inputs: int) -> list[str]:
-    return ["input", *(f"input_{i}" for i in range(1, n_inputs))]
 
 
 def _device_of(module: nn.Module) -> torch.device:

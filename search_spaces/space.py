@@ -9,11 +9,14 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from search_spaces.block import Block, Plan, Shape
+from search_spaces.block import Block, Plan, TensorSpec
+from search_spaces.covering import covering
 from search_spaces.errors import InputError, unknown
+from search_spaces.images import resize
 from search_spaces.plan_index import PlanIndex, Population
 
 Option = int | float | str
@@ -95,10 +98,39 @@ class SearchSpace(ABC):
         """Return the static network of an architecture, freshly initialised."""
         return self.assemble({name: block.build() for name, block in self.plan(architecture).items()})
 
-    def input_shape(self, architecture: Mapping[str, Any]) -> Shape:
-        """Return the network's input shape without the batch axis: that of the first block."""
+    def inputs(self, architecture: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+        """Return the tensors that the network's `forward` takes: those of the first block, unless a space says so."""
+        return self._first(architecture).inputs
+
+    def example(
+        self, architecture: Mapping[str, Any], batch_size: int, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Return tensors that the network's `forward` may get, as costly to compute with as real ones."""
+        return self._first(architecture).example(batch_size, generator)
+
+    def prepare(self, batch: Any, architecture: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        """Return the network's inputs for a batch of data.
+
+        Args:
+            batch: here standardised square images, a float tensor (B, C, S, S); a space for other data overrides this.
+            architecture: the choices, which decide the resolution.
+        """
+        return (resize(batch, self.inputs(architecture)[0].shape[-1]),)
+
+    @property
+    def image_size(self) -> int | None:
+        """The side of the images that the largest network reads; None for a space that reads something else."""
+        shape = self.inputs(self.largest())[0].shape
+        return shape[-1] if len(shape) == 3 else None
+
+    def _first(self, architecture: Mapping[str, Any]) -> Block:
         _, first = next(self.blocks(architecture))
-        return first.input_shapes[0]
+        return first
+
+    @cached_property
+    def store_plan(self) -> Plan:
+        """For every slot that any network has, the block of which all others in that slot are parts."""
+        return covering(self.index, self.plan(self.largest()))
 
     @cached_property
     def index(self) -> PlanIndex:

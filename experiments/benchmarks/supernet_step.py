@@ -38,30 +38,41 @@ class Bench:
     """The supernet and what it is fed."""
 
     supernet: Supernet
-    images: Tensor
-    labels: Tensor
+    batch_size: int
+    device: str
     with_optimiser: bool
 
-    def training(self, model: nn.Module, network: Callable[[], nn.Module]) -> Step:
+    def example(self, architecture: Architecture) -> tuple[Tensor, ...]:
+        """Return inputs of a network, images with their channels last in memory."""
+        inputs = self.supernet.space.example(architecture, self.batch_size, torch.Generator().manual_seed(0))
+        return tuple(
+            x.to(self.device).contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.to(self.device)
+            for x in inputs
+        )
+
+    def training(self, model: nn.Module, network: Callable[[], nn.Module], inputs: tuple[Tensor, ...]) -> Step:
         """Return a training step of a network, which is obtained anew, whose parameters `model` holds."""
+        with torch.no_grad():
+            logits = network()(*inputs)
+        labels = torch.randint(logits.shape[1], logits.shape[:1], device=self.device)
         optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
 
         def step() -> None:
-            cross_entropy(network()(self.images), self.labels).backward()  # type: ignore[no-untyped-call]
+            cross_entropy(network()(*inputs), labels).backward()  # type: ignore[no-untyped-call]
             if self.with_optimiser:
                 optimiser.step()
             optimiser.zero_grad()
 
         return step
 
-    def inference(self, network: Callable[[], nn.Module], n_batches: int = 1) -> Step:
+    def inference(self, network: Callable[[], nn.Module], inputs: tuple[Tensor, ...], n_batches: int = 1) -> Step:
         """Return the inference of a network, which is obtained anew, over some batches."""
 
         def step() -> None:
             with torch.inference_mode():
                 held = network()
                 for _ in range(n_batches):
-                    held(self.images)
+                    held(*inputs)
 
         return step
 
@@ -76,13 +87,15 @@ class Bench:
         def alone() -> nn.Module:
             return static
 
+        x = self.example(architecture)
         self.supernet.train()
         static.train()
-        train_ms, train = _compare(self.training(self.supernet, shared), self.training(static, alone), n_pairs)
+        train_ms, train = _compare(self.training(self.supernet, shared, x), self.training(static, alone, x), n_pairs)
         self.supernet.eval()
         static.eval()
-        once_ms, once = _compare(self.inference(shared), self.inference(alone), n_pairs)
-        _, held = _compare(self.inference(shared, N_HELD_BATCHES), self.inference(alone, N_HELD_BATCHES), n_pairs)
+        once_ms, once = _compare(self.inference(shared, x), self.inference(alone, x), n_pairs)
+        n = N_HELD_BATCHES
+        _, held = _compare(self.inference(shared, x, n), self.inference(alone, x, n), n_pairs)
         return train_ms, once_ms, {"training": train, "inference": once, f"{N_HELD_BATCHES} batches": held}
 
 
@@ -129,11 +142,9 @@ def compare_space(name: str, device: str, n_pairs: int, n_random: int, with_opti
     supernet = Supernet(space).to(device)
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     subnets = _subnets(space, n_random)
-    shape = space.input_shape(subnets["largest"])
-    images = torch.randn(batch_size, *shape, device=device).contiguous(memory_format=torch.channels_last)
-    bench = Bench(supernet, images, torch.randint(2, (batch_size,), device=device), with_optimiser)
+    bench = Bench(supernet, batch_size, device, with_optimiser)
 
-    print(f"\n{name}, batch {batch_size} of {shape}, {device}, {torch.get_num_threads()} threads, {n_pairs} pairs")
+    print(f"\n{name}, batch {batch_size}, {device}, {torch.get_num_threads()} threads, {n_pairs} pairs")
     print(f"{'':14}{'static, ms':>24}{'shared / static':>42}")
     kinds = ["training", "inference", f"{N_HELD_BATCHES} batches"]
     print(f"{'subnet':14}{'training':>12}{'inference':>12}" + "".join(f"{kind:>14}" for kind in kinds))

@@ -41,7 +41,8 @@ def _step(
     space = search_spaces.load(name)
     network = space.build(space.largest()).to(device)
     network.to(memory_format=memory_format)  # type: ignore[call-overload]
-    images = torch.randn(batch, *space.input_shape(space.largest()), device=device).to(memory_format=memory_format)
+    (images,) = space.example(space.largest(), batch, torch.Generator().manual_seed(0))
+    images = images.to(device).to(memory_format=memory_format)
     labels = torch.zeros(batch, dtype=torch.long, device=device)
 
     def step() -> None:

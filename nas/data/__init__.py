@@ -1,8 +1,7 @@
-"""Data sets of labelled images: read, checked, split, and augmented for training and searching."""
+"""Data sets: read, checked, split, and handed out in batches for training and searching."""
 
-from nas.data.augmentation import Augmentation, augment, normalise, resize
-from nas.data.dataset import Dataset, load_data
-from nas.data.images import Images
-from nas.data.options import DataOptions
+from nas.data.dataset import Dataset, Part
+from nas.data.loading import load_data
+from nas.data.options import Augmentation, DataOptions
 
-__all__ = ["Augmentation", "DataOptions", "Dataset", "Images", "augment", "load_data", "normalise", "resize"]
+__all__ = ["Augmentation", "DataOptions", "Dataset", "Part", "load_data"]

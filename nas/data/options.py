@@ -1,4 +1,4 @@
-"""What a user may say about the data."""
+"""What a user may say about the data, and how training varies them."""
 
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -39,3 +39,14 @@ class DataOptions:
         if channels not in (1, 3):
             raise ValueError("expected 1 (grey) or 3 (colour)")
         return channels
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Augmentation:
+    """How training images are varied."""
+
+    # 4 of 32 pixels, as is usual for CIFAR
+    crop: float = Field(default=0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
+    flip: bool | None = Field(
+        default=None, description="flip half of the images; unset: if the data set's labels allow it"
+    )

@@ -1,16 +1,20 @@
-"""Accuracy of networks with the weights that they inherit from a supernet."""
+"""How good networks are with the weights that they inherit from a supernet."""
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim.swa_utils import update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from nas.data import Dataset, Images, normalise, resize
+from nas.data import Dataset, Part
+from nas.data.dataset import IGNORED, Prepare
 from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.evaluation.scores import scores
 from nas.supernet import Supernet
 from search_spaces import Architecture
 from search_spaces.plan_index import Population
@@ -27,11 +31,10 @@ class SharedWeights(Evaluator):
     Args:
         supernet: the shared weights.
         data: the data set; its test part is never read.
-        n_validation: at most so many validation images, None for all.
-        n_statistics: training images from which the statistics are estimated.
+        n_validation: at most so many validation examples, None for all.
+        n_statistics: training examples from which the statistics are estimated.
     """
 
-    metrics = ("accuracy", "cross_entropy")
     batch_size = 1
 
     def __init__(
@@ -40,6 +43,7 @@ class SharedWeights(Evaluator):
         self.supernet = supernet
         self.space = supernet.space
         self.data = data
+        self.metrics = data.metrics
         self._validation = _drawn(len(data.validation), n_validation)
         self._n_statistics = n_statistics
 
@@ -51,45 +55,61 @@ class SharedWeights(Evaluator):
         """Return the architecture's static network with statistics of its own, in evaluation mode."""
         network = self.supernet.extract(architecture)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        resolution = self.space.input_shape(architecture)[-1]
-        estimate_statistics(network, self.data, resolution, self._n_statistics)
+        estimate_statistics(network, self.data, self.prepare(architecture), self._n_statistics)
         return network.eval()
 
+    def prepare(self, architecture: Architecture) -> Prepare:
+        """Return what makes the architecture's inputs of a batch."""
+        return partial(self.space.prepare, architecture=architecture)
+
     def _evaluate(self, architecture: Architecture) -> dict[str, float]:
-        resolution = self.space.input_shape(architecture)[-1]
-        return score(self.extract(architecture), self.data, self.data.validation, resolution, self._validation)
+        network = self.extract(architecture)
+        return score(network, self.data, self.data.validation, self.prepare(architecture), self._validation)
 
 
-def estimate_statistics(network: nn.Module, data: Dataset, resolution: int, n_images: int | None = None) -> None:
-    """Set batch-norm statistics to those of training images, all or some drawn by a fixed seed, in place."""
+def estimate_statistics(network: nn.Module, data: Dataset, prepare: Prepare, n_examples: int | None = None) -> None:
+    """Set batch-norm statistics to those of training examples, all or some drawn by a fixed seed, in place.
+
+    The plain average over batches; a network without batch normalisation stays as it is.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
     device = next(network.parameters()).device
-    chosen = _drawn(len(data.train), n_images)
+    network.train()
     with torch.no_grad():
-        update_bn((images for images, _ in _batches(data, data.train, chosen, resolution, device)), network)
+        for batch, _ in _batches(data, data.train, _drawn(len(data.train), n_examples), device):
+            network(*prepare(batch))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def score(
-    network: nn.Module, data: Dataset, part: Images, resolution: int, indices: Tensor | None = None
+    network: nn.Module, data: Dataset, part: Part, prepare: Prepare, indices: Tensor | None = None
 ) -> dict[str, float]:
-    """Return accuracy and cross entropy of a network over a part of the data, or over its images at some indices."""
+    """Return the data set's metrics of a network over a part of the data, or over its examples at some indices."""
     device = next(network.parameters()).device
     chosen = torch.arange(len(part)) if indices is None else indices
-    correct = loss = 0.0
+    n = len(data.classes)
+    confusion, loss = torch.zeros(n, n, dtype=torch.int64), 0.0
     with torch.inference_mode():
-        for images, labels in _batches(data, part, chosen, resolution, device):
-            logits = network(images)
-            correct += (logits.argmax(1) == labels).sum().item()
-            loss += cross_entropy(logits, labels, reduction="sum").item()
-    return {"accuracy": correct / len(chosen), "cross_entropy": loss / len(chosen)}
+        for batch, labels in _batches(data, part, chosen, device):
+            logits = network(*prepare(batch))
+            loss += cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED).item()
+            counted = labels != IGNORED
+            cells = labels[counted] * n + logits.argmax(1)[counted]
+            confusion += torch.bincount(cells, minlength=n * n).reshape(n, n).cpu()
+    return scores(data.metrics, confusion, loss)
 
 
-def _batches(
-    data: Dataset, part: Images, indices: Tensor, resolution: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images (B, C, R, R) and labels (B,) in order, in batches that differ by one image at most in size."""
+def _batches(data: Dataset, part: Part, indices: Tensor, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
+    """Yield examples and labels in order, in batches that differ by one example at most in size."""
     for chosen in indices.tensor_split(math.ceil(len(indices) / _BATCH_SIZE)):
-        images = resize(normalise(part[chosen], data.mean, data.std, device), resolution)
-        yield images.contiguous(memory_format=torch.channels_last), part.labels[chosen].to(device)
+        yield data.batch(part, chosen, device)
 
 
 def _drawn(n: int, at_most: int | None) -> Tensor:

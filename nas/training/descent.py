@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from nas.data import Dataset, augment, normalise, resize
+from nas.data import Dataset
+from nas.data.dataset import IGNORED, Prepare
 from nas.training.options import TrainingOptions, torch_device
 from search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)
 class Student:
-    """A network that a step trains, and the side of the images that it sees."""
+    """A network that a step trains, and how a batch of data becomes its inputs."""
 
     network: nn.Module
-    resolution: int
+    prepare: Prepare
 
 
 class Descent:
@@ -51,20 +52,20 @@ class Descent:
         """Take one step on the sum of the students' losses; return the first one's loss.
 
         Args:
-            students: trained on labels, each on the same images at its own resolution.
+            students: trained on labels, each on the same examples.
             distil: the first student's predictions, not the labels, are the targets of the others
                 (in-place distillation, Yu and Huang, ICCV 2019).
         """
-        images, labels = self._batch()
+        batch, labels = self._batch()
         torch.manual_seed(_seed(self.options.seed, self.step, "dropout"))
         for group in self._optimizer.param_groups:
             group["lr"] = self.options.learning_rate * self._schedule()
         targets, losses = labels, []
         for student in students:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-                logits = student.network(resize(images, student.resolution))
+                logits = student.network(*student.prepare(batch))
             smoothing = self.options.label_smoothing if targets is labels else 0.0
-            loss = cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            loss = _loss(logits.float(), targets, labels, smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
             if distil and targets is labels:
@@ -77,16 +78,13 @@ class Descent:
         self.step += 1
         return losses[0]
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Return this step's augmented images (B, C, S, S) and labels (B,)."""
+    def _batch(self) -> tuple[Any, Tensor]:
+        """Return this step's augmented examples and their labels."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         order = torch.randperm(len(self.data.train), generator=_generator(self.options.seed, epoch, "order"))
         indices = order[position * self.batch_size : (position + 1) * self.batch_size]
-        images = normalise(self.data.train[indices], self.data.mean, self.data.std, self.device)
-        images = images.contiguous(memory_format=torch.channels_last)
         generator = _generator(self.options.seed, self.step, "augment")
-        images = augment(images, self.options.augmentation, self.data.flip, generator)
-        return images, self.data.train.labels[indices].to(self.device)
+        return self.data.augmented(indices, self.device, self.options.augmentation, generator)
 
     def _schedule(self) -> float:
         """Return the learning rate of this step as a share of its peak: a linear ramp, then a half cosine."""
@@ -110,6 +108,14 @@ class Descent:
             if name in momentum:
                 buffer = torch.empty_like(parameter).copy_(momentum[name])
                 self._optimizer.state[parameter]["momentum_buffer"] = buffer
+
+
+def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the mean cross entropy with targets, classes or probabilities, over the rows whose label counts."""
+    if targets is labels:
+        return cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=IGNORED)
+    counted = labels != IGNORED
+    return cross_entropy(logits[counted], targets[counted])
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

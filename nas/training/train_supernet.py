@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def train_supernet(
 def describe(data: Dataset) -> dict[str, Any]:
     """Return what a later step must know of the data that weights were trained on."""
     return {
-        **{name: getattr(data, name) for name in ("name", "fingerprint", "classes", "mean", "std")},
+        **data.describe(),
+        **{name: getattr(data, name) for name in ("name", "fingerprint", "classes")},
         "options": dataclasses.asdict(data.options),
     }
 
@@ -74,8 +76,8 @@ def _train_step(descent: Descent, supernet: Supernet) -> float:
     assert isinstance(descent.options, SupernetOptions)
     rng = np.random.default_rng([descent.options.seed, descent.step])
     draw = SAMPLINGS[descent.options.sampling](supernet.space, rng)
-    shapes = [supernet.space.input_shape(architecture) for architecture in draw.architectures]
-    students = [Student(supernet.network(a), shape[-1]) for a, shape in zip(draw.architectures, shapes, strict=True)]
+    space = supernet.space
+    students = [Student(supernet.network(a), partial(space.prepare, architecture=a)) for a in draw.architectures]
     return descent.descend(students, distil=draw.distil)
 
 
@@ -86,10 +88,10 @@ def _is_watched(descent: Descent) -> bool:
 
 
 def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, Any]:
-    """Return what to remember of an epoch: loss, and validation accuracy of the smallest and the largest network."""
+    """Return what to remember of an epoch: loss, and the validation score of the smallest and the largest network."""
     space = watched.space
     population = space.encode([space.smallest(), space.largest()])
-    smallest, largest = watched.evaluate(population)["accuracy"].tolist()
+    smallest, largest = watched.evaluate(population)[watched.metrics[0]].tolist()
     epoch = descent.step // descent.steps_per_epoch
     return {"step": descent.step, "epoch": epoch, "loss": loss, "smallest": smallest, "largest": largest}
 

@@ -5,22 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from latency_predictors.counts import count_module
+from latency_predictors.counts import count_network
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
+from latency_predictors.model import loaded_model
 from nas.data import Dataset
+from nas.data.dataset import Prepare
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
-from nas.export import describe_input, to_model, write_network, write_report
+from nas.export import describe_inputs, to_model, write_network, write_report
 from nas.finalists import FinalistOptions, Latency, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
-from search_spaces import Architecture, SearchSpace, Shape
+from search_spaces import Architecture
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
 
@@ -44,7 +45,7 @@ class ExportConfig:
 
 
 def export(options: ExportConfig) -> dict[str, Any]:
-    """Export the network that a search found, measured once more and with its accuracy on the test images."""
+    """Export the network that a search found, measured once more and scored on the test examples."""
     asked, _ = read_run(options.search, "search")
     searched = asked["options"]
     supernet_directory, table_path = Path(searched["supernet"]), Path(searched["table"])
@@ -58,18 +59,18 @@ def export(options: ExportConfig) -> dict[str, Any]:
     exported = _keeping_budget(weights, table.device, found, options.export)
     training: dict[str, Any] = {"finetuned": options.export.finetune}
     if options.export.finetune:
-        training |= _finetune(exported.network, data, exported.resolution, options.export.training)
-        exported = _measured(exported.network, weights.space, exported.finalist, table.device, options.export)
+        training |= _finetune(exported.network, data, exported.prepare, options.export.training)
+        exported = _measured(exported.network, weights, exported.finalist, table.device, options.export)
         _require(exported, found["budget_ms"])
     report = {
         "architecture": exported.architecture.id,
         "space": weights.space.to_json(),
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
-        "input": describe_input(data, exported.resolution),
+        "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
         "device": table.device.to_json(),
-        "accuracy": _accuracy(exported.network, data, exported.resolution) | training,
-        "counts": dataclasses.asdict(count_module(exported.network, torch.zeros(1, *exported.input_shape))),
+        "scores": _scores(exported.network, data, exported.prepare) | training,
+        "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
         "parity": exported.difference,
         "fingerprint": fingerprint(),
         "seed": searched["search"]["seed"],
@@ -88,15 +89,11 @@ class _Exported:
 
     finalist: Mapping[str, Any]
     architecture: Architecture
-    input_shape: Shape
     network: nn.Module
+    prepare: Prepare
     model: bytes
     difference: float
     latency: Latency
-
-    @property
-    def resolution(self) -> int:
-        return self.input_shape[-1]
 
 
 def _keeping_budget(
@@ -108,7 +105,7 @@ def _keeping_budget(
         raise InputError(f"no finalist kept {found['budget_ms']:.4g} ms: search again with a higher budget")
     for finalist in kept:
         network = weights.extract(Architecture(finalist["architecture"])).cpu()
-        exported = _measured(network, weights.space, finalist, device, options)
+        exported = _measured(network, weights, finalist, device, options)
         if exported.latency.latency_ms <= found["budget_ms"]:
             return exported
     _require(exported, found["budget_ms"])
@@ -116,13 +113,13 @@ def _keeping_budget(
 
 
 def _measured(
-    network: nn.Module, space: SearchSpace, finalist: Mapping[str, Any], device: Device, options: ExportOptions
+    network: nn.Module, weights: SharedWeights, finalist: Mapping[str, Any], device: Device, options: ExportOptions
 ) -> _Exported:
     architecture = Architecture(finalist["architecture"])
-    model, difference = to_model(network, space, architecture)
+    content, difference = to_model(network, weights.space, architecture)
+    model = loaded_model(weights.space, architecture, content, device.batch_size)
     (latency,) = measure_networks(device, [model], options.latency.passes, options.latency.measure)
-    shape = space.input_shape(architecture)
-    return _Exported(finalist, architecture, shape, network, model, difference, latency)
+    return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
 
 
 def _require(exported: _Exported, budget_ms: float) -> None:
@@ -133,11 +130,11 @@ def _require(exported: _Exported, budget_ms: float) -> None:
         )
 
 
-def _finetune(network: nn.Module, data: Dataset, resolution: int, options: TrainingOptions) -> dict[str, Any]:
-    """Train the network further, in place; return its validation accuracy before."""
-    before = score(network, data, data.validation, resolution)["accuracy"]
-    finetune(network, data, resolution, options)
-    estimate_statistics(network, data, resolution)
+def _finetune(network: nn.Module, data: Dataset, prepare: Prepare, options: TrainingOptions) -> dict[str, Any]:
+    """Train the network further, in place; return its validation scores before."""
+    before = score(network, data, data.validation, prepare)
+    finetune(network, data, prepare, options)
+    estimate_statistics(network, data, prepare)
     network.eval()
     return {"validation_before_finetuning": before}
 
@@ -154,22 +151,23 @@ def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[st
     }
 
 
-def _accuracy(network: nn.Module, data: Dataset, resolution: int) -> dict[str, Any]:
-    """Return accuracy on validation and test images; nothing else ever reads the latter."""
+def _scores(network: nn.Module, data: Dataset, prepare: Prepare) -> dict[str, Any]:
+    """Return the scores on validation and test examples; nothing else ever reads the latter."""
     test = data.read_test()
     return {
-        "validation": score(network, data, data.validation, resolution)["accuracy"],
-        "validation_images": len(data.validation),
-        "test": score(network, data, test, resolution)["accuracy"],
-        "test_images": len(test),
+        "examples": data.examples,
+        "validation": score(network, data, data.validation, prepare),
+        "n_validation": len(data.validation),
+        "test": score(network, data, test, prepare),
+        "n_test": len(test),
     }
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
     return {
         "architecture": report["architecture"],
-        "test_accuracy": report["accuracy"]["test"],
-        "validation_accuracy": report["accuracy"]["validation"],
+        **{f"test_{name}": value for name, value in report["scores"]["test"].items()},
+        **{f"validation_{name}": value for name, value in report["scores"]["validation"].items()},
         "measured_ms": report["latency"]["measured_ms"],
         "predicted_ms": report["latency"]["predicted_ms"],
         "budget_ms": report["latency"]["budget_ms"],

@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC, Device, MeasureOptions
-from nas.export import model_bytes, read_report
+from latency_predictors.model import loaded_model
+from nas.export import read_network, read_report
 from nas.finalists import measure_networks
 
 
@@ -22,8 +23,9 @@ class MeasureConfig:
 
 def measure(options: MeasureConfig) -> dict[str, Any]:
     """Measure the network of a bundle again, and count how often it keeps its budget."""
-    report, model = read_report(options.bundle), model_bytes(options.bundle)
+    report = read_report(options.bundle)
     device, budget_ms = Device.from_json(report["device"]), report["latency"]["budget_ms"]
+    model = loaded_model(*read_network(options.bundle), device.batch_size)
     latencies = [measure_networks(device, [model], 1, options.measure)[0].latency_ms for _ in range(options.repeats)]
     return {
         "budget_ms": budget_ms,

@@ -58,8 +58,8 @@ def search(options: SearchConfig) -> dict[str, Any]:
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
     belongs_to = {**inputs, "budget_ms": budget_ms}
     candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
-    finalists = list(measured_finalists(supernet, table, candidates.history, budget_ms, options.finalists))
-    _write(options.output, table, candidates, finalists, budget_ms)
+    finalists = list(measured_finalists(weights, table, candidates.history, budget_ms, options.finalists))
+    _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:
         nearest = min(finalist.measured.latency_ms for finalist in finalists)
@@ -123,12 +123,17 @@ def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
 
 
 def _write(
-    output: Path, table: LatencyTable, candidates: Candidates, finalists: list[Finalist], budget_ms: float
+    output: Path,
+    table: LatencyTable,
+    data: Dataset,
+    candidates: Candidates,
+    finalists: list[Finalist],
+    budget_ms: float,
 ) -> None:
     document = {"budget_ms": budget_ms, "finalists": [finalist.to_json() for finalist in finalists]}
     write_json(output / FINALISTS, FINALISTS_SCHEMA, document)
-    metrics = candidates.history.metrics
-    plots.plot_pareto(output / "pareto.png", metrics["latency_ms"], metrics["accuracy"], finalists, budget_ms)
+    metric, metrics = data.metrics[0], candidates.history.metrics
+    plots.plot_pareto(output / "pareto.png", metrics["latency_ms"], metric, metrics[metric], finalists, budget_ms)
     plots.plot_predictions(output / "predicted-vs-measured.png", table, finalists)
 
 
@@ -143,7 +148,7 @@ def _result(
         "predicted_ms": best.predicted_ms,
         "statistic": STATISTIC,
         "table_margin": table.errors().margin,
-        "validation_accuracy": best.accuracy,
+        **{f"validation_{name}": value for name, value in best.metrics.items()},
         "networks_evaluated": len(candidates.history.population),
         "networks_predicted": candidates.n_predicted,
         "predictor_kendall": candidates.kendall,

@@ -1,5 +1,6 @@
 """Which space a verb works on."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,13 @@ class SpaceConfig:
         return search_spaces.load(self.name, **self.options)
 
     def load_for(self, data: Dataset) -> SearchSpace:
-        """Return the space with the classes and channels of a data set.
+        """Return the space with the options that a data set dictates, as far as it has them.
 
         Raises:
             InputError: the options ask for others.
         """
-        given = {"n_classes": len(data.classes), "in_channels": data.channels}
+        taken = {field.name for field in dataclasses.fields(self.load())}  # type: ignore[arg-type]  # every space is one
+        given = {name: value for name, value in data.space_options().items() if name in taken}
         for name, value in given.items():
             if self.options.get(name, value) != value:
                 raise InputError(f"space option {name} {self.options[name]!r}: {data.name} has {value}; leave it out")

@@ -33,15 +33,16 @@ def train(options: TrainConfig) -> dict[str, Any]:
         return done
     supernet = train_supernet(space, data, options.output, options.train)
     extremes = space.encode([space.smallest(), space.largest()])
-    smallest, largest = SharedWeights(supernet, data).evaluate(extremes)["accuracy"].tolist()
+    metric = data.metrics[0]
+    smallest, largest = SharedWeights(supernet, data).evaluate(extremes)[metric].tolist()
     result = {
         "supernet": str(options.output),
         "data": data.name,
-        "training_images": len(data.train),
-        "validation_images": len(data.validation),
-        "skipped_images": len(data.skipped),
-        "validation_accuracy_smallest": smallest,
-        "validation_accuracy_largest": largest,
+        f"training_{data.examples}": len(data.train),
+        f"validation_{data.examples}": len(data.validation),
+        f"skipped_{data.examples}": len(data.skipped),
+        f"validation_{metric}_smallest": smallest,
+        f"validation_{metric}_largest": largest,
     }
     finish_run(options.output, result)
     return result
@@ -49,10 +50,9 @@ def train(options: TrainConfig) -> dict[str, Any]:
 
 def fitted(data: DataOptions, space: SpaceConfig) -> DataOptions:
     """Return the data options with the image size that the space's largest network reads, if none is given."""
-    if data.image_size is not None:
+    if data.image_size is not None or (image_size := space.load().image_size) is None:
         return data
-    loaded = space.load()
     try:
-        return dataclasses.replace(data, image_size=loaded.input_shape(loaded.largest())[-1])
+        return dataclasses.replace(data, image_size=image_size)
     except ValidationError as error:
         raise invalid(f"space {space.name} reads images that data cannot have", error) from None

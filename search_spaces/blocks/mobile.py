@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from search_spaces.block import Block, Shape
+from search_spaces.block import Block, TensorSpec
 
 Activation = Literal["relu", "relu6", "hard_swish"]
 
@@ -42,8 +42,8 @@ class _ImageBlock(Block):
     in_channels: int
 
     @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return ((self.in_channels, self.size, self.size),)
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec((self.in_channels, self.size, self.size)),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +56,9 @@ class _ConvolutionalBlock(_ImageBlock):
     activation: Activation
 
     @property
-    def output_shape(self) -> Shape:
+    def output(self) -> TensorSpec:
         size = strided(self.size, self.stride)
-        return (self.out_channels, size, size)
+        return TensorSpec((self.out_channels, size, size))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +131,8 @@ class PooledClassifier(_ImageBlock):
     dropout: float
 
     @property
-    def output_shape(self) -> Shape:
-        return (self.n_classes,)
+    def output(self) -> TensorSpec:
+        return TensorSpec((self.n_classes,))
 
     def build(self) -> nn.Module:
         return _PooledClassifier(self)

@@ -54,7 +54,7 @@ class OFAMobileNetV3(SearchSpace):
         channels = divisible(16 * self.width)
         stem = ConvNorm(options["resolution"], self.in_channels, channels, 3, 2, "hard_swish")
         yield "stem", stem
-        size = stem.output_shape[1]
+        size = stem.output.shape[1]
         yield "first", InvertedResidual(size, channels, channels, 3, 1, "relu", channels, False)
         for stage, (width, first_stride, activation, squeeze_excite) in enumerate(self.stages, 1):
             out_channels = divisible(width * self.width)

@@ -41,7 +41,7 @@ class ProxylessMobileNet(SearchSpace):
         """Stem, one fixed block, six stages, 1x1 expansion to 1280, classifier."""
         stem = ConvNorm(self.resolution, self.in_channels, 32, 3, 2, "relu6")
         yield "stem", stem
-        size, channels = stem.output_shape[1], 16
+        size, channels = stem.output.shape[1], 16
         yield "first", InvertedResidual(size, 32, channels, 3, 1, "relu6", 32, False)
         for stage, (width, first_stride, depth) in enumerate(_STAGES, 1):
             for number in range(1, depth + 1):

@@ -63,5 +63,5 @@ def test_values_of_blocks_add_up_to_those_of_networks(small: SearchSpace, coeffi
 def test_features_are_latency_number_traffic_and_weights(small: SearchSpace) -> None:
     block = small.plan(small.smallest())["stem"]
     (features,) = block_features([block], np.array([0.25]))
-    n_in, n_out = 3 * 16 * 16, int(np.prod(block.output_shape))
+    n_in, n_out = 3 * 16 * 16, int(np.prod(block.output.shape))
     assert features.tolist() == [0.25, 1, (n_in + n_out) * 4 / 1e6, count(block).n_parameters * 4 / 1e6]

@@ -31,9 +31,9 @@ def test_multiply_adds_and_parameters_are_those_of_the_whole_network(name: str) 
     for row, architecture in zip(population, space.decode(population), strict=True):
         with torch.device("meta"):
             network = space.build(architecture).eval()
-            x = torch.empty(1, *space.input_shape(architecture))
+            inputs = [torch.empty(spec.sizes(1), dtype=spec.torch_dtype) for spec in space.inputs(architecture)]
         with FlopCounterMode(display=False) as counter:
-            network(x)
+            network(*inputs)
         assert 2 * models["macs"].predict(row[None])[0] == counter.get_total_flops()
         assert models["n_parameters"].predict(row[None])[0] == sum(p.numel() for p in network.parameters())
 
@@ -47,9 +47,9 @@ def test_a_real_run_needs_the_memory_of_its_largest_block(name: str) -> None:
         [space.encode([space.smallest(), space.largest()]), space.sample(3, np.random.default_rng(1))]
     )
     for architecture, planned in zip(space.decode(population), model.predict(population), strict=True):
-        x = torch.randn(1, *space.input_shape(architecture))
-        peak = count_module(space.build(architecture), x).peak_activation_bytes
-        assert planned <= peak <= planned + x.nbytes
+        inputs = space.example(architecture, 1, torch.Generator())
+        peak = count_module(space.build(architecture), *inputs).peak_activation_bytes
+        assert planned <= peak <= planned + sum(x.nbytes for x in inputs)
 
 
 def test_peak_of_a_chain() -> None:
@@ -83,5 +83,4 @@ def test_a_block_is_counted_as_it_really_runs(small: SearchSpace) -> None:
     counts = {block: count(block) for block in small.index.blocks}
     assert torch.equal(torch.get_rng_state(), state), "counting draws no random numbers"
     for block, expected in counts.items():
-        inputs = [torch.randn(1, *shape) for shape in block.input_shapes]
-        assert count_module(block.build(), *inputs) == expected
+        assert count_module(block.build(), *block.example(1, torch.Generator())) == expected

@@ -5,23 +5,23 @@ import os
 from collections.abc import Iterable
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from latency_predictors import device as device_module
 from latency_predictors.device import Device, MeasureOptions, measure
+from latency_predictors.model import Model
 from search_spaces.errors import InputError
 
 SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, min_seconds=0, max_seconds=1e-9)
 """Two rounds, whatever they show."""
 
 
-def matmul(size: int, *, batch: int | str = "batch") -> onnx.ModelProto:
+def matmul(size: int, batch_size: int = 1) -> Model:
     """Return y = x W with a square W, x of shape (batch, size)."""
     weight = numpy_helper.from_array(np.eye(size, dtype=np.float32), "weight")
-    shape = [batch, size]
+    shape = ["batch", size]
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["input", "weight"], ["output"])],
         "network",
@@ -29,11 +29,12 @@ def matmul(size: int, *, batch: int | str = "batch") -> onnx.ModelProto:
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
         [weight],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return Model(model.SerializeToString(), {"input": np.ones((batch_size, size), np.float32)})
 
 
 def test_measurements_are_consistent() -> None:
-    models = {"small": matmul(8), "large": matmul(256).SerializeToString()}
+    models = {"small": matmul(8), "large": matmul(256)}
     found = measure(Device(batch_size=4), models, options=SHORT)
     assert list(found) == ["small", "large"]
     for measurement in found.values():
@@ -102,25 +103,19 @@ def test_affinity_is_restored_after_success_and_after_failure() -> None:
     measure(Device(), {"network": matmul(2)}, options=SHORT)
     assert os.sched_getaffinity(0) == before
     with pytest.raises(InputError):
-        measure(Device(), {"network": b"no model"}, options=SHORT)
+        measure(Device(), {"network": Model(b"no model", {})}, options=SHORT)
     assert os.sched_getaffinity(0) == before
 
 
 def test_a_model_that_cannot_run_is_named() -> None:
     with pytest.raises(InputError, match="model 'broken' does not run under onnxruntime"):
-        measure(Device(), {"broken": b"no model"}, options=SHORT)
-    with pytest.raises(InputError, match="model 'baked'"):
-        measure(Device(), {"baked": _double_input()}, options=SHORT)
+        measure(Device(), {"broken": Model(b"no model", {})}, options=SHORT)
+    with pytest.raises(InputError, match="model 'mismatched'"):
+        measure(Device(), {"mismatched": Model(matmul(2).content, matmul(3).feed)}, options=SHORT)
 
 
-def _double_input() -> onnx.ModelProto:
-    model = matmul(2)
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
-    return model
-
-
-def test_open_axes_take_the_batch_size() -> None:
-    runner = device_module._Runner(Device(batch_size=5), "network", matmul(3))
+def test_outputs_have_the_size_of_what_is_fed() -> None:
+    runner = device_module._Runner(Device(), "network", matmul(3, batch_size=5))
     (output,) = runner._binding.get_outputs()
     assert output.shape() == [5, 3]
 

@@ -15,7 +15,7 @@ import latency_predictors.profile as profile_module
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
 from latency_predictors.table import LatencyTable
-from search_spaces import InputError, SearchSpace
+from search_spaces import Block, InputError, SearchSpace
 
 QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)
 OPTIONS = ProfileOptions(n_calibration=6, n_held_out=20, group_size=8, measure=QUICK)
@@ -47,12 +47,19 @@ class Machine:
         self.passes: list[set[str]] = []
         self.stop_after = 1000
         self.n_exported = 0
-        monkeypatch.setattr(profile_module, "to_onnx", self._export)
+        monkeypatch.setattr(profile_module, "block_models", self._block_models)
+        monkeypatch.setattr(profile_module, "network_model", self._network_model)
         monkeypatch.setattr(profile_module, "measure", self._measure)
 
-    def _export(self, modules: Sequence[nn.Module], *_: Any, batch_size: int) -> list[Any]:
-        self.n_exported += len(modules)
-        return [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+    def _block_models(self, blocks: Sequence[Block], batch_size: int) -> list[int]:
+        return [self._size(block.build()) for block in blocks]
+
+    def _network_model(self, space: Any, architecture: Any, network: nn.Module, batch_size: int) -> int:
+        return self._size(network)
+
+    def _size(self, module: nn.Module) -> int:
+        self.n_exported += 1
+        return sum(parameter.numel() for parameter in module.parameters())
 
     def _measure(self, device: Device, models: Mapping[str, Any], **_: Any) -> dict[str, Measurement]:
         if len(self.passes) == self.stop_after:

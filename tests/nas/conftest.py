@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import search_spaces
-from nas.data import DataOptions, Dataset, Images
+from nas.data import DataOptions, Dataset
+from nas.data.images.dataset import ImageDataset
+from nas.data.images.images import Images
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
@@ -68,7 +70,7 @@ def unread() -> Images:
 
 def make_data(seed: int = 0) -> Dataset:
     """Return a data set of four classes, whose test part must not be read."""
-    return Dataset(
+    return ImageDataset(
         name="quarters",
         options=DataOptions(source="quarters"),
         classes=("a", "b", "c", "d"),

@@ -1,6 +1,7 @@
 """The whole way, small: from data and a budget to a bundle, through the public API, then from its files alone."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import SearchOptions
 from nas.data import DataOptions
-from nas.export import SNIPPET
 from nas.finalists import FinalistOptions
 from nas.training import SupernetOptions, TrainingOptions
 from nas.verbs import (
@@ -75,7 +75,7 @@ def test_the_exported_files_are_one_network(config: RunConfig, result: dict[str,
     space = search_spaces.from_json(document["space"])
     network = space.build(document["choices"]).eval()
     network.load_state_dict(load_file(bundle / "model.safetensors"))
-    images = torch.randn(5, *space.input_shape(document["choices"]))
+    (images,) = space.example(document["choices"], 5, torch.Generator())
     (outputs,) = onnxruntime.InferenceSession(bundle / "model.onnx").run(None, {"input": images.numpy()})
     np.testing.assert_allclose(outputs, network(images).detach().numpy(), atol=1e-4)
     assert sum(parameter.numel() for parameter in network.parameters()) == result["n_parameters"]
@@ -83,8 +83,8 @@ def test_the_exported_files_are_one_network(config: RunConfig, result: dict[str,
 
 def test_the_snippet_of_the_readme_runs_within_the_bundle(config: RunConfig, result: dict[str, object]) -> None:
     bundle = config.output / "export"
-    assert SNIPPET in (bundle / "README.md").read_text()
-    done = subprocess.run([sys.executable, "-c", SNIPPET], cwd=bundle, capture_output=True, text=True, check=True)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(), re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", snippet], cwd=bundle, capture_output=True, text=True, check=True)
     assert done.stdout.strip() in {str(digit) for digit in range(10)}
 
 

@@ -35,7 +35,7 @@ def supernet() -> Supernet:
 def batch(architecture: Architecture, seed: int = 1) -> tuple[Tensor, Tensor]:
     """Return images (4, C, H, W) and labels (4,)."""
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(4, *SPACE.input_shape(architecture), generator=generator)
+    (images,) = SPACE.example(architecture, 4, generator)
     return images, torch.randint(5, (4,), generator=generator)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 import search_spaces
 from nas.supernet import Supernet
@@ -43,23 +44,28 @@ every_space = pytest.mark.parametrize("space", [small(name) for name in search_s
 def supernet(space: SearchSpace) -> Supernet:
     torch.manual_seed(0)
     network = Supernet(space)
-    settle(network.store, random_input(space, space.largest(), 8))
+    for architecture in sampled(space, 8):  # between them, some of every slot's norms
+        settle(network.train().network(architecture), example(space, architecture, 8))
     return network.eval()
 
 
-def settle(network: nn.Module, x: Tensor) -> None:
+def settle(network: nn.Module, x: tuple[Tensor, ...]) -> None:
     """Give batch normalisation the statistics of x, and so outputs of order one, as a trained network has."""
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _BatchNorm):
             module.reset_running_stats()
             module.momentum = None  # the plain average over batches
     with torch.no_grad():
-        network.train()(x)
+        network.train()(*x)
     network.eval()
 
 
-def random_input(space: SearchSpace, architecture: Mapping[str, Any], batch_size: int = 2) -> Tensor:
-    return torch.randn(batch_size, *space.input_shape(architecture), generator=torch.Generator().manual_seed(1))
+def example(space: SearchSpace, architecture: Mapping[str, Any], batch_size: int = 2) -> tuple[Tensor, ...]:
+    return space.example(architecture, batch_size, torch.Generator().manual_seed(1))
+
+
+def on_meta_device(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor.to("meta") for tensor in tensors)
 
 
 def sampled(space: SearchSpace, n: int, seed: int = 0) -> list[Architecture]:
@@ -83,24 +89,26 @@ def on_meta(block: Block) -> nn.Module:
 @every_space
 def test_planned_shapes_are_those_of_the_modules(space: SearchSpace) -> None:
     for block in {block for architecture in sampled(space, 10) for block in space.plan(architecture).values()}:
-        inputs = [torch.empty(2, *shape, device="meta") for shape in block.input_shapes]
-        assert on_meta(block)(*inputs).shape == (2, *block.output_shape), block
+        inputs = block.example(2, torch.Generator())
+        assert [(x.shape, x.dtype) for x in inputs] == [(spec.sizes(2), spec.torch_dtype) for spec in block.inputs]
+        assert on_meta(block)(*on_meta_device(inputs)).shape == block.output.sizes(2), block
 
 
 @every_space
 def test_every_network_classifies(space: SearchSpace) -> None:
     for architecture in sampled(space, 10):
+        inputs = example(space, architecture)
+        assert [x.shape for x in inputs] == [spec.sizes(2) for spec in space.inputs(architecture)]
         with torch.device("meta"):
-            network = space.build(architecture)
-            output = network(torch.empty(2, *space.input_shape(architecture)))
-        assert output.shape == (2, space.n_classes)  # type: ignore[attr-defined]  # every space has an option for it
+            output = space.build(architecture)(*on_meta_device(inputs))
+        assert output.shape == (len(inputs[0]), space.n_classes)  # type: ignore[attr-defined]  # every space has it
 
 
 @every_space
 def test_a_network_on_real_memory_is_built_and_runs(space: SearchSpace) -> None:
     for architecture in (space.smallest(), space.largest()):
         network = space.build(architecture).eval()
-        assert network(random_input(space, architecture)).isfinite().all()
+        assert network(*example(space, architecture)).isfinite().all()
 
 
 @every_space
@@ -114,8 +122,8 @@ def test_blocks_are_plain_records_in_slots_of_their_own(space: SearchSpace) -> N
 
 
 @every_space
-def test_the_largest_network_covers_every_other(space: SearchSpace) -> None:
-    large = {slot: on_meta(block) for slot, block in space.blocks(space.largest())}
+def test_the_store_covers_every_network(space: SearchSpace) -> None:
+    large = {slot: on_meta(block) for slot, block in space.store_plan.items()}
     for slot, block in {item for architecture in sampled(space, 50) for item in space.blocks(architecture)}:
         held = {path: tensor for path, _, _, tensor in tensors(large[slot])}
         for path, _, owner, tensor in tensors(on_meta(block)):
@@ -255,23 +263,23 @@ def test_architectures_are_immutable_and_known_by_their_options(space: SearchSpa
 def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpace) -> None:
     """Bit for bit: convolution copies a strided slice to what the extracted network holds, and the rest is equal."""
     for architecture in sampled(space, 2):
-        x = random_input(space, architecture)
+        x = example(space, architecture)
         with torch.no_grad():
-            assert torch.equal(supernet(space).extract(architecture)(x), supernet(space)(x, architecture))
+            assert torch.equal(supernet(space).extract(architecture)(*x), supernet(space)(x, architecture))
 
 
 @every_space
-@pytest.mark.parametrize("batch_size", [1, None], ids=["largest", "sampled, of any batch size"])
-def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace, batch_size: int | None) -> None:
-    architecture = space.largest() if batch_size else sampled(space, 1)[-1]
+@pytest.mark.parametrize("open_axes", [False, True], ids=["largest", "sampled, of any batch size"])
+def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace, open_axes: bool) -> None:
+    architecture = sampled(space, 1)[-1] if open_axes else space.largest()
     network = supernet(space).extract(architecture)
-    x = random_input(space, architecture, 64)
+    x = example(space, architecture, 64)
     settle(network, x)
-    shapes = (space.input_shape(architecture),)
-    (model,) = to_onnx([network], [shapes], batch_size=batch_size)
-    difference = parity(model, network, shapes)
-    print(f"onnxruntime differs by {difference:.1e}, where outputs spread over {network(x).std():.1e}")
-    assert difference <= min(1e-4, 1e-3 * network(x).std())
+    examples = [example(space, architecture, batch_size) for batch_size in ((2, 3, 1) if open_axes else (1,))]
+    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1], open_axes=open_axes)
+    difference, spread = parity(model, network, examples), network(*x).std()
+    print(f"onnxruntime differs by {difference:.1e}, where outputs spread over {spread:.1e}")
+    assert difference <= min(1e-4, 1e-3 * spread)
 
 
 def test_an_unknown_space_is_told_with_the_nearest() -> None:

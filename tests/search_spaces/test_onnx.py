@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from search_spaces import TensorSpec
 from search_spaces import onnx as onnx_module
 from search_spaces.errors import InputError
-from search_spaces.onnx import OPSET, parity, to_onnx
+from search_spaces.onnx import OPSET, feed, parity, to_onnx
 
 TOLERANCE = 1e-5
 
@@ -35,7 +36,24 @@ class Mix(nn.Module):
         return a.flatten(1) @ torch.ones(12, 5) - b
 
 
-def _modules() -> tuple[list[nn.Module], list[tuple[tuple[int, ...], ...]]]:
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def specs(shapes: Shapes) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(shape, "input" if i == 0 else f"input_{i}") for i, shape in enumerate(shapes))
+
+
+def examples(shapes: Shapes, *batch_sizes: int, seed: int = 0) -> list[tuple[Tensor, ...]]:
+    generator = torch.Generator().manual_seed(seed)
+    return [tuple(spec.draw(size, generator) for spec in specs(shapes)) for size in batch_sizes]
+
+
+def export(modules: list[nn.Module], shapes: list[Shapes], batch_size: int = 2, *, open_axes: bool = True):
+    traced = [examples(some, batch_size)[0] for some in shapes]
+    return to_onnx(modules, [specs(some) for some in shapes], traced, open_axes=open_axes)
+
+
+def _modules() -> tuple[list[nn.Module], list[Shapes]]:
     torch.manual_seed(0)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 7))
     modules = [Residual(4, 3), Residual(6, 5), Mix(), head, nn.Identity(), nn.LayerNorm(9)]
@@ -48,14 +66,14 @@ def _modules() -> tuple[list[nn.Module], list[tuple[tuple[int, ...], ...]]]:
 
 
 @pytest.fixture(scope="module")
-def exported() -> tuple[list[nn.Module], list[tuple[tuple[int, ...], ...]], list[onnx.ModelProto]]:
+def exported() -> tuple[list[nn.Module], list[Shapes], list[onnx.ModelProto]]:
     modules, shapes = _modules()
-    return modules, shapes, to_onnx(modules, shapes, batch_size=None)
+    return modules, shapes, export(modules, shapes)
 
 
 def test_split_models_equal_their_modules_at_several_batch_sizes(exported) -> None:
     for module, shapes, model in zip(*exported, strict=True):
-        assert parity(model, module, shapes) < TOLERANCE
+        assert parity(model, module, examples(shapes, 1, 3)) < TOLERANCE
 
 
 def test_names_opset_and_dynamic_axis(exported) -> None:
@@ -85,55 +103,71 @@ def test_modules_in_training_mode_give_the_eval_graph_and_keep_their_modes() -> 
     module = nn.Sequential(Residual(4, 3), nn.Dropout(0.9), nn.BatchNorm2d(4)).train()
     module[2].eval()
     statistics = module[0].norm.running_mean.clone()
-    (model,) = to_onnx([module], [((4, 6, 6),)], batch_size=None)
-    assert parity(model, module, ((4, 6, 6),)) < TOLERANCE
+    (model,) = export([module], [((4, 6, 6),)])
+    assert parity(model, module, examples(((4, 6, 6),), 1, 3)) < TOLERANCE
     assert [part.training for part in module] == [True, True, False]
     assert torch.equal(module[0].norm.running_mean, statistics)
 
 
 def test_batch_size_can_be_built_in() -> None:
     module = Residual(3, 3)
-    (model,) = to_onnx([module], [((3, 5, 5),)], batch_size=2)
+    (model,) = export([module], [((3, 5, 5),)], open_axes=False)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [2, 3, 5, 5]
-    assert parity(model.SerializeToString(), module, ((3, 5, 5),)) < TOLERANCE
+    assert parity(model.SerializeToString(), module, examples(((3, 5, 5),), 2)) < TOLERANCE
 
 
 def test_parity_sees_a_difference(exported) -> None:
     modules, shapes, models = exported
     other = Residual(4, 3)
-    assert parity(models[0], other, shapes[0]) > 100 * TOLERANCE
-    assert parity(models[0], modules[0], shapes[0], seed=1) < TOLERANCE
+    assert parity(models[0], other, examples(shapes[0], 1, 3)) > 100 * TOLERANCE
+    assert parity(models[0], modules[0], examples(shapes[0], 4, seed=1)) < TOLERANCE
 
 
 def test_one_module_given_twice_is_exported_twice() -> None:
     module = Residual(4, 3)
-    models = to_onnx([module, module], [((4, 6, 6),), ((4, 9, 9),)], batch_size=1)
-    assert parity(models[0], module, ((4, 6, 6),)) < TOLERANCE
-    assert parity(models[1], module, ((4, 9, 9),)) < TOLERANCE
+    models = export([module, module], [((4, 6, 6),), ((4, 9, 9),)], 1, open_axes=False)
+    assert parity(models[0], module, examples(((4, 6, 6),), 1)) < TOLERANCE
+    assert parity(models[1], module, examples(((4, 9, 9),), 1)) < TOLERANCE
 
 
 def test_many_modules_take_several_calls_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_module, "_MODULES_A_CALL", 2)
     modules = [nn.Linear(3, n) for n in (1, 2, 4)]
-    models = to_onnx(modules, [((3,),)] * 3, batch_size=None)
+    models = export(modules, [((3,),)] * 3)
     for module, model in zip(modules, models, strict=True):
-        assert parity(model, module, ((3,),)) < TOLERANCE
+        assert parity(model, module, examples(((3,),), 1, 3)) < TOLERANCE
 
 
 def test_export_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        to_onnx([nn.Linear(3, 2)], [((3,),)], batch_size=None)
+        export([nn.Linear(3, 2)], [((3,),)])
     assert capfd.readouterr() == ("", "")
 
 
 def test_nothing_to_export() -> None:
-    assert to_onnx([], [], batch_size=None) == []
+    assert to_onnx([], [], [], open_axes=True) == []
 
 
 def test_bad_arguments_are_told_in_one_line() -> None:
-    with pytest.raises(InputError, match="1 modules with 0 input shapes"):
-        to_onnx([nn.Identity()], [], batch_size=1)
-    with pytest.raises(InputError, match="batch_size 0"):
-        to_onnx([nn.Identity()], [((2,),)], batch_size=0)
+    with pytest.raises(InputError, match="1 modules, 0 inputs, 0 examples"):
+        to_onnx([nn.Identity()], [], [], open_axes=False)
+
+
+class Gather(nn.Module):
+    """Rows by index: two inputs whose leading axes differ."""
+
+    def forward(self, rows: Tensor, index: Tensor) -> Tensor:
+        return rows[index].sum(1)
+
+
+def test_axes_of_other_names_have_sizes_of_their_own() -> None:
+    taken = (TensorSpec((5,), "rows", "voxels", 7), TensorSpec((3,), "index", "points", 4, "int64", below=7))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [tuple(spec.draw(size, generator) for spec in taken) for size in (1, 2)]
+    assert [tuple(x.shape) for x in drawn[1]] == [(14, 5), (8, 3)]
+    (model,) = to_onnx([Gather()], [taken], drawn[:1], open_axes=True)
+    assert parity(model, Gather(), drawn) < TOLERANCE
+    assert set(feed(model, drawn[0])) == {"rows", "index"}
+    assert [value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input] == ["voxels", "points"]

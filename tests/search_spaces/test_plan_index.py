@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
-from search_spaces.block import Block, Plan, Shape
+from search_spaces.block import Block, Plan, TensorSpec
 from search_spaces.plan_index import PlanIndex, Population
 
 
@@ -20,12 +20,12 @@ class Numbered(Block):
     number: int
 
     @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return ((1,),)
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec((1,)),)
 
     @property
-    def output_shape(self) -> Shape:
-        return (1,)
+    def output(self) -> TensorSpec:
+        return TensorSpec((1,))
 
     def build(self) -> nn.Module:
         return nn.Identity()

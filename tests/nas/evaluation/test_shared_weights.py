@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from nas.data import Dataset, Images
+from nas.data import Dataset
+from nas.data.images.images import Images
 from nas.evaluation import shared_weights as shared_module
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.supernet import Supernet
@@ -136,7 +137,8 @@ def test_no_batch_of_statistics_is_a_leftover(
 def test_a_score_does_not_depend_on_batches(
     supernet: Supernet, tiny: SearchSpace, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = SharedWeights(supernet, data).extract(tiny.smallest())
-    whole = score(network, data, data.validation, 12)
+    weights = SharedWeights(supernet, data)
+    network = weights.extract(tiny.smallest())
+    whole = score(network, data, data.validation, weights.prepare(tiny.smallest()))
     monkeypatch.setattr(shared_module, "_BATCH_SIZE", 7)
-    assert score(network, data, data.validation, 12) == pytest.approx(whole, rel=1e-4)
+    assert score(network, data, data.validation, weights.prepare(tiny.smallest())) == pytest.approx(whole, rel=1e-4)

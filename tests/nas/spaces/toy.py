@@ -9,7 +9,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from search_spaces import Block, Choice, SearchSpace, Shape
+from search_spaces import Block, Choice, SearchSpace, TensorSpec
 from search_spaces.plan_index import Population
 
 
@@ -19,12 +19,12 @@ class Dense(Block):
     n_out: int
 
     @property
-    def input_shapes(self) -> tuple[Shape, ...]:
-        return ((self.n_in,),)
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (TensorSpec((self.n_in,)),)
 
     @property
-    def output_shape(self) -> Shape:
-        return (self.n_out,)
+    def output(self) -> TensorSpec:
+        return TensorSpec((self.n_out,))
 
     def build(self) -> nn.Module:
         return nn.Sequential(nn.Linear(self.n_in, self.n_out), nn.ReLU())

@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from nas.data import Augmentation, Dataset
+from nas.data.dataset import Prepare
 from nas.training import descent as descent_module
 from nas.training.descent import Descent, Student
 from nas.training.options import TrainingOptions
 from search_spaces import InputError, SearchSpace
+from search_spaces.images import resize
 
 OPTIONS = TrainingOptions(epochs=5, batch_size=16, device="cpu", augmentation=Augmentation(crop=0))
 
@@ -31,9 +33,14 @@ def begin(network: nn.Module, data: Dataset, **options: Any) -> Descent:
     return Descent(network, data, dataclasses.replace(OPTIONS, **options))
 
 
+def reading(resolution: int) -> Prepare:
+    """Return how a network of this resolution takes its images."""
+    return lambda images: (resize(images, resolution),)
+
+
 def descend(descent: Descent, n_steps: int) -> list[float]:
     """Take some steps, and return their losses."""
-    return [descent.descend([Student(descent.model, 16)], distil=False) for _ in range(n_steps)]
+    return [descent.descend([Student(descent.model, reading(16))], distil=False) for _ in range(n_steps)]
 
 
 def test_every_epoch_sees_each_image_once(network: nn.Module, data: Dataset) -> None:
@@ -112,16 +119,16 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, float]
     recorded = []
     real: Callable[..., Tensor] = descent_module.cross_entropy
 
-    def recording(logits: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
+    def recording(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, **options: int) -> Tensor:
         recorded.append((logits.detach().clone(), targets.clone(), label_smoothing))
-        return real(logits, targets, label_smoothing=label_smoothing)
+        return real(logits, targets, label_smoothing=label_smoothing, **options)
 
     monkeypatch.setattr(descent_module, "cross_entropy", recording)
     return recorded
 
 
 def students(tiny: SearchSpace) -> list[Student]:
-    return [Student(tiny.build(tiny.largest()), 16), Student(tiny.build(tiny.smallest()), 12)]
+    return [Student(tiny.build(tiny.largest()), reading(16)), Student(tiny.build(tiny.smallest()), reading(12))]
 
 
 def test_the_first_student_teaches_the_others(
@@ -163,7 +170,7 @@ def test_a_student_is_fitted_to_its_teacher(tiny: SearchSpace, data: Dataset) ->
     torch.manual_seed(seed)
     with torch.no_grad():
         soft = copies[0](images).softmax(1)
-    logits = copies[1](descent_module.resize(images, 12))
+    logits = copies[1](resize(images, 12))
     (-(soft * logits.log_softmax(1)).sum(1).mean()).backward()
     descent.descend([teacher, student], distil=True)
     for old, new, expected in zip(before, student.network.parameters(), copies[1].parameters(), strict=True):

@@ -1,5 +1,7 @@
 """Finetuning improves a network and leaves it ready to use."""
 
+from functools import partial
+
 import torch
 
 from nas.data import Augmentation, Dataset
@@ -16,10 +18,11 @@ def test_a_network_is_improved_and_left_in_evaluation_mode(tiny: SearchSpace, da
     supernet = Supernet(tiny).eval()
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     network = supernet.extract(tiny.smallest())
-    loss = score(network, data, data.train, 12)["cross_entropy"]
-    finetune(network, data, 12, OPTIONS, progress=False)
+    prepare = partial(tiny.prepare, architecture=tiny.smallest())
+    loss = score(network, data, data.train, prepare)["cross_entropy"]
+    finetune(network, data, prepare, OPTIONS, progress=False)
     assert not any(module.training for module in network.modules())
-    after = score(network, data, data.validation, 12)
+    after = score(network, data, data.validation, prepare)
     assert after["cross_entropy"] < 0.8 * loss
     assert after["accuracy"] > 0.5
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
@@ -31,6 +34,6 @@ def test_equal_seeds_give_equal_networks(tiny: SearchSpace, data: Dataset) -> No
         torch.manual_seed(0)
         networks.append(tiny.build(tiny.smallest()))
         torch.rand(len(networks))
-        finetune(networks[-1], data, 16, OPTIONS, progress=False)
+        finetune(networks[-1], data, partial(tiny.prepare, architecture=tiny.smallest()), OPTIONS, progress=False)
     for one, other in zip(*(network.state_dict().values() for network in networks), strict=True):
         assert torch.equal(one, other)

@@ -15,7 +15,7 @@ def counted(space: SearchSpace, architecture: Mapping[str, Any]) -> tuple[int, i
     """Return parameters and multiply-adds."""
     with torch.device("meta"):
         network = space.build(architecture).eval()
-        x = torch.empty(1, *space.input_shape(architecture))
+        x = torch.empty(space.inputs(architecture)[0].sizes(1))
     with FlopCounterMode(display=False) as counter:
         network(x)
     return sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() // 2

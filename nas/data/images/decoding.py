@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from nas.data.examples import Examples
+from nas.data.images.examples import Examples
 from search_spaces.errors import InputError
 
 

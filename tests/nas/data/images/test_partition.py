@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nas.data import DataOptions
-from nas.data.partition import partition
+from nas.data.images.partition import partition
 from search_spaces.errors import InputError
 
 

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from nas.data import Augmentation, augment, normalise, resize
+from nas.data import Augmentation
+from nas.data.images.augmentation import augment, normalise
+from search_spaces.images import resize
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(4, 20)

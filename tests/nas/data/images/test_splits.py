@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.data.splits import split
+from nas.data.images.splits import split
 
 # every class that occurs has two examples or more
 labellings = st.lists(st.integers(2, 30), min_size=1, max_size=6).flatmap(

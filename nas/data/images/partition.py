@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import torch
 
-from nas.data.examples import Examples
+from nas.data.images.examples import Examples
+from nas.data.images.sources import find_parts
+from nas.data.images.splits import split
 from nas.data.options import DataOptions
-from nas.data.sources import find_parts
-from nas.data.splits import split
 from search_spaces.errors import InputError
 
 # fixed, so that no option can move an image from the test part into training

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from nas.data.examples import Examples
+from nas.data.images.examples import Examples
 from search_spaces.errors import InputError
 
 IMAGE_COLUMNS = ("image", "img")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nas.data.examples import Examples
+from nas.data.images.examples import Examples
 
 
 @dataclass(frozen=True)

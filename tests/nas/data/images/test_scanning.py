@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nas.data.decoding import Form
-from nas.data.folders import read_class_folders
-from nas.data.scanning import scan
+from nas.data.images.decoding import Form
+from nas.data.images.folders import read_class_folders
+from nas.data.images.scanning import scan
 
 
 @pytest.fixture

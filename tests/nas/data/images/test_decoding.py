@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.data.decoding import DecodedOnDemand, Form, UnreadableImage, decode
-from nas.data.examples import Examples
+from nas.data.images.decoding import DecodedOnDemand, Form, UnreadableImage, decode
+from nas.data.images.examples import Examples
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options) -> bytes:

@@ -1,6 +1,6 @@
 import pytest
 
-from nas.data.folders import read_class_folders
+from nas.data.images.folders import read_class_folders
 from search_spaces.errors import InputError
 
 

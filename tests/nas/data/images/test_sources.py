@@ -1,6 +1,6 @@
 import pytest
 
-from nas.data.sources import find_parts
+from nas.data.images.sources import find_parts
 from search_spaces.errors import InputError
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from nas.data.decoding import Form, decode
-from nas.data.digits import read_digits
+from nas.data.images.decoding import Form, decode
+from nas.data.images.digits import read_digits
 
 
 def test_the_digits_are_whole_and_labelled():

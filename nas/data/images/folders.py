@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from nas.data.examples import Examples
+from nas.data.images.examples import Examples
 from search_spaces.errors import InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})

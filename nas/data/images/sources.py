@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from nas.data.digits import read_digits
-from nas.data.examples import Examples
-from nas.data.folders import read_class_folders, subfolders
-from nas.data.parquet import read_parquet
+from nas.data.images.digits import read_digits
+from nas.data.images.examples import Examples
+from nas.data.images.folders import read_class_folders, subfolders
+from nas.data.images.parquet import read_parquet
 from search_spaces.errors import InputError, unknown
 
 PART_NAMES = {

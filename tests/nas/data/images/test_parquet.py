@@ -2,8 +2,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nas.data import parquet
-from nas.data.parquet import read_parquet
+from nas.data.images import parquet
+from nas.data.images.parquet import read_parquet
 from search_spaces.errors import InputError
 
 

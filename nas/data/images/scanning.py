@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas.data.decoding import DecodedOnDemand, Form, UnreadableImage, decode, empty_images
-from nas.data.examples import Examples
-from nas.data.images import Images
+from nas.data.images.decoding import DecodedOnDemand, Form, UnreadableImage, decode, empty_images
+from nas.data.images.examples import Examples
+from nas.data.images.images import Images
 from search_spaces.progress import progress_bar
 
 # images a thread takes at a time: with fewer, handing them out costs more than decoding small ones

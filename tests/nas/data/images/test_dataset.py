@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nas.data import DataOptions, decoding, load_data
-from nas.data.decoding import decode
+from nas.data import DataOptions, load_data
+from nas.data.images import decoding
+from nas.data.images.decoding import decode
 from search_spaces.errors import InputError
 
 

@@ -1,23 +1,12 @@
-"""Images on their way into a network: random shifts and flips, standardised, resized; on any device."""
+"""Images on their way into a network: random shifts and flips, standardised; on any device."""
 
 from collections.abc import Sequence
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Augmentation:
-    """How training images are varied."""
-
-    # 4 of 32 pixels, as is usual for CIFAR
-    crop: float = Field(default=0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
-    flip: bool | None = Field(
-        default=None, description="flip half of the images; unset: if the data set's labels allow it"
-    )
+from nas.data.options import Augmentation
 
 
 def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: torch.Generator) -> Tensor:
@@ -72,13 +61,6 @@ def normalise(
     scale = torch.tensor(std, device=device)[:, None, None] * 255
     shift = torch.tensor(mean, device=device)[:, None, None] * 255
     return (images.float() - shift) / scale
-
-
-def resize(images: Tensor, resolution: int) -> Tensor:
-    """Scale float images (B, C, S, S) to (B, C, R, R), R being the resolution."""
-    if resolution == images.shape[-1]:
-        return images
-    return F.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)
 
 
 def _memory_format(images: Tensor) -> torch.memory_format:

@@ -1,0 +1,1 @@
+"""Data sets of labelled images: read, checked, split, and varied for training."""

@@ -1,0 +1,49 @@
+"""What a supernet must hold: for each slot of a space's plans, the block of which all others there are parts."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from search_spaces.block import Block, Plan, Shape
+from search_spaces.plan_index import PlanIndex
+
+
+def covering(index: PlanIndex, preferred: Plan) -> Plan:
+    """Return a block for every slot, in the slots' order.
+
+    Args:
+        index: the plans of a space.
+        preferred: blocks that are looked at first, and taken where they cover the others.
+
+    Raises:
+        ValueError: the blocks of a slot are not all parts of one of them.
+    """
+    return {
+        slot: _largest(slot, [index.blocks[i] for i in np.unique(table[table >= 0])], preferred.get(slot))
+        for slot, table in zip(index.slots, index.tables, strict=True)
+    }
+
+
+def _largest(slot: str, blocks: list[Block], preferred: Block | None) -> Block:
+    candidates = blocks if preferred is None else [preferred, *blocks]
+    for candidate in candidates:
+        if all(_covers(candidate, block) for block in blocks):
+            return candidate
+    raise ValueError(f"no block of slot {slot!r} holds all others: let unlike blocks stand in slots of their own")
+
+
+def _covers(large: Block, small: Block) -> bool:
+    held = _shapes(large)
+    return large == small or all(
+        path in held and len(held[path]) == len(shape) and all(n >= m for n, m in zip(held[path], shape, strict=True))
+        for path, shape in _shapes(small).items()
+    )
+
+
+@lru_cache(maxsize=1 << 14)
+def _shapes(block: Block) -> dict[str, Shape]:
+    """Return the shapes of a block's parameters and buffers by path."""
+    with torch.device("meta"):
+        module = block.build()
+    return {path: tuple(t.shape) for path, t in (*module.named_parameters(), *module.named_buffers())}
