@@ -1,8 +1,6 @@
 """Which machine and which versions a latency was measured with: a table is true only where it was made."""
 
-import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -27,12 +25,6 @@ def fingerprint() -> dict[str, str]:
         "python": platform.python_version(),
         **{package: importlib.metadata.version(package) for package in _PACKAGES},
     }
-
-
-def machine_id(fingerprint: Mapping[str, str]) -> str:
-    """Return a short stable hash over the processor, its cores and architecture, and the runtime's version."""
-    decisive = [fingerprint[name] for name in _DECISIVE]
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:12]
 
 
 def require_same_machine(recorded: Mapping[str, str]) -> None:

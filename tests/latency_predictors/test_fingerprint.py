@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from latency_predictors.fingerprint import fingerprint, machine_id, require_same_machine
+from latency_predictors.fingerprint import fingerprint, require_same_machine
 from search_spaces.errors import InputError
 
 
@@ -23,21 +23,12 @@ def test_fingerprint_names_no_host_and_no_user() -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu", "cores", "architecture", "onnxruntime"])
-def test_machine_id_follows_hardware_and_runtime(name: str) -> None:
+def test_other_hardware_or_runtime_is_another_machine(name: str) -> None:
     here = fingerprint()
-    assert machine_id({**here, name: "another"}) != machine_id(here)
     with pytest.raises(InputError, match=f"{name} 'another' there"):
         require_same_machine({**here, name: "another"})
 
 
 @pytest.mark.parametrize("name", ["os", "python", "torch", "onnx"])
-def test_machine_id_ignores_what_leaves_latencies_alone(name: str) -> None:
-    here = fingerprint()
-    assert machine_id({**here, name: "another"}) == machine_id(here)
-    require_same_machine({**here, name: "another"})
-
-
-def test_machine_id_is_short_and_stable() -> None:
-    recorded = {"cpu": "x", "cores": "2", "architecture": "x86_64", "onnxruntime": "1.0"}
-    assert machine_id(recorded) == machine_id(dict(reversed(recorded.items())))
-    assert len(machine_id(recorded)) == 12
+def test_what_leaves_latencies_alone_does_not_matter(name: str) -> None:
+    require_same_machine({**fingerprint(), name: "another"})

@@ -22,6 +22,12 @@ def test_spaces_as_json() -> None:
     assert "ofa_mobilenet_v3" in [space["name"] for space in json.loads(done.stdout)["spaces"]]
 
 
+def test_the_options_of_a_space_are_listed() -> None:
+    done = nas("spaces", "--space", "ofa_mobilenet_v3", "--format", "json")
+    (width,) = [option for option in json.loads(done.stdout)["options"] if option["option"] == "width"]
+    assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

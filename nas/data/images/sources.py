@@ -45,8 +45,9 @@ def find_parts(source: str) -> Parts:
 
 
 def _missing(path: Path) -> InputError:
-    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
-    candidates = sorted(entry.name for entry in siblings if entry.is_dir() or entry.suffix == ".parquet")
+    if not path.parent.is_dir():
+        return InputError(f"no such data source {str(path)!r}: there is no folder {path.parent}")
+    candidates = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix == ".parquet")
     return unknown(f"data source in {path.parent.absolute()}", path.name, ["digits", *candidates])
 
 

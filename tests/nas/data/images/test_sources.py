@@ -52,5 +52,5 @@ def test_a_missing_source_is_told_with_close_names(write_parquet):
         find_parts(str(path.with_name("cifar10-tran.parquet")))
     with pytest.raises(InputError, match="'digit': did you mean digits"):
         find_parts("digit")
-    with pytest.raises(InputError, match="known: digits"):
+    with pytest.raises(InputError, match="no such data source '/no/such/folder': there is no folder /no/such"):
         find_parts("/no/such/folder")
