@@ -51,7 +51,8 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
         inner, path = without_none(hints[field.name]), (*prefix, field.name)
         default = _default(field, inherited)
         if _is_options(inner):
-            yield from leaves(inner, path, default)
+            held = leaves(inner, path, default)
+            yield from (dataclasses.replace(leaf, required=False) for leaf in held) if default is None else held
             continue
         description = field.default.description if isinstance(field.default, FieldInfo) else None
         required = default is dataclasses.MISSING

@@ -12,8 +12,9 @@ from pydantic.dataclasses import dataclass
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
+from nas.data import DataOptions
 from nas.run_directory import begin_run, finish_run
-from nas.verbs.space_config import SpaceConfig
+from nas.verbs.space_config import SpaceConfig, load_for
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +27,16 @@ class ProfileConfig:
     space: SpaceConfig = SpaceConfig()
     device: Device = Device()
     profile: ProfileOptions = ProfileOptions()
+    data: DataOptions | None = None
 
 
 def profile(options: ProfileConfig) -> dict[str, Any]:
     """Measure every block of a space on this machine, and test the table on whole networks.
 
-    Give the space the classes and channels of your data, as in
+    Name your data, which decide classes, channels and the density of point clouds, or say them yourself, as in
     `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
     """
-    space = options.space.load()
+    space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     options.device.require_cores()
     if (done := begin_run(options.output, "profile", options)) is not None:
         return done

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import SearchOptions
-from nas.data import DataOptions, load_data
+from nas.data import DataOptions
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
 from nas.run_directory import finish_run, plain, record_run
@@ -18,8 +18,8 @@ from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, profile
 from nas.verbs.search import SearchConfig, feasible_region, load_table, search
-from nas.verbs.space_config import SpaceConfig
-from nas.verbs.train import TrainConfig, fitted, train
+from nas.verbs.space_config import SpaceConfig, load_for
+from nas.verbs.train import TrainConfig, train
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ class RunConfig:
 
 def run(options: RunConfig) -> dict[str, Any]:
     """Train, profile, search and export in turn: from data and a latency budget to a measured network."""
-    data = fitted(options.data, options.space)
-    space = options.space.load_for(load_data(data)).to_json()
+    loaded, data = load_for(options.space, options.data)
+    space = loaded.to_json()
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
     _tell("profile", profile(ProfileConfig(profiled, named, options.device, options.profile)))
     feasible_region(load_table(profiled), named.load(), options.budget)  # rather refused now than after training
-    _tell("train", train(TrainConfig(data, trained, named, options.train)))
+    _tell("train", train(TrainConfig(data.options, trained, named, options.train)))
     asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
     _tell("search", search(asked))
     result = export(ExportConfig(searched, bundle, options.export))

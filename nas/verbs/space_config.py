@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 import search_spaces
-from nas.data import Dataset
+from nas.data import DataOptions, Dataset, load_data
 from search_spaces import SearchSpace
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, invalid
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -24,15 +24,29 @@ class SpaceConfig:
         """Return the space with these options."""
         return search_spaces.load(self.name, **self.options)
 
-    def load_for(self, data: Dataset) -> SearchSpace:
-        """Return the space with the options that a data set dictates, as far as it has them.
 
-        Raises:
-            InputError: the options ask for others.
-        """
-        taken = {field.name for field in dataclasses.fields(self.load())}  # type: ignore[arg-type]  # every space is one
-        given = {name: value for name, value in data.space_options().items() if name in taken}
-        for name, value in given.items():
-            if self.options.get(name, value) != value:
-                raise InputError(f"space option {name} {self.options[name]!r}: {data.name} has {value}; leave it out")
-        return search_spaces.load(self.name, **{**self.options, **given})
+def load_for(config: SpaceConfig, options: DataOptions) -> tuple[SearchSpace, Dataset]:
+    """Return the space with the options that a data set dictates, as far as it has them, and the data set.
+
+    Images are stored as large as the space's largest network reads them, unless the options say how large.
+
+    Raises:
+        InputError: the data cannot be used, or the space's options ask for others than the data dictate.
+    """
+    plain = config.load()
+    data = load_data(_fitted(options, plain))
+    fields = {field.name for field in dataclasses.fields(plain)}  # type: ignore[arg-type]  # every space is one
+    given = {name: value for name, value in data.space_options().items() if name in fields}
+    for name, value in given.items():
+        if config.options.get(name, value) != value:
+            raise InputError(f"space option {name} {config.options[name]!r}: {data.name} has {value}; leave it out")
+    return search_spaces.load(config.name, **{**config.options, **given}), data
+
+
+def _fitted(data: DataOptions, space: SearchSpace) -> DataOptions:
+    if data.image_size is not None or space.image_size is None:
+        return data
+    try:
+        return dataclasses.replace(data, image_size=space.image_size)
+    except ValidationError as error:
+        raise invalid(f"space {space.name} reads images that data cannot have", error) from None

@@ -1,18 +1,16 @@
 """`nas train`: a supernet trained on a data set."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from nas.data import DataOptions, load_data
+from nas.data import DataOptions
 from nas.evaluation.shared_weights import SharedWeights
 from nas.run_directory import begin_run, finish_run
 from nas.training import SupernetOptions, train_supernet
-from nas.verbs.space_config import SpaceConfig
-from search_spaces.errors import invalid
+from nas.verbs.space_config import SpaceConfig, load_for
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -27,8 +25,7 @@ class TrainConfig:
 
 def train(options: TrainConfig) -> dict[str, Any]:
     """Train the shared weights of all networks of a space."""
-    data = load_data(fitted(options.data, options.space))
-    space = options.space.load_for(data)
+    space, data = load_for(options.space, options.data)
     if (done := begin_run(options.output, "train", options, {"data": data.fingerprint})) is not None:
         return done
     supernet = train_supernet(space, data, options.output, options.train)
@@ -46,13 +43,3 @@ def train(options: TrainConfig) -> dict[str, Any]:
     }
     finish_run(options.output, result)
     return result
-
-
-def fitted(data: DataOptions, space: SpaceConfig) -> DataOptions:
-    """Return the data options with the image size that the space's largest network reads, if none is given."""
-    if data.image_size is not None or (image_size := space.load().image_size) is None:
-        return data
-    try:
-        return dataclasses.replace(data, image_size=image_size)
-    except ValidationError as error:
-        raise invalid(f"space {space.name} reads images that data cannot have", error) from None

@@ -97,6 +97,14 @@ def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
     assert "in use by another process" in second.stderr
 
 
+def test_a_profile_for_data_takes_what_the_data_dictate(tmp_path: Path) -> None:
+    data = ["--data", "digits", "--data.channels", "1"]
+    done = nas("profile", *data, "--space.options", "n_classes=7", "--output", tmp_path / "table")
+    assert done.returncode == 2
+    assert "space option n_classes 7: digits has 10; leave it out" in done.stderr
+    assert not (tmp_path / "table").exists()
+
+
 def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "2"]
     command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options, "--output"]
