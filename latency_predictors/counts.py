@@ -17,6 +17,14 @@ from torch.utils.flop_counter import flop_registry
 from latency_predictors.cost_model import BlockCost
 from search_spaces import Block, SearchSpace, TensorSpec
 
+_ATEN = torch.ops.aten
+
+# torch counts attention by any kernel but the one of processors, whose shapes mean the same
+_FLOPS = {
+    **flop_registry,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_efficient_attention],
+}
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -81,8 +89,8 @@ class _Trace(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=output)
+        if func.overloadpacket in _FLOPS:
+            self.flops += _FLOPS[func.overloadpacket](*args, **(kwargs or {}), out_val=output)
         self._track(output)
         return output
 

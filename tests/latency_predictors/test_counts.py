@@ -52,6 +52,19 @@ def test_a_real_run_needs_the_memory_of_its_largest_block(name: str) -> None:
         assert planned <= peak <= planned + sum(x.nbytes for x in inputs)
 
 
+class _Attention(nn.Module):
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+
+
+def test_attention_counts_by_whatever_kernel() -> None:
+    """Scores and weighted values: a product each for every pair of a query and a key."""
+    query, key, value = (torch.randn(2, 3, n, 8) for n in (5, 7, 7))
+    macs = 2 * (2 * 3 * 5 * 7 * 8)
+    assert count_module(_Attention(), query, key, value).macs == macs
+    assert count_module(_Attention(), *(x.to("meta") for x in (query, key, value))).macs == macs
+
+
 def test_peak_of_a_chain() -> None:
     """The input stays throughout, a layer's input as long as the layer runs."""
     chain = nn.Sequential(nn.Linear(100, 50), nn.Linear(50, 200), nn.Linear(200, 10))
