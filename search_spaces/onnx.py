@@ -108,9 +108,10 @@ def _export_joint(
         tuple(tensor.to(_device_of(module)) for tensor in example)
         for module, example in zip(joint.branches, examples, strict=True)
     )
-    names = {spec.axis for specs in inputs for spec in specs}
+    # an axis of its own for each branch, which would else read its size from another's input
+    names = {_joint_name(i, spec.axis) for i, specs in enumerate(inputs) for spec in specs}
     dims = {name: torch.export.Dim(name) for name in names}
-    axes = (tuple(tuple({0: dims[spec.axis]} for spec in specs) for specs in inputs),) if open_axes else None
+    axes = tuple(tuple({0: dims[_joint_name(i, spec.axis)]} for spec in specs) for i, specs in enumerate(inputs))
     program = torch.onnx.export(
         joint,
         tensors,
@@ -118,7 +119,7 @@ def _export_joint(
         opset_version=OPSET,
         input_names=[_joint_name(i, spec.name) for i, specs in enumerate(inputs) for spec in specs],
         output_names=[_joint_name(i, "output") for i in range(len(inputs))],
-        dynamic_shapes=axes,
+        dynamic_shapes=(axes,) if open_axes else None,
         verbose=False,
     )
     assert program is not None
@@ -132,6 +133,7 @@ def _extract_branch(extractor: onnx.utils.Extractor, index: int, specs: Inputs) 
     model = extractor.extract_model(inputs, [output])
     names |= {tensor.name: tensor.name.removeprefix(f"branches.{index}.") for tensor in model.graph.initializer}
     _rename_values(model.graph, names)
+    _rename_axes(model.graph, _joint_name(index, ""))
     model.graph.name = "network"
     model.producer_name = "pytorch"
     onnx.checker.check_model(model)
@@ -144,6 +146,13 @@ def _rename_values(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
     for value in [*graph.input, *graph.output, *graph.initializer, *graph.value_info]:
         value.name = names.get(value.name, value.name)
+
+
+def _rename_axes(graph: onnx.GraphProto, prefix: str) -> None:
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = dim.dim_param.replace(prefix, "")
 
 
 def _strip_provenance(message: Any) -> None:

@@ -29,6 +29,17 @@ class Residual(nn.Module):
         return result
 
 
+class Prefix(nn.Module):
+    """Computes with its batch size: puts a learned token before those it gets."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((self.token.expand(x.shape[0], 1, -1), x), 1)
+
+
 class Mix(nn.Module):
     """Two inputs and no parameter: a cell's edge, or a block fed by a skip connection."""
 
@@ -56,13 +67,13 @@ def export(modules: list[nn.Module], shapes: list[Shapes], batch_size: int = 2, 
 def _modules() -> tuple[list[nn.Module], list[Shapes]]:
     torch.manual_seed(0)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4, 7))
-    modules = [Residual(4, 3), Residual(6, 5), Mix(), head, nn.Identity(), nn.LayerNorm(9)]
+    modules = [Residual(4, 3), Residual(6, 5), Mix(), head, nn.Identity(), nn.LayerNorm(9), Prefix(3), Prefix(5)]
     for module in modules:
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):
                 nn.init.uniform_(part.running_mean, -1, 1)
                 nn.init.uniform_(part.running_var, 0.5, 2)
-    return modules, [((4, 8, 8),), ((6, 5, 5),), ((3, 4), (5,)), ((4, 6, 6),), ((2, 3),), ((9,),)]
+    return modules, [((4, 8, 8),), ((6, 5, 5),), ((3, 4), (5,)), ((4, 6, 6),), ((2, 3),), ((9,),), ((2, 3),), ((2, 5),)]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +93,8 @@ def test_names_opset_and_dynamic_axis(exported) -> None:
         onnx.checker.check_model(model, full_check=True)
         assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
         assert [value.name for value in model.graph.output] == ["output"]
-        assert {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input} == {"batch"}
+        ends = [*model.graph.input, *model.graph.output]
+        assert {value.type.tensor_type.shape.dim[0].dim_param for value in ends} == {"batch"}
     assert [value.name for value in models[2].graph.input] == ["input", "input_1"]
     assert {tensor.name for tensor in models[3].graph.initializer} >= {"3.weight", "3.bias"}
 
