@@ -47,6 +47,47 @@ def test_once_for_all_mobilenet_v3(width: float, options: dict[str, int], figure
         assert space.smallest() == architecture
 
 
+def layers(embed: int, heads: list[int], ratios: list[float]) -> dict[str, float]:
+    """Return the options of a vision transformer, some of which its space need not have."""
+    return {
+        "embed": embed,
+        "depth": len(heads),
+        **{f"heads_{layer}": option for layer, option in enumerate(heads, 1)},
+        **{f"mlp_{layer}": option for layer, option in enumerate(ratios, 1)},
+    }
+
+
+AUTOFORMER_T = layers(192, [3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 4, 3, 3], [3.5, 3.5, 3, 3.5, 3, 3, 4, 4, 3.5, 4, 3.5, 4, 3.5])
+AUTOFORMER_S = layers(384, [6, 6, 5, 7, 5, 5, 5, 6, 6, 7, 7, 6, 7], [3, 3.5, 3, 3.5, 4, 4, 4, 4, 4, 4, 4, 3.5, 4])
+AUTOFORMER_B = layers(
+    576, [9, 9, 9, 9, 9, 10, 9, 9, 10, 9, 10, 9, 9, 10], [3.5, 3.5, 4, 3.5, 4, 3.5, 3.5, 3, 4, 4, 3, 4, 3, 3.5]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "n_parameters", "published"),
+    [
+        ("autoformer_tiny", AUTOFORMER_T, 5_867_944, 5.8e6),
+        ("autoformer_small", AUTOFORMER_S, 22_891_432, 22.9e6),
+        ("autoformer_base", AUTOFORMER_B, 53_691_688, 53.7e6),
+    ],
+)
+def test_autoformer(name: str, options: dict[str, float], n_parameters: int, published: float) -> None:
+    """The searched networks of Chen et al., whose tiny one has MLP ratios of 3 that its space lacks."""
+    found, _ = counted(search_spaces.load(name), options)
+    assert found == n_parameters
+    assert found == pytest.approx(published, abs=0.07e6)
+
+
+def test_autoformer_without_relative_positions_has_a_table_less_for_keys_and_for_values() -> None:
+    tables = 13 * 2 * 2 * (2 * 14 + 2) * 64  # layers, keys and values, rows and columns, distances, head dimension
+    with_them, without = (
+        counted(search_spaces.load("autoformer_tiny", relative_position=relative), AUTOFORMER_T)
+        for relative in (True, False)
+    )
+    assert with_them[0] - without[0] == tables
+
+
 @pytest.mark.parametrize(
     ("name", "options", "size"),
     [
@@ -55,6 +96,10 @@ def test_once_for_all_mobilenet_v3(width: float, options: dict[str, int], figure
         ("proxyless_mobilenet", {}, 6**6 * 7**15),
         ("mobilenet_v3_32", {"resolutions": (32,)}, 258**4),
         ("mobilenet_v3_32", {}, 258**4 * 2),
+        ("autoformer_tiny", {}, 3 * sum((2 * 2) ** depth for depth in (12, 13, 14))),
+        ("autoformer_small", {}, 3 * sum((3 * 3) ** depth for depth in (12, 13, 14))),
+        ("autoformer_base", {}, 3 * sum((2 * 3) ** depth for depth in (14, 15, 16))),
+        ("autoformer_32", {}, 3 * sum((3 * 3) ** depth for depth in (3, 4, 5, 6))),
     ],
 )
 def test_sizes(name: str, options: dict[str, Any], size: int) -> None:
