@@ -1,4 +1,4 @@
-"""A supernet in training as one safetensors file: weights, momentum, and all that says what it belongs to."""
+"""A supernet in training as one safetensors file: weights, optimiser, and all that says what it belongs to."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from search_spaces.errors import InputError
 from search_spaces.storage import write_atomic
 
 FILE = "supernet.safetensors"
-_SCHEMA = "supernet/1"
+_SCHEMA = "supernet/2"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Checkpoint:
         options: the training options, as plain values.
         data: name, fingerprint, classes, mean, std of the data set.
         weights: the supernet's state by name.
-        momentum: the optimiser's momentum by parameter name.
+        optimizer: what the optimiser remembers of each parameter, by name.
     """
 
     step: int
@@ -37,14 +37,14 @@ class Checkpoint:
     options: Mapping[str, Any]
     data: Mapping[str, Any]
     weights: Mapping[str, Tensor] = field(repr=False)
-    momentum: Mapping[str, Tensor] = field(repr=False)
+    optimizer: Mapping[str, Tensor] = field(repr=False)
 
     def save(self, directory: Path) -> None:
         """Write the checkpoint whole, keeping the one before it."""
         path = directory / FILE
         header = {name: getattr(self, name) for name in ("step", "n_steps", "space", "options", "data")}
         tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        tensors |= {f"momentum.{name}": tensor for name, tensor in self.momentum.items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.items()}
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         metadata = {"schema": _SCHEMA, "header": json.dumps(header)}
         if path.exists():
@@ -87,12 +87,12 @@ def _read(path: Path) -> Checkpoint:
         metadata = file.metadata() or {}
         if metadata.get("schema") != _SCHEMA:
             raise InputError(f"{path} follows schema {metadata.get('schema')!r}, expected {_SCHEMA!r}: train again")
-        tensors: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}}
+        tensors: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
         for name in file.keys():  # noqa: SIM118  # not a dictionary
             kind, _, rest = name.partition(".")
             tensors[kind][rest] = file.get_tensor(name)
     header: dict[str, Any] = json.loads(metadata["header"])
-    return Checkpoint(**header, weights=tensors["weights"], momentum=tensors["momentum"])
+    return Checkpoint(**header, weights=tensors["weights"], optimizer=tensors["optimizer"])
 
 
 def _previous(path: Path) -> Path:

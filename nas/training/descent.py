@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,11 @@ class Student:
 
 
 class Descent:
-    """Stochastic gradient descent with a cosine schedule over a data set's training part.
+    """Gradient descent by random batches with a cosine schedule over a data set's training part.
 
     Attributes:
         model: holds the parameters that are trained.
-        step: how many steps have been taken; setting it, with the model and the momentum, resumes a run.
+        step: how many steps have been taken; setting it, with the model and the optimiser's state, resumes a run.
         n_steps: how many there are in all.
     """
 
@@ -44,9 +44,7 @@ class Descent:
         self.step = 0
         auto = options.precision == "auto" and self.device.type == "cuda"
         self._bfloat16 = auto or options.precision == "bfloat16"
-        self._optimizer = torch.optim.SGD(
-            _parameter_groups(model, options.weight_decay), momentum=options.momentum, nesterov=options.momentum > 0
-        )
+        self._optimizer = _optimizer(model, options)
 
     def descend(self, students: Sequence[Student], *, distil: bool) -> float:
         """Take one step on the sum of the students' losses; return the first one's loss.
@@ -93,21 +91,23 @@ class Descent:
             return (self.step + 1) / ramp
         return 0.5 + 0.5 * math.cos(math.pi * (self.step - ramp) / max(1, self.n_steps - ramp))
 
-    def momentum(self) -> dict[str, Tensor]:
-        """Return the optimiser's momentum by parameter name."""
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Return what the optimiser remembers of each parameter, by names such as `conv.weight.momentum_buffer`."""
         state: dict[Tensor, Any] = self._optimizer.state
         return {
-            name: state[parameter]["momentum_buffer"]
+            f"{name}.{entry}": value
             for name, parameter in self.model.named_parameters()
-            if parameter in state and state[parameter]["momentum_buffer"] is not None
+            for entry, value in state.get(parameter, {}).items()
+            if value is not None
         }
 
-    def set_momentum(self, momentum: dict[str, Tensor]) -> None:
-        """Put back what `momentum` returned."""
-        for name, parameter in self.model.named_parameters():
-            if name in momentum:
-                buffer = torch.empty_like(parameter).copy_(momentum[name])
-                self._optimizer.state[parameter]["momentum_buffer"] = buffer
+    def set_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `optimizer_state` returned."""
+        parameters = dict(self.model.named_parameters())
+        for path, value in state.items():
+            name, _, entry = path.rpartition(".")
+            own = torch.empty_like(parameters[name] if value.ndim else value)  # a number is a count of steps
+            self._optimizer.state[parameters[name]][entry] = own.copy_(value)
 
 
 def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -116,6 +116,13 @@ def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> 
         return cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=IGNORED)
     counted = labels != IGNORED
     return cross_entropy(logits[counted], targets[counted])
+
+
+def _optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    groups = _parameter_groups(model, options.weight_decay)
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, betas=(options.momentum, 0.999))
+    return torch.optim.SGD(groups, momentum=options.momentum, nesterov=options.momentum > 0)
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

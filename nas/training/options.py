@@ -34,8 +34,11 @@ class TrainingOptions:
 
     epochs: int = Field(default=30, ge=1, description="passes over the training images")
     batch_size: int = Field(default=64, ge=2, description="images a step")
-    learning_rate: float = Field(default=0.05, gt=0, description="peak of the cosine schedule (SGD, Nesterov momentum)")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
+    optimizer: Literal["sgd", "adamw"] = Field(
+        default="sgd", description="sgd (Nesterov) suits convolutions; adamw transformers, with learning_rate 0.001"
+    )
+    learning_rate: float = Field(default=0.05, gt=0, description="peak of the cosine schedule")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of the gradients; for adamw its first beta")
     weight_decay: float = Field(default=1e-4, ge=0, description="on weights; never on norms and biases")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps that ramp the learning rate up")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="for networks trained on labels")

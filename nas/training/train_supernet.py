@@ -56,8 +56,8 @@ def train_supernet(
                 metrics.append([record])
                 bar.set_postfix({name: f"{record[name]:.3f}" for name in ("loss", "smallest", "largest")})
             if time.monotonic() - saved > options.checkpoint_seconds or descent.step == descent.n_steps:
-                weights, momentum = supernet.state_dict(), descent.momentum()
-                dataclasses.replace(start, step=descent.step, weights=weights, momentum=momentum).save(directory)
+                weights, optimizer = supernet.state_dict(), descent.optimizer_state()
+                dataclasses.replace(start, step=descent.step, weights=weights, optimizer=optimizer).save(directory)
                 saved = time.monotonic()
     supernet.eval()
     return supernet
@@ -106,7 +106,7 @@ def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
             logger.warning(damage)
             (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one
         descent.model.load_state_dict(dict(found.weights))
-        descent.set_momentum(dict(found.momentum))
+        descent.set_optimizer_state(found.optimizer)
         descent.step = found.step
     _forget_later_records(directory / METRICS, descent.step)
 

@@ -16,14 +16,15 @@ def checkpoint(space: SearchSpace, step: int) -> Checkpoint:
     torch.manual_seed(step)
     supernet = Supernet(space)
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    momentum = {name: torch.randn_like(parameter) for name, parameter in supernet.named_parameters()}
-    return Checkpoint(step, 10, space.to_json(), {"epochs": 3}, {"classes": ["a"]}, supernet.state_dict(), momentum)
+    optimizer = {f"{name}.exp_avg": torch.randn_like(parameter) for name, parameter in supernet.named_parameters()}
+    optimizer |= {f"{name}.step": torch.tensor(float(step)) for name, _ in supernet.named_parameters()}
+    return Checkpoint(step, 10, space.to_json(), {"epochs": 3}, {"classes": ["a"]}, supernet.state_dict(), optimizer)
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
     return one.step == other.step and all(
         ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        for ours, theirs in ((one.weights, other.weights), (one.momentum, other.momentum))
+        for ours, theirs in ((one.weights, other.weights), (one.optimizer, other.optimizer))
     )
 
 
@@ -78,5 +79,5 @@ def test_no_checkpoint_is_told(tmp_path: Path) -> None:
 
 def test_another_schema_is_told(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / FILE)
-    with pytest.raises(InputError, match="follows schema None, expected 'supernet/1'"):
+    with pytest.raises(InputError, match="follows schema None, expected 'supernet/2'"):
         load_checkpoint(tmp_path)

@@ -184,15 +184,46 @@ def test_training_that_diverges_is_told_with_its_learning_rate(network: nn.Modul
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_momentum_put_back_continues_alike(network: nn.Module, data: Dataset) -> None:
-    descent = begin(network, data)
+OPTIMIZERS = pytest.mark.parametrize(
+    "options", [{}, {"optimizer": "adamw", "learning_rate": 0.002}], ids=["sgd", "adamw"]
+)
+
+
+@OPTIMIZERS
+def test_an_optimiser_put_back_continues_alike(network: nn.Module, data: Dataset, options: dict[str, Any]) -> None:
+    descent = begin(network, data, **options)
     descend(descent, 3)
-    again = begin(copy.deepcopy(network), data)
+    again = begin(copy.deepcopy(network), data, **options)
     again.step = descent.step
-    again.set_momentum(copy.deepcopy(descent.momentum()))
+    again.set_optimizer_state(copy.deepcopy(descent.optimizer_state()))
+    assert again.optimizer_state().keys() == descent.optimizer_state().keys()
     assert descend(descent, 3) == descend(again, 3)
     for one, other in zip(descent.model.state_dict().values(), again.model.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+@OPTIMIZERS
+def test_nothing_is_remembered_of_what_was_not_trained(
+    network: nn.Module, data: Dataset, options: dict[str, Any]
+) -> None:
+    unused = nn.Linear(2, 2)
+    descent = begin(nn.ModuleList([network, unused]), data, **options)
+    before = copy.deepcopy(unused.state_dict())
+    descent.descend([Student(network, reading(16))], distil=False)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in unused.named_parameters())
+    assert {path.partition(".")[0] for path in descent.optimizer_state()} == {"0"}
+
+
+def test_adamw_steps_by_the_learning_rate_whatever_the_gradient(network: nn.Module, data: Dataset) -> None:
+    """Its first step moves every parameter that has a gradient by the learning rate, and decays weights alone."""
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    descend(begin(network, data, optimizer="adamw", learning_rate=0.01, weight_decay=0.1, warmup=0.0), 1)
+    steps = []
+    for name, parameter in network.named_parameters():
+        steps.append((parameter - before[name] * (1 - 0.01 * 0.1 if parameter.ndim > 1 else 1)).flatten().abs())
+    moved = torch.cat(steps)
+    assert (moved > 0.0099).float().mean() > 0.5  # less only where a gradient is as small as Adam's epsilon
+    assert moved.max() < 0.0101
 
 
 def test_bfloat16_learns_too(network: nn.Module, data: Dataset) -> None:

@@ -122,6 +122,17 @@ def test_a_training_killed_at_any_step_ends_as_if_it_had_not_been(
         assert (directory / METRICS).read_bytes() == expected.records
 
 
+def test_a_training_by_adamw_is_resumed_alike(
+    tiny: SearchSpace, data: Dataset, kill: Callable[[int], None], tmp_path: Path
+) -> None:
+    adamw = options(optimizer="adamw", learning_rate=0.002)
+    expected = train(tiny, data, tmp_path / "unkilled", adamw)
+    kill(7)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, data, tmp_path / "killed", adamw)
+    assert same(train(tiny, data, tmp_path / "killed", adamw), expected)
+
+
 _TRAIN_AND_DIE = """
 import json, os, runpy, signal, sys
 from pathlib import Path
