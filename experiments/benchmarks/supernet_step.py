@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,14 @@ from search_spaces import Architecture, SearchSpace
 
 TARGET = 1.02
 
-SETTINGS = {"mobilenet_v3_32": ({"resolutions": (32,)}, 64), "ofa_mobilenet_v3": ({"resolutions": (224,)}, 8)}
+SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
+    "mobilenet_v3_32": ({"resolutions": (32,)}, 64),
+    "ofa_mobilenet_v3": ({"resolutions": (224,)}, 8),
+    "autoformer_32": ({"resolution": 16}, 64),
+    "autoformer_tiny": ({}, 8),
+    "autoformer_small": ({}, 4),
+    "autoformer_base": ({}, 2),
+}
 """Options and batch size of each space."""
 
 N_HELD_BATCHES = 4
