@@ -3,7 +3,8 @@
 Tables say what an architecture shows, each over a few choices: here its blocks, by number. An architecture's place in
 a table is an entry. To set a choice to another option and show the same, each table that depends on the choice must
 have an entry to move to: of that option, of equal content, and of the options that were set before. The choices behind
-it are free, as they are set afterwards.
+it are free, as they are set afterwards. What several tables allow one by one they may still exclude together, which a
+single one cannot: so tables that hang together are joined where the joint one stays small.
 """
 
 import math
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from search_spaces import elimination
 from search_spaces.elimination import Factor
-from search_spaces.exploration import some_rows
+from search_spaces.exploration import n_combinations, some_rows
+
+_LARGEST_JOINED = 1 << 17
 
 
 class CanonicalForm:
@@ -107,22 +110,53 @@ class _Content:
 
 
 def _joined(tables: Sequence[Factor]) -> list[Factor]:
-    """Join tables whose choices are all among another's, so that what they exclude together is seen."""
+    """Join tables so that what they exclude together is seen: smaller into larger, then all that hang together.
+
+    The latter only where the joint table, of every combination of the options of its choices, stays small.
+    """
     joined: list[Factor] = []
     for table in sorted(tables, key=lambda table: -len(table.choices)):
-        table = _numbered(table)
         for i, larger in enumerate(joined):
             if set(table.choices) <= set(larger.choices):
-                joined[i] = _numbered(elimination.join([larger, table], lambda a, b: a * (b.max() + 1) + b))
+                joined[i] = _shown_together([larger, table])
                 break
         else:
-            joined.append(table)
-    return [table for table in joined if table.choices]
+            joined.append(_numbered(table))
+    groups = _hanging_together([table for table in joined if table.choices])
+    return [table for group in groups for table in (group if _is_large(group) else [_shown_together(group)])]
+
+
+def _shown_together(tables: Sequence[Factor]) -> Factor:
+    """Return what some tables show as one table over all their choices."""
+    together, *others = tables
+    for table in others:
+        pair = [together, _numbered(table)]
+        together = _numbered(elimination.join(pair, lambda a, b: a * (int(b.max()) + 1) + b))
+    return together
 
 
 def _numbered(table: Factor) -> Factor:
     """Number the distinct values of a table from 0."""
     return Factor(table.choices, np.unique(table.values, return_inverse=True)[1].reshape(table.values.shape))
+
+
+def _hanging_together(tables: Sequence[Factor]) -> list[list[Factor]]:
+    """Return the tables in groups, of which no two share a choice."""
+    groups: list[list[Factor]] = []
+    for table in tables:
+        group, apart = [table], []
+        for other in groups:
+            if any(not set(table.choices).isdisjoint(t.choices) for t in other):
+                group += other
+            else:
+                apart.append(other)
+        groups = [*apart, group]
+    return groups
+
+
+def _is_large(tables: Sequence[Factor]) -> bool:
+    sizes = {c: n for table in tables for c, n in zip(table.choices, table.values.shape, strict=True)}
+    return n_combinations(sizes.values()) > _LARGEST_JOINED
 
 
 def _moves_along(contents: NDArray[np.generic], axis: int) -> NDArray[np.int64]:

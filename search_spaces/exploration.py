@@ -1,10 +1,12 @@
 """Which choices decide each block of a plan, and which block each combination of their options gives.
 
-The dependences are found by changing one choice at a time, the blocks by calling the plan for each combination. What
-the changes did not show, because it needs several choices at once, comes to light where two plans contradict a table.
+The plans of a small space are all looked at. In a larger one the dependences are found by changing one choice at a
+time, the blocks by calling the plan for each combination; what the changes did not show, because it needs several
+choices at once, comes to light where two plans contradict a table.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,8 @@ PlanFunction = Callable[[Sequence[int]], Mapping[str, Block]]
 Tables = dict[str, tuple[Row, NDArray[np.int64]]]
 """For each slot: the choices that decide its block, and over their options the block's number, -1 where absent."""
 
-_ABSENT, _UNKNOWN = -1, -2
+_ABSENT = -1
+_FEW_ARCHITECTURES = 1 << 14
 _N_PROBES = 10
 _N_CHECKS = 1 << 10
 _LARGEST_SLOT = 1 << 22
@@ -29,8 +32,8 @@ _LARGEST_SLOT = 1 << 22
 def explore(n_options: Row, plan: PlanFunction) -> tuple[tuple[Block, ...], Tables]:
     """Return the distinct blocks of all plans, and each slot's table of their numbers.
 
-    A dependence that shows in less than one of a thousand architectures, none of them near the first ones looked at,
-    can be missed.
+    Exact for up to 2^14 architectures. Among more, a dependence that shows in less than one of a thousand, none of
+    them near the first ones looked at, can be missed.
 
     Raises:
         ValueError: the plan differs from call to call, or one of its blocks depends on too many choices.
@@ -42,97 +45,158 @@ def explore(n_options: Row, plan: PlanFunction) -> tuple[tuple[Block, ...], Tabl
 
 def some_rows(n_options: Row, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return option numbers (N, choices): of every architecture of a small space, of random ones of a large space."""
-    if np.prod([float(n) for n in n_options]) <= _N_CHECKS:
-        return np.indices(n_options).reshape(len(n_options), -1).T
+    if n_combinations(n_options) <= _N_CHECKS:
+        return rng.permutation(_all_rows(n_options))
     return rng.integers(n_options, size=(_N_CHECKS, len(n_options)))
 
 
+def n_combinations(sizes: Iterable[int]) -> int:
+    """Return how many combinations there are of one option of each choice."""
+    return math.prod(int(size) for size in sizes)
+
+
+def _all_rows(n_options: Row) -> NDArray[np.int64]:
+    return np.indices(n_options).reshape(len(n_options), -1).T
+
+
 class _Exploration:
-    """Finds out which choices decide each slot's block, by calling the plan on as few architectures as show it."""
+    """Finds out which choices decide each slot's block, by calling the plan on as few architectures as show it.
+
+    Slots are known by their columns: numbers in the order in which they are met.
+    """
 
     def __init__(self, n_options: Row, plan: PlanFunction) -> None:
         self.ids: dict[Block, int] = {}
         self._n_options = n_options
         self._plan = plan
-        self._seen: dict[Row, dict[str, int]] = {}
-        self._depends: dict[str, set[int]] = {}
+        self._columns: dict[str, int] = {}
+        self._depends: list[set[int]] = []
+        self._seen: dict[Row, NDArray[np.int32]] = {}  # block numbers of the columns known when it was looked at
         self._rng = np.random.default_rng(0)
 
     def tables(self) -> Tables:
-        self._probe()
-        while (tables := self._tabulate()) is None:
-            pass  # each round found a slot or a dependence that nothing before had shown, and there are finitely many
-        return tables
+        if n_combinations(self._n_options) <= _FEW_ARCHITECTURES:
+            self._enumerate()
+        else:
+            self._probe()
+        while True:  # each round finds a slot or a dependence that nothing before had shown: there are finitely many
+            self._complete()
+            self._look_at(some_rows(self._n_options, self._rng))
+            if (tables := self._tabulate()) is not None:
+                return tables
 
-    def _look(self, row: Row) -> dict[str, int]:
-        plan = {slot: self.ids.setdefault(block, len(self.ids)) for slot, block in self._plan(row).items()}
-        if self._seen.setdefault(row, plan) != plan:
+    def _look(self, row: Row) -> NDArray[np.int32]:
+        """Return the numbers of a plan's blocks, by column, -1 where there is none."""
+        plan = self._plan(row)
+        blocks = [self.ids.setdefault(block, len(self.ids)) for block in plan.values()]
+        columns = [self._columns.setdefault(slot, len(self._columns)) for slot in plan]
+        self._depends += [set() for _ in range(len(self._columns) - len(self._depends))]
+        found = np.full(len(self._columns), _ABSENT, np.int32)
+        found[columns] = blocks
+        if (before := self._seen.get(row)) is not None and not np.array_equal(_widened(before, len(found)), found):
             raise ValueError(f"the plan of options {list(row)} differs from call to call: they alone may decide it")
-        for slot in plan:
-            self._depends.setdefault(slot, set())
-        return plan
+        self._seen[row] = found
+        return found
 
-    def _random_row(self) -> Row:
-        return tuple(int(self._rng.integers(n)) for n in self._n_options)
+    def _look_at(self, rows: NDArray[np.integer]) -> None:
+        for row in rows.tolist():
+            self._look(tuple(row))
+
+    def _enumerate(self) -> None:
+        """Look at every architecture, and see exactly where each choice changes something."""
+        self._look_at(_all_rows(self._n_options))
+        found = self._found().reshape(*self._n_options, len(self._columns))
+        choices = tuple(range(len(self._n_options)))
+        for choice in choices:
+            changes = (found != found.take([0], axis=choice)).any(axis=choices)
+            for column in np.flatnonzero(changes):
+                self._depends[column].add(choice)
 
     def _probe(self) -> None:
         """Find the slots and most of their dependences: change each choice of a few architectures to each option."""
         bases = [tuple(n - 1 for n in self._n_options), (0,) * len(self._n_options)]
-        for base in bases + [self._random_row() for _ in range(_N_PROBES)]:
-            before = self._look(base)
+        bases += [tuple(row) for row in self._random_rows(_N_PROBES).tolist()]
+        for base in bases:
+            self._look(base)
             for choice, n in enumerate(self._n_options):
                 for option in set(range(n)) - {base[choice]}:
                     after = self._look(_changed(base, choice, option))
-                    for slot in before.keys() | after.keys():
-                        if before.get(slot) != after.get(slot):
-                            self._depends[slot].add(choice)
+                    before = _widened(self._seen[base], len(after))
+                    for column in np.flatnonzero(before != after):
+                        self._depends[column].add(choice)
+
+    def _complete(self) -> None:
+        """Look at architectures until each combination of the options that decide a block has been seen."""
+        for scope, shape in self._scopes():
+            seen = self._entries(scope, np.array(list(self._seen)))
+            lacking = np.setdiff1d(np.arange(n_combinations(shape)), seen)
+            if len(lacking):
+                rows = self._random_rows(len(lacking))
+                rows[:, scope] = np.column_stack(np.unravel_index(lacking, shape))
+                self._look_at(rows)
 
     def _tabulate(self) -> Tables | None:
-        """Fill each slot's table; None when a plan shows a new slot, or contradicts another by a new dependence."""
-        scopes = {slot: tuple(sorted(choices)) for slot, choices in self._depends.items()}
-        shapes = {slot: tuple(self._n_options[choice] for choice in scope) for slot, scope in scopes.items()}
-        for slot, shape in shapes.items():
-            if np.prod([float(n) for n in shape]) > _LARGEST_SLOT:
-                raise ValueError(f"block {slot!r} depends on too many choices to tabulate: {shape} options")
-        tables = {slot: np.full(shape, _UNKNOWN) for slot, shape in shapes.items()}
-        origin: dict[tuple[str, Row], Row] = {}
-        for row, plan in self._plans(scopes, tables):
-            if plan.keys() - tables.keys():
+        """Fill each slot's table from all that was seen; None when two plans contradict each other, or one is new."""
+        rows, found, tables = np.array(list(self._seen)), self._found(), {}
+        contradicted = False
+        for scope, shape in self._scopes():
+            columns = np.array([column for column, choices in enumerate(self._depends) if choices == set(scope)])
+            known, first, place = np.unique(self._entries(scope, rows), return_index=True, return_inverse=True)
+            if len(known) < n_combinations(shape):
                 return None
-            for slot, scope in scopes.items():
-                entry = tuple(row[choice] for choice in scope)
-                block = plan.get(slot, _ABSENT)
-                if tables[slot][entry] == _UNKNOWN:
-                    tables[slot][entry], origin[slot, entry] = block, row
-                elif tables[slot][entry] != block:
-                    self._depends[slot].add(self._missing_dependence(slot, origin[slot, entry], row))
-                    return None
-        return {slot: (scopes[slot], table) for slot, table in tables.items()}
+            content = found[first][:, columns]
+            for wrong, column in zip((content[place] != found[:, columns]).T, columns.tolist(), strict=True):
+                if wrong.any():
+                    end = int(wrong.argmax())
+                    self._depends[column].add(self._missing_dependence(column, rows[first[place[end]]], rows[end]))
+                    contradicted = True
+            tables |= {int(c): (scope, table.reshape(shape)) for c, table in zip(columns, content.T, strict=True)}
+        if contradicted:
+            return None
+        return {slot: (tables[column][0], tables[column][1].astype(np.int64)) for slot, column in self._columns.items()}
 
-    def _plans(
-        self, scopes: Mapping[str, Row], tables: Mapping[str, NDArray[np.int64]]
-    ) -> Iterator[tuple[Row, dict[str, int]]]:
-        """Yield the plans seen so far, then what the tables lack, then some at random (in a small space, all)."""
-        yield from list(self._seen.items())
-        for slot in sorted(tables, key=lambda slot: -tables[slot].size):
-            for entry in np.ndindex(tables[slot].shape):
-                if tables[slot][entry] == _UNKNOWN:
-                    row = self._random_row()
-                    for choice, option in zip(scopes[slot], entry, strict=True):
-                        row = _changed(row, choice, option)
-                    yield row, self._look(row)
-        for options in some_rows(self._n_options, self._rng).tolist():
-            yield tuple(options), self._look(tuple(options))
+    def _scopes(self) -> list[tuple[Row, Row]]:
+        """Return the distinct sets of choices that decide a slot, with their numbers of options, the largest first."""
+        scopes = {tuple(sorted(choices)): slot for slot, choices in zip(self._columns, self._depends, strict=True)}
+        shapes = {scope: tuple(self._n_options[choice] for choice in scope) for scope in scopes}
+        for scope, shape in shapes.items():
+            if n_combinations(shape) > _LARGEST_SLOT:
+                raise ValueError(
+                    f"block {scopes[scope]!r} depends on too many choices to tabulate: {shape} options"
+                )
+        return sorted(shapes.items(), key=lambda item: -n_combinations(item[1]))
 
-    def _missing_dependence(self, slot: str, start: Row, end: Row) -> int:
+    def _entries(self, scope: Row, rows: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Return (N,): the places of architectures in a table over some choices."""
+        if not scope:
+            return np.zeros(len(rows), np.intp)
+        return np.ravel_multi_index(tuple(rows[:, scope].T), [self._n_options[choice] for choice in scope])
+
+    def _found(self) -> NDArray[np.int32]:
+        """Return (architectures seen, columns): block numbers."""
+        found = np.full((len(self._seen), len(self._columns)), _ABSENT, np.int32)
+        for line, blocks in zip(found, self._seen.values(), strict=True):
+            line[: len(blocks)] = blocks
+        return found
+
+    def _random_rows(self, n: int) -> NDArray[np.int64]:
+        return self._rng.integers(self._n_options, size=(n, len(self._n_options)))
+
+    def _missing_dependence(self, column: int, start: NDArray[np.integer], end: NDArray[np.integer]) -> int:
         """Walk from one architecture to another, a choice at a time, to the step that changes the slot's block."""
-        row, block = start, self._seen[start].get(slot)
-        for choice, option in enumerate(end):
+        row = tuple(start.tolist())
+        block = _widened(self._seen[row], len(self._columns))[column]
+        for choice, option in enumerate(end.tolist()):
             row = _changed(row, choice, option)
-            if self._look(row).get(slot) != block:
+            if self._look(row)[column] != block:
                 return choice
         raise AssertionError("the two ends differ in this slot")
 
 
 def _changed(row: Row, choice: int, option: int) -> Row:
     return (*row[:choice], option, *row[choice + 1 :])
+
+
+def _widened(found: NDArray[np.int32], n: int) -> NDArray[np.int32]:
+    """Return block numbers with the columns that were unknown when they were found."""
+    return np.pad(found, (0, n - len(found)), constant_values=_ABSENT)
