@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 
-Activation = Literal["relu", "relu6", "hard_swish"]
+Activation = Literal["relu", "relu6", "hard_swish", "identity"]
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
+    "identity": nn.Identity,
 }
 
 
@@ -119,6 +120,38 @@ class _InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.project(self.attend(self.depthwise(self.expand(x))))
+        return x + y if self.shortcut else y
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupedResidual(_ConvolutionalBlock):
+    """1x1 convolution, depthwise convolution, 1x1 convolution, as FBNet has them (Wu et al., CVPR 2019).
+
+    The first is there even if it does not expand. The 1x1 convolutions may be grouped; then the channels are shuffled
+    between the groups behind the first (Zhang et al., CVPR 2018). With a shortcut when the shape is kept.
+    """
+
+    middle_channels: int
+    groups: int
+
+    def build(self) -> nn.Module:
+        return _GroupedResidual(self)
+
+
+class _GroupedResidual(nn.Module):
+    def __init__(self, block: GroupedResidual) -> None:
+        super().__init__()
+        middle, groups, activation = block.middle_channels, block.groups, _ACTIVATIONS[block.activation]
+        self.shortcut = block.stride == 1 and block.in_channels == block.out_channels
+        self.expand = nn.Sequential(*_conv_norm(block.in_channels, middle, 1, groups=groups), activation())
+        self.shuffle = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
+        self.depthwise = nn.Sequential(
+            *_conv_norm(middle, middle, block.kernel, block.stride, groups=middle), activation()
+        )
+        self.project = nn.Sequential(*_conv_norm(middle, block.out_channels, 1, groups=groups))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(self.depthwise(self.shuffle(self.expand(x))))
         return x + y if self.shortcut else y
 
 

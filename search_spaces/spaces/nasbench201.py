@@ -1,0 +1,172 @@
+"""NAS-Bench-201 (Dong and Yang, ICLR 2020): one cell of four nodes and six edges, each edge one of five operations."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from search_spaces.block import Block
+from search_spaces.blocks.cells import Identity, NormClassifier, Pool, ReLUConvNorm, ResidualReduction
+from search_spaces.blocks.mobile import ConvNorm, strided
+from search_spaces.errors import InputError
+from search_spaces.space import Architecture, Choice, SearchSpace
+
+Edge = tuple[int, int]
+"""The node that an edge reads and the node that it is added to."""
+
+_EDGES: tuple[Edge, ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+_OUTPUT = 3
+_NONE = "none"
+_OPERATIONS = (_NONE, "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
+_N_STAGES = 3
+_EDGE_SLOT = re.compile(r"cell(\d+)_edge_(\d)_(\d)_\w+")
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class NASBench201(SearchSpace):
+    """Three stages of equal cells with a residual block of stride 2 between them; 5^6 = 15,625 architectures.
+
+    An edge is dead where no path leads from the cell's input to it, or none from it to the output. Without dead edges,
+    architectures that compute the same with the same weights have the same plan. The published networks, parameters
+    and multiply-adds are with them.
+    """
+
+    name: ClassVar[str] = "nasbench201"
+
+    n_classes: int = Field(default=10, ge=2, description="classes of the data")
+    in_channels: int = Field(default=3, ge=1, description="channels of the images")
+    resolution: int = Field(default=32, ge=8, description="image size")
+    channels: int = Field(default=16, ge=1, description="width of the first stage; each later one is twice as wide")
+    cells: int = Field(default=5, ge=1, description="cells of a stage")
+    dead_edges: Literal["remove", "keep"] = Field(
+        default="remove", description="keep: operations that cannot change the output are computed, as published"
+    )
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """One choice an edge, in the order of the published strings."""
+        return tuple(Choice(f"edge_{source}_{target}", _OPERATIONS) for source, target in _EDGES)
+
+    def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
+        """Stem, cells and reductions, classifier; an edge's operation is part of its slot's name."""
+        edges = _operations(options) if self.dead_edges == "keep" else _live(_operations(options))
+        size, channels = self.resolution, self.channels
+        yield "stem", ConvNorm(size, self.in_channels, channels, 3, 1, "identity")
+        for stage in range(_N_STAGES):
+            if stage > 0:
+                yield f"reduction{stage}", ResidualReduction(size, channels, 2 * channels)
+                size, channels = strided(size, 2), 2 * channels
+            for cell in range(stage * self.cells + 1, (stage + 1) * self.cells + 1):
+                for (source, target), operation in edges.items():
+                    yield f"cell{cell}_edge_{source}_{target}_{operation}", _block(operation, size, channels)
+        yield "classifier", NormClassifier(size, channels, self.n_classes)
+
+    def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
+        """Wire the cells out of the edges that there are."""
+        return _Network(modules, self.cells)
+
+    def smallest(self) -> Architecture:
+        """Return the smallest network that is connected: a skip connection from each cell's input to its output."""
+        operations = {f"edge_{source}_{target}": _NONE for source, target in _EDGES}
+        return Architecture(operations | {f"edge_0_{_OUTPUT}": "skip_connect"})
+
+    def from_string(self, text: str) -> Architecture:
+        """Read an architecture as published: `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+
+        Raises:
+            InputError: the string has another form; says where.
+        """
+        operations, place = {}, 0
+        for source, target in _EDGES:
+            place = _expect(text, place, "+|" if source == 0 and target > 1 else "|" if source == 0 else "")
+            end = text.find("~", place)
+            operation = text[place : end if end >= 0 else len(text)]
+            if operation not in _OPERATIONS:
+                raise _malformed(text, place, f"one of {', '.join(_OPERATIONS)} for edge {source}-{target}")
+            operations[f"edge_{source}_{target}"] = operation
+            place = _expect(text, place + len(operation), f"~{source}|")
+        if place < len(text):
+            raise _malformed(text, place, "the end")
+        return Architecture(operations)
+
+    def to_string(self, architecture: Mapping[str, Any]) -> str:
+        """Return an architecture as published; the inverse of `from_string`."""
+        nodes = []
+        for node in range(1, _OUTPUT + 1):
+            edges = [f"{architecture[f'edge_{source}_{node}']}~{source}" for source in range(node)]
+            nodes.append(f"|{'|'.join(edges)}|")
+        return "+".join(nodes)
+
+
+def _operations(options: Mapping[str, Any]) -> dict[Edge, str]:
+    """Return the operation of each edge that has one."""
+    operations = {(source, target): options[f"edge_{source}_{target}"] for source, target in _EDGES}
+    return {edge: operation for edge, operation in operations.items() if operation != _NONE}
+
+
+def _live(operations: Mapping[Edge, str]) -> dict[Edge, str]:
+    """Return the operations that lie on a path from the input to the output."""
+    reached, leading = {0}, {_OUTPUT}
+    for source, target in operations:
+        reached |= {target} if source in reached else set()
+    for source, target in reversed(operations):
+        leading |= {source} if target in leading else set()
+    return {edge: op for edge, op in operations.items() if edge[0] in reached and edge[1] in leading}
+
+
+@lru_cache(maxsize=1 << 10)
+def _block(operation: str, size: int, channels: int) -> Block:
+    if operation == "skip_connect":
+        return Identity(size, channels, channels, 1)
+    if operation == "avg_pool_3x3":
+        return Pool(size, channels, channels, 1, "avg")
+    return ReLUConvNorm(size, channels, channels, 1, int(operation[-1]))
+
+
+class _Network(nn.Module):
+    """The modules of a plan, by slot, and the edges of each cell in the order in which they can be computed."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], cells_a_stage: int) -> None:
+        super().__init__()
+        self._cells_a_stage = cells_a_stage
+        self._edges: dict[int, list[tuple[int, int, str]]] = {}
+        for slot, module in modules.items():
+            self.add_module(slot, module)
+            if match := _EDGE_SLOT.fullmatch(slot):
+                cell, source, target = (int(number) for number in match.groups())
+                self._edges.setdefault(cell, []).append((source, target, slot))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (batch, classes) of images (batch, channels, height, width)."""
+        x = self.get_submodule("stem")(x)
+        for stage in range(_N_STAGES):
+            if stage > 0:
+                x = self.get_submodule(f"reduction{stage}")(x)
+            for cell in range(stage * self._cells_a_stage + 1, (stage + 1) * self._cells_a_stage + 1):
+                x = self._cell(self._edges.get(cell, ()), x)
+        logits: Tensor = self.get_submodule("classifier")(x)
+        return logits
+
+    def _cell(self, edges: Sequence[tuple[int, int, str]], x: Tensor) -> Tensor:
+        """Add up what arrives at each node; where nothing does, the node is zero, as published."""
+        nodes = {0: x}
+        for source, target, slot in edges:
+            y = self.get_submodule(slot)(nodes[source] if source in nodes else x * 0)
+            nodes[target] = nodes[target] + y if target in nodes else y
+        return nodes[_OUTPUT] if _OUTPUT in nodes else x * 0
+
+
+def _expect(text: str, place: int, expected: str) -> int:
+    """Return the place behind what is expected at a place."""
+    if not text.startswith(expected, place):
+        raise _malformed(text, place, repr(expected))
+    return place + len(expected)
+
+
+def _malformed(text: str, place: int, expected: str) -> InputError:
+    found = repr(text[place : place + 20]) if place < len(text) else "its end"
+    return InputError(f"architecture string {text!r} has {found} at character {place + 1}, where {expected} is expected")
