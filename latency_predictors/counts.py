@@ -99,7 +99,8 @@ def count_models(space: SearchSpace) -> dict[str, BlockCost]:
     """Return the exact counts of a space's networks as cost models, by metric.
 
     `macs` and `n_parameters` add up over blocks; `peak_activation_bytes` is the largest block's, which holds for
-    chains of blocks: a caller that keeps the network's input while later blocks run needs so much more.
+    chains of blocks: a caller that keeps the network's input while later blocks run needs so much more. Where a space
+    wires its blocks otherwise, a network may hold several outputs at a time, and this is a lower bound.
     """
     counts = [count(block) for block in space.index.blocks]
     return {

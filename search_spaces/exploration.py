@@ -137,23 +137,25 @@ class _Exploration:
 
     def _tabulate(self) -> Tables | None:
         """Fill each slot's table from all that was seen; None when two plans contradict each other, or one is new."""
-        rows, found, tables = np.array(list(self._seen)), self._found(), {}
-        contradicted = False
+        rows, found = np.array(list(self._seen)), self._found()
+        tables: dict[int, tuple[Row, NDArray[np.int64]]] = {}
+        contradictions: list[tuple[int, Row, Row]] = []
         for scope, shape in self._scopes():
-            columns = np.array([column for column, choices in enumerate(self._depends) if choices == set(scope)])
+            columns = [column for column, choices in enumerate(self._depends) if choices == set(scope)]
             known, first, place = np.unique(self._entries(scope, rows), return_index=True, return_inverse=True)
             if len(known) < n_combinations(shape):
                 return None
             content = found[first][:, columns]
-            for wrong, column in zip((content[place] != found[:, columns]).T, columns.tolist(), strict=True):
-                if wrong.any():
-                    end = int(wrong.argmax())
-                    self._depends[column].add(self._missing_dependence(column, rows[first[place[end]]], rows[end]))
-                    contradicted = True
-            tables |= {int(c): (scope, table.reshape(shape)) for c, table in zip(columns, content.T, strict=True)}
-        if contradicted:
-            return None
-        return {slot: (tables[column][0], tables[column][1].astype(np.int64)) for slot, column in self._columns.items()}
+            wrong = content[place] != found[:, columns]
+            for number in np.flatnonzero(wrong.any(axis=0)):
+                end = int(wrong[:, number].argmax())
+                start = first[place[end]]
+                contradictions.append((columns[number], tuple(rows[start].tolist()), tuple(rows[end].tolist())))
+            for column, table in zip(columns, content.T, strict=True):
+                tables[column] = (scope, table.reshape(shape).astype(np.int64))
+        for column, start, end in contradictions:
+            self._depends[column].add(self._missing_dependence(column, start, end))
+        return None if contradictions else {slot: tables[column] for slot, column in self._columns.items()}
 
     def _scopes(self) -> list[tuple[Row, Row]]:
         """Return the distinct sets of choices that decide a slot, with their numbers of options, the largest first."""
@@ -161,16 +163,17 @@ class _Exploration:
         shapes = {scope: tuple(self._n_options[choice] for choice in scope) for scope in scopes}
         for scope, shape in shapes.items():
             if n_combinations(shape) > _LARGEST_SLOT:
-                raise ValueError(
-                    f"block {scopes[scope]!r} depends on too many choices to tabulate: {shape} options"
-                )
+                raise ValueError(f"block {scopes[scope]!r} depends on too many choices to tabulate: {shape} options")
         return sorted(shapes.items(), key=lambda item: -n_combinations(item[1]))
 
     def _entries(self, scope: Row, rows: NDArray[np.integer]) -> NDArray[np.intp]:
         """Return (N,): the places of architectures in a table over some choices."""
         if not scope:
             return np.zeros(len(rows), np.intp)
-        return np.ravel_multi_index(tuple(rows[:, scope].T), [self._n_options[choice] for choice in scope])
+        entries: NDArray[np.intp] = np.ravel_multi_index(
+            tuple(rows[:, scope].T), [self._n_options[choice] for choice in scope]
+        )
+        return entries
 
     def _found(self) -> NDArray[np.int32]:
         """Return (architectures seen, columns): block numbers."""
@@ -182,11 +185,10 @@ class _Exploration:
     def _random_rows(self, n: int) -> NDArray[np.int64]:
         return self._rng.integers(self._n_options, size=(n, len(self._n_options)))
 
-    def _missing_dependence(self, column: int, start: NDArray[np.integer], end: NDArray[np.integer]) -> int:
+    def _missing_dependence(self, column: int, start: Row, end: Row) -> int:
         """Walk from one architecture to another, a choice at a time, to the step that changes the slot's block."""
-        row = tuple(start.tolist())
-        block = _widened(self._seen[row], len(self._columns))[column]
-        for choice, option in enumerate(end.tolist()):
+        row, block = start, self._look(start)[column]
+        for choice, option in enumerate(end):
             row = _changed(row, choice, option)
             if self._look(row)[column] != block:
                 return choice

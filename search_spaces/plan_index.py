@@ -26,11 +26,11 @@ class PlanIndex:
 
     Args:
         n_options: number of options of each choice.
-        plan: gives the plan of one architecture; called a few thousand times, never again afterwards.
+        plan: gives the plan of one architecture; called some thousand times, never again afterwards.
 
     Attributes:
         blocks: the distinct blocks of all slots.
-        slots: the names in the plan, in its order.
+        slots: the names in the plans, in the order in which plans showed them.
         depends: for each slot, the choices that decide its block, ascending.
         tables: for each slot, an array over the options of those choices: index into `blocks`, -1 where absent.
 
@@ -59,12 +59,11 @@ class PlanIndex:
 
     def summed(self, values: NDArray[np.float64]) -> Callable[[Population], NDArray[np.float64]]:
         """Compile the sum of a value per block, `values` (blocks,), into a function of a population."""
-        return _lookup(self.n_options, _grouped(self.factors(values)))
+        return _lookup(self.n_options, self.factors(values), np.add)
 
     def largest(self, values: NDArray[np.float64]) -> Callable[[Population], NDArray[np.float64]]:
         """Compile the maximum of a non-negative value per block (blocks,) into a function of a population."""
-        padded = np.append(values, 0.0)
-        return lambda population: padded[self.block_ids(population)].max(axis=1, initial=0.0)
+        return _lookup(self.n_options, self.factors(values), np.maximum)
 
     def canonical(self, population: Population) -> Population:
         """Set each choice in turn to the first option with which the plan can stay: equal plans become equal rows.
@@ -87,23 +86,29 @@ class PlanIndex:
         return CanonicalForm(self.n_options, [Factor(*entry) for entry in zip(self.depends, self.tables, strict=True)])
 
 
-def _grouped(factors: Sequence[Factor]) -> list[Factor]:
-    """Add up factors whose joint table stays small enough for the cache: fewer look-ups an architecture."""
+def _grouped(factors: Sequence[Factor], combine: np.ufunc) -> list[Factor]:
+    """Combine factors whose joint table stays small enough for the cache: fewer look-ups an architecture."""
     groups: list[Factor] = []
     for factor in sorted(factors, key=lambda f: (f.choices, f.values.size)):
         sizes = dict(zip(factor.choices, factor.values.shape, strict=True))
         for i, group in enumerate(groups):
             union = dict(zip(group.choices, group.values.shape, strict=True)) | sizes
             if np.prod([float(n) for n in union.values()]) <= _LARGEST_GROUP:
-                groups[i] = elimination.join([group, factor], np.add)
+                groups[i] = elimination.join([group, factor], combine)
                 break
         else:
             groups.append(factor)
     return groups
 
 
-def _lookup(n_options: Sequence[int], groups: Sequence[Factor]) -> Callable[[Population], NDArray[np.float64]]:
-    """Return the sum of the groups as a function of a population: one matrix product gives all flat indices."""
+def _lookup(
+    n_options: Sequence[int], factors: Sequence[Factor], combine: np.ufunc
+) -> Callable[[Population], NDArray[np.float64]]:
+    """Return the sum or maximum of factors and 0, as a function of a population.
+
+    One matrix product gives the indices into all tables.
+    """
+    groups = _grouped(factors, combine)
     flat = [np.ascontiguousarray(group.values, dtype=np.float64).reshape(-1) for group in groups]
     strides = np.zeros((len(n_options), len(groups)), np.float32)  # exact: every index is below 2^24
     for column, group in enumerate(groups):
@@ -112,16 +117,17 @@ def _lookup(n_options: Sequence[int], groups: Sequence[Factor]) -> Callable[[Pop
             strides[choice, column] = step
             step *= n
 
-    def total(population: Population) -> NDArray[np.float64]:
+    def combined(population: Population) -> NDArray[np.float64]:
         out = np.zeros(len(population))
         for start in range(0, len(population), _ROWS_A_CHUNK):
             rows = population[start : start + _ROWS_A_CHUNK].astype(np.float32)
             indices = (rows @ strides).astype(np.intp).T
             for values, index in zip(flat, indices, strict=True):
-                out[start : start + _ROWS_A_CHUNK] += values[index]
+                part = out[start : start + _ROWS_A_CHUNK]
+                combine(part, values[index], out=part)
         return out
 
-    return total
+    return combined
 
 
 _ROWS_A_CHUNK = 1 << 13

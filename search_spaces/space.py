@@ -176,11 +176,15 @@ class SearchSpace(ABC):
         return features
 
     def largest(self) -> Architecture:
-        """Return the architecture of which every other is a part: the last option everywhere."""
+        """Return the architecture with the last option everywhere, which is large if it is not the largest.
+
+        Where options are sizes, every other network is a part of it. Where they are different operations, it holds
+        but one of each choice: `store_plan` is what covers every network.
+        """
         return self.decode(self.n_options[None] - 1)[0]
 
     def smallest(self) -> Architecture:
-        """Return the architecture with the first option everywhere."""
+        """Return a small architecture that works: the first option everywhere, unless a space knows a better one."""
         return self.decode(np.zeros((1, len(self.n_options)), int))[0]
 
     def encode(self, architectures: Iterable[Mapping[str, Any]]) -> Population:

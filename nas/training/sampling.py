@@ -17,7 +17,11 @@ class Draw:
 
 
 def sandwich(space: SearchSpace, rng: np.random.Generator) -> Draw:
-    """Largest, smallest and two random networks, the largest teaching the others (BigNAS, Yu et al., ECCV 2020)."""
+    """Largest, smallest and two random networks, the largest teaching the others (BigNAS, Yu et al., ECCV 2020).
+
+    Made for options that are sizes, where the extremes hold all the others' weights and are held by them. Where options
+    are different operations, the extremes are two networks like any other, trained in every step.
+    """
     return Draw((space.largest(), space.smallest(), *space.decode(space.sample(2, rng))), distil=True)
 
 

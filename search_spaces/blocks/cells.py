@@ -138,9 +138,7 @@ class _ResidualReduction(nn.Module):
         first = ReLUConvNorm(block.size, block.in_channels, block.out_channels, 2, 3)
         second = ReLUConvNorm(strided(block.size, 2), block.out_channels, block.out_channels, 1, 3)
         self.convolve = nn.Sequential(first.build(), second.build())
-        self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, ceil_mode=True), _conv(block.in_channels, block.out_channels, 1)
-        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), _conv(block.in_channels, block.out_channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.convolve(x) + self.shortcut(x)

@@ -113,7 +113,7 @@ def _live(operations: Mapping[Edge, str]) -> dict[Edge, str]:
     reached, leading = {0}, {_OUTPUT}
     for source, target in operations:
         reached |= {target} if source in reached else set()
-    for source, target in reversed(operations):
+    for source, target in reversed(list(operations)):
         leading |= {source} if target in leading else set()
     return {edge: op for edge, op in operations.items() if edge[0] in reached and edge[1] in leading}
 
@@ -169,4 +169,6 @@ def _expect(text: str, place: int, expected: str) -> int:
 
 def _malformed(text: str, place: int, expected: str) -> InputError:
     found = repr(text[place : place + 20]) if place < len(text) else "its end"
-    return InputError(f"architecture string {text!r} has {found} at character {place + 1}, where {expected} is expected")
+    return InputError(
+        f"architecture string {text!r} has {found} at character {place + 1}, where {expected} is expected"
+    )

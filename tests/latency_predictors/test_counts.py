@@ -40,7 +40,10 @@ def test_multiply_adds_and_parameters_are_those_of_the_whole_network(name: str) 
 
 @every_space
 def test_a_real_run_needs_the_memory_of_its_largest_block(name: str) -> None:
-    """A run may hold the network's input throughout, a block alone does not know of it."""
+    """A run may hold the network's input throughout, a block alone does not know of it.
+
+    A space that wires its blocks otherwise than in a chain may hold more tensors besides.
+    """
     space = load(name)
     model = count_models(space)["peak_activation_bytes"]
     population = np.concatenate(
@@ -49,7 +52,9 @@ def test_a_real_run_needs_the_memory_of_its_largest_block(name: str) -> None:
     for architecture, planned in zip(space.decode(population), model.predict(population), strict=True):
         inputs = space.example(architecture, 1, torch.Generator())
         peak = count_module(space.build(architecture), *inputs).peak_activation_bytes
-        assert planned <= peak <= planned + sum(x.nbytes for x in inputs)
+        assert planned <= peak
+        if type(space).assemble is SearchSpace.assemble:
+            assert peak <= planned + sum(x.nbytes for x in inputs)
 
 
 class _Attention(nn.Module):

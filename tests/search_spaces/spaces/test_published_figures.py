@@ -89,6 +89,70 @@ def test_autoformer_without_relative_positions_has_a_table_less_for_keys_and_for
 
 
 @pytest.mark.parametrize(
+    ("text", "figures"),
+    [
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", (73_306, 7_783_040)),
+        ("|avg_pool_3x3~0|+|skip_connect~0|none~1|+|none~0|none~1|skip_connect~2|", (73_306, 7_783_040)),
+        (
+            "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|",
+            (129_306, 15_647_360),
+        ),
+        (
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|",
+            (802_426, 113_951_360),
+        ),
+        (
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+            (1_531_546, 220_119_680),
+        ),
+    ],
+)
+def test_nasbench201(text: str, figures: tuple[int, int]) -> None:
+    space = search_spaces.load("nasbench201", dead_edges="keep")
+    assert counted(space, space.from_string(text)) == figures
+
+
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
+    "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "n_parameters"),
+    [
+        ({"channels": 36, "layers": 20}, 3_349_342),
+        ({"channels": 48, "layers": 14, "stem": "imagenet", "resolution": 224, "n_classes": 1000}, 4_718_752),
+    ],
+    ids=["CIFAR-10, published as 3.3 M", "ImageNet, published as 4.7 M"],
+)
+def test_darts(options: dict[str, Any], n_parameters: int) -> None:
+    space = search_spaces.load("darts", **options)
+    assert counted(space, space.from_genotype(DARTS_V2))[0] == n_parameters
+
+
+HW_NAS_BENCH = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
+"""The candidates in the order of that benchmark's numbers."""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "figures"),
+    [
+        ((7, 8, 1, 8, 4, 8, 8, 8, 7, 4, 1, 4, 7, 3, 2, 7, 3, 2, 4, 2, 4, 5), (1_790_500, 67_605_376)),
+        ((5, 3, 5, 5, 0, 4, 7, 5, 5, 2, 0, 2, 4, 5, 1, 3, 7, 2, 6, 0, 4, 0), (1_695_572, 61_564_288)),
+        ((8, 2, 1, 5, 1, 8, 4, 6, 6, 2, 5, 2, 5, 1, 2, 5, 2, 8, 2, 3, 5, 0), (1_737_316, 47_184_384)),
+    ],
+)
+def test_fbnet(numbers: tuple[int, ...], figures: tuple[int, int]) -> None:
+    space = search_spaces.load("fbnet")
+    names = [choice.name for choice in space.choices]
+    candidates = dict(zip(names, [HW_NAS_BENCH[number] for number in numbers], strict=True))
+    assert counted(space, Architecture(candidates)) == figures
+
+
+@pytest.mark.parametrize(
     ("name", "options", "size"),
     [
         ("ofa_mobilenet_v3", {"resolutions": (224,)}, 7371**5),
@@ -100,6 +164,10 @@ def test_autoformer_without_relative_positions_has_a_table_less_for_keys_and_for
         ("autoformer_small", {}, 3 * sum((3 * 3) ** depth for depth in (12, 13, 14))),
         ("autoformer_base", {}, 3 * sum((2 * 3) ** depth for depth in (14, 15, 16))),
         ("autoformer_32", {}, 3 * sum((3 * 3) ** depth for depth in (3, 4, 5, 6))),
+        ("nasbench201", {"dead_edges": "keep"}, 5**6),
+        ("nasbench201", {}, 9445),
+        ("darts", {}, (180 * 7**8) ** 2),
+        ("fbnet", {}, 9**22),
     ],
 )
 def test_sizes(name: str, options: dict[str, Any], size: int) -> None:
