@@ -148,9 +148,9 @@ class _Exploration:
             content = found[first][:, columns]
             wrong = content[place] != found[:, columns]
             for number in np.flatnonzero(wrong.any(axis=0)):
-                end = int(wrong[:, number].argmax())
-                start = first[place[end]]
-                contradictions.append((columns[number], tuple(rows[start].tolist()), tuple(rows[end].tolist())))
+                later = int(wrong[:, number].argmax())
+                start, end = (tuple(rows[i].tolist()) for i in (first[place[later]], later))
+                contradictions.append((columns[number], start, end))
             for column, table in zip(columns, content.T, strict=True):
                 tables[column] = (scope, table.reshape(shape).astype(np.int64))
         for column, start, end in contradictions:

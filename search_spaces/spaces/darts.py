@@ -119,7 +119,7 @@ class DARTS(SearchSpace):
             for node, pair in zip(_NODES, zip(edges[::2], edges[1::2], strict=True), strict=True):
                 (first, first_operation), (second, second_operation) = sorted(_edge(text, e, node) for e in pair)
                 if first == second:
-                    raise _malformed(text, pair[1], f"an input of node {node} other than the first, {first}")
+                    raise _malformed(text, pair[1], f"an input of node {node} other than its first, {first},")
                 if node > _NODES[0]:
                     options[f"{cell}_{node}_inputs"] = f"{first},{second}"
                 options |= {f"{cell}_{node}_first": first_operation, f"{cell}_{node}_second": second_operation}
