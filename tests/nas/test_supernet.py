@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 import search_spaces
 from nas.supernet import Supernet
-from search_spaces import Architecture
+from search_spaces import Architecture, SearchSpace
 
 SPACE = search_spaces.load("mobilenet_v3_32", n_classes=5, resolutions=(16, 24))
+CELLS = search_spaces.load("nasbench201", n_classes=5, cells=1, channels=4, resolution=8)
 TOLERANCE = 1e-6
 
 
@@ -32,16 +33,16 @@ def supernet() -> Supernet:
     return Supernet(SPACE)
 
 
-def batch(architecture: Architecture, seed: int = 1) -> tuple[Tensor, Tensor]:
+def batch(architecture: Architecture, seed: int = 1, space: SearchSpace = SPACE) -> tuple[Tensor, Tensor]:
     """Return images (4, C, H, W) and labels (4,)."""
     generator = torch.Generator().manual_seed(seed)
-    (images,) = SPACE.example(architecture, 4, generator)
+    (images,) = space.example(architecture, 4, generator)
     return images, torch.randint(5, (4,), generator=generator)
 
 
-def backward(network: nn.Module, architecture: Architecture, seed: int = 1) -> Tensor:
+def backward(network: nn.Module, architecture: Architecture, seed: int = 1, space: SearchSpace = SPACE) -> Tensor:
     """Compute a loss and its gradients, dropping out the same values in any network of the architecture."""
-    images, labels = batch(architecture, seed)
+    images, labels = batch(architecture, seed, space)
     torch.manual_seed(seed)
     loss = nn.functional.cross_entropy(network(images), labels)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -284,3 +285,39 @@ def test_precision_and_layout_are_those_of_the_store(supernet: Supernet) -> None
     for network in (supernet.network(SMALLEST), supernet.extract(SMALLEST)):
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float64}
     assert supernet.eval()(batch(SMALLEST)[0].double(), SMALLEST).dtype == torch.float64
+
+
+def test_the_store_holds_every_operation_of_every_edge() -> None:
+    supernet = Supernet(CELLS)
+    assert set(dict(supernet.store.named_children())) == set(CELLS.index.slots)
+    convolutions = {slot for slot in CELLS.index.slots if "_edge_" in slot and "_nor_conv_" in slot}
+    assert len(convolutions) == 3 * 6 * 2
+    assert not convolutions <= CELLS.plan(CELLS.largest()).keys()
+
+
+def test_operations_in_slots_of_their_own_train_apart() -> None:
+    torch.manual_seed(0)
+    supernet = Supernet(CELLS)
+    for architecture in CELLS.decode(CELLS.sample(5, np.random.default_rng(0))):
+        supernet.zero_grad()
+        static = supernet.extract(architecture)
+        assert backward(static, architecture, space=CELLS) == backward(
+            supernet.network(architecture), architecture, space=CELLS
+        )
+        assert_close(gradients(supernet.store), gradients(static))
+        assert {name.split(".")[0] for name in gradients(supernet.store)} <= CELLS.plan(architecture).keys()
+
+
+def test_an_operation_is_shared_by_all_cells_that_have_it_on_an_edge() -> None:
+    supernet = Supernet(CELLS)
+    one, other = (
+        CELLS.from_string(f"|nor_conv_3x3~0|+|{operation}~0|none~1|+|none~0|skip_connect~1|skip_connect~2|")  # type: ignore[attr-defined]
+        for operation in ("nor_conv_1x1", "avg_pool_3x3")
+    )
+    networks = [dict(supernet.network(architecture).named_children()) for architecture in (one, other)]
+    assert all(
+        network["cell1_edge_0_1_nor_conv_3x3"] is networks[0]["cell1_edge_0_1_nor_conv_3x3"] for network in networks
+    )
+    assert networks[0].keys() ^ networks[1].keys() == {
+        f"cell{cell}_edge_0_2_{operation}" for cell in (1, 2, 3) for operation in ("nor_conv_1x1", "avg_pool_3x3")
+    }

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 import nas.training.checkpoint as checkpoint_module
+import search_spaces
 from nas.data import Dataset
 from nas.supernet import Supernet
 from nas.training import SupernetOptions, load_checkpoint, train_supernet
@@ -277,6 +278,21 @@ def test_training_improves_the_smallest_and_the_largest(tiny: SearchSpace, data:
     *_, last = (json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines())
     assert last["smallest"] > 0.5
     assert last["largest"] > 0.5
+
+
+@every_sampling
+def test_operations_in_slots_of_their_own_are_trained_and_resumed(
+    sampling: str, data: Dataset, kill: Callable[[int], None], tmp_path: Path
+) -> None:
+    """A slot that no step has drawn yet has weights but no momentum."""
+    cells = search_spaces.load("nasbench201", n_classes=4, cells=1, channels=4, resolution=8)
+    whole = train(cells, data, tmp_path / "whole", options(sampling))
+    kill(7)
+    with pytest.raises(KeyboardInterrupt):
+        train(cells, data, tmp_path / "killed", options(sampling))
+    checkpoint, _ = load_checkpoint(tmp_path / "killed")
+    assert {name.split(".")[1] for name in checkpoint.weights} > {name.split(".")[1] for name in checkpoint.momentum}
+    assert same(train(cells, data, tmp_path / "killed", options(sampling)), whole)
 
 
 def test_unknown_options_are_refused() -> None:
