@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
+from search_spaces import exploration
 from search_spaces.block import Block, Plan, TensorSpec
 from search_spaces.plan_index import PlanIndex, Population
 
@@ -97,10 +98,13 @@ NOTHING = MadeUp((1,), ((),), ((None,),))
 RIDDLES = [ALL_OF_SEVEN, UNEQUAL, EITHER, IDLE_WHERE_OTHERS_DIFFER, DEAD_CHOICES, EQUAL_OPTIONS, ENTANGLED, NOTHING]
 
 
-@given(made_up())
-@example(ALL_OF_SEVEN)
-def test_block_ids_are_the_plan(space: MadeUp) -> None:
-    index = space.index
+@pytest.mark.parametrize("few", [1 << 14, 0], ids=["every architecture looked at", "a choice changed at a time"])
+@given(space=made_up())
+@example(space=ALL_OF_SEVEN)
+def test_block_ids_are_the_plan(few: int, space: MadeUp) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exploration, "_FEW_ARCHITECTURES", few)
+        index = space.index
     for row, ids in zip(space.rows, index.block_ids(space.rows), strict=True):
         assert blocks_of(index, ids) == space.plan(row)
 
