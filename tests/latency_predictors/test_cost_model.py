@@ -20,6 +20,11 @@ either = pytest.mark.parametrize("combine", ["sum", "max"])
 
 
 @cache
+def load(name: str) -> SearchSpace:
+    return large() if name == large().name else search_spaces.load(name)
+
+
+@cache
 def large() -> SearchSpace:
     return search_spaces.load("ofa_mobilenet_v3", resolutions=(128, 160))
 
@@ -35,7 +40,7 @@ def random_cost(space: SearchSpace, combine: Combine, seed: int) -> BlockCost:
 @settings(max_examples=5)
 @given(seed=SEEDS)
 def test_predictions_follow_the_plans(name: str, combine: Combine, seed: int) -> None:
-    space = large() if name == large().name else search_spaces.load(name)
+    space = load(name)
     model = random_cost(space, combine, seed)
     values = dict(zip(space.index.blocks, model.values, strict=True))
     population = space.sample(50, np.random.default_rng(seed))
