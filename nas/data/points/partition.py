@@ -47,8 +47,8 @@ def partition(
     n_units = len(np.unique(unit[free]))
     if missing and n_units <= len(missing):
         raise InputError(
-            f"{n_units} frames, or blocks of {BLOCK_TILES}x{BLOCK_TILES} tiles of one frame, are too few to train, validate "
-            f"and test on different ones, {len(missing) + 1} the fewest: add frames, or lower --data.tile-metres"
+            f"{n_units} frames, or blocks of {BLOCK_TILES}x{BLOCK_TILES} tiles of one frame, are too few to train, "
+            f"validate and test on different ones ({len(missing) + 1} the fewest): add some or lower --data.tile-metres"
         )
     for part, (fraction, seed) in missing.items():
         remaining = [i for i, known in enumerate(parts) if known is None]
@@ -83,9 +83,8 @@ def _even_cut(unit: NDArray[np.int64], histograms: NDArray[np.int64], fraction: 
     weights = np.sqrt(counts.sum(axis=0))
     rng = np.random.default_rng(seed)
     # units differ in size, so how many of them make up the fraction is left open
-    n_cut = rng.integers(
-        max(1, len(units) * fraction / 2), min(len(units) * fraction * 2, len(units) - 1) + 1, _N_DRAWS
-    )
+    fewest, most = max(1, int(len(units) * fraction / 2)), max(1, min(int(len(units) * fraction * 2), len(units) - 1))
+    n_cut = rng.integers(fewest, most + 1, _N_DRAWS)
     rank = rng.random((_N_DRAWS, len(units))).argsort(axis=1).argsort(axis=1)
     draws = (rank < n_cut[:, None]).astype(np.float32)
     shares = draws @ counts / counts.sum(axis=0)

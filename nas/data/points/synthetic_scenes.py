@@ -109,7 +109,7 @@ class Cylinder(Shape):
 
 
 def _first_root(directions: Vector, start: Vector) -> Vector:
-    """Return the smaller t with |start + t direction| = 1 for each direction (rays, d), infinite where there is none."""
+    """Return for each direction (rays, d) the smaller t with |start + t direction| = 1, infinite if there is none."""
     a, b = np.square(directions).sum(axis=1), directions @ start
     discriminant = b * b - a * (start @ start - 1)
     root = (-b - np.sqrt(np.maximum(discriminant, 0))) / a
