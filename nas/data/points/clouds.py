@@ -81,9 +81,15 @@ class HeldFrame:
 
 @dataclass(frozen=True, eq=False)
 class Clouds:
-    """One part of a data set: clouds by position."""
+    """One part of a data set: clouds by position.
+
+    Attributes:
+        frames: to be read when asked for.
+        n_points: how many points each has.
+    """
 
     frames: Sequence[Frame]
+    n_points: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -21,6 +21,7 @@ class Example:
         held: the same, in memory if it was to be kept there.
         origin: the number of the frame that it is, or is a tile of.
         tile: which one.
+        n_points: how many points it has, labelled or not.
         histogram: (classes,), how many points each class has.
         digest: of points and labels.
     """
@@ -29,6 +30,7 @@ class Example:
     held: Frame
     origin: int
     tile: Key | None
+    n_points: int
     histogram: NDArray[np.int64]
     digest: bytes
 
@@ -79,7 +81,7 @@ def scan(frames: Sequence[Frame], n_classes: int, tile_metres: float | None, mem
                     small.append(len(part))
                     continue
                 held = HeldFrame(piece.place, part) if n_bytes <= memory else piece
-                examples.append(Example(piece, held, origin, tile, histogram, part.digest()))
+                examples.append(Example(piece, held, origin, tile, len(part), histogram, part.digest()))
     return Scan(examples, problems, len(small), sum(small))
 
 
