@@ -17,4 +17,8 @@ def channels_last(network: nn.Module) -> None:
 
     Not `network.to(memory_format=torch.channels_last)`, which fails where there are kernels over volumes.
     """
-    network._apply(lambda tensor: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
+
+    def lay_out(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+    network._apply(lay_out)  # type: ignore[no-untyped-call]

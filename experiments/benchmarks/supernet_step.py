@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from search_spaces.images import channels_last
 
 TARGET = 1.02
 
-SETTINGS = {
+SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
     "mobilenet_v3_32": ({"resolutions": (32,)}, 64),
     "ofa_mobilenet_v3": ({"resolutions": (224,)}, 8),
     "pvcnn": ({"n_points": 2048, "grid": 0.5}, 4),

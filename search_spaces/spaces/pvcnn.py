@@ -163,16 +163,15 @@ class PVCNN(SearchSpace):
 
 def cubes(batch: PointClouds) -> Tensor:
     """Return (clouds, 4): the mean of each cloud's points, and twice the distance of the farthest one from it."""
-    ones = batch.coordinates.new_ones(1).expand(len(batch))
-    n_points = ones.new_zeros(batch.n_clouds).scatter_add(0, batch.cloud, ones)
-    rows = batch.cloud[:, None].expand(-1, 3)
-    sums = ones.new_zeros(batch.n_clouds, 3).scatter_add(0, rows, batch.coordinates)
-    centre = sums / n_points[:, None].clamp(min=1)
-    distance = (batch.coordinates - centre[batch.cloud]).norm(dim=1)
-    farthest = ones.new_zeros(batch.n_clouds).scatter_reduce(0, batch.cloud, distance, "amax")
+    coordinates, cloud = batch.coordinates.double(), batch.cloud  # sums of 100,000 points
+    n_points = torch.bincount(cloud, minlength=batch.n_clouds).clamp(min=1)
+    sums = coordinates.new_zeros(batch.n_clouds, 3).index_add(0, cloud, coordinates)
+    centre = sums / n_points[:, None]
+    distance = (coordinates - centre[cloud]).norm(dim=1)
+    farthest = coordinates.new_zeros(batch.n_clouds).scatter_reduce(0, cloud, distance, "amax")
     # of a cloud of one point, any cube will do
     side = torch.where(farthest > 0, 2 * farthest, 1.0)
-    return torch.cat([centre, side[:, None]], 1)
+    return torch.cat([centre, side[:, None]], 1).to(batch.coordinates.dtype)
 
 
 class _Network(nn.Module):

@@ -22,7 +22,7 @@ from search_spaces import Architecture, Block, InputError, SearchSpace
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.plan_index import Population
 
-SMALL = {"resolutions": (32, 48), "resolution": 32, "n_classes": 7}
+SMALL = {"resolutions": (32, 48), "resolution": 32, "n_classes": 7, "n_points": 40, "grid": 0.25}
 """Options that make a space's networks quick to run, where it has them and takes them."""
 
 SEEDS = st.integers(0, 2**32 - 1)

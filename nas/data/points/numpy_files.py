@@ -95,7 +95,7 @@ def _names(classes: tuple[str, ...] | None) -> str:
 def _load(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Return those of the named arrays that a file has."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())

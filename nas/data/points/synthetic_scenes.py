@@ -128,7 +128,8 @@ class SyntheticFrame:
 
     def read(self) -> Cloud:
         rng = np.random.default_rng([_SEED, self.number])
-        return scan(make_scene(rng), rng)
+        cloud = scan(make_scene(rng), rng)
+        return Cloud(_turned(cloud.points, rng.uniform(0, 2 * np.pi)), cloud.labels)
 
 
 # keeps the scenes apart from whatever else is drawn with the same numbers
@@ -143,11 +144,11 @@ def make_scene(rng: np.random.Generator) -> list[Shape]:
 
 
 def scan(shapes: list[Shape], rng: np.random.Generator, *, range_std: float = _RANGE_STD) -> Cloud:
-    """Return what a scanner above the origin sees: first hits, with noise along the ray, in a random heading.
+    """Return what a scanner above the origin sees: first hits, with noise along the ray.
 
     Args:
         shapes: of the scene.
-        rng: of noise and heading.
+        rng: of the noise.
         range_std: standard deviation of a measured distance in metres.
     """
     origin = np.array([0.0, 0.0, _HEIGHT])
@@ -162,7 +163,7 @@ def scan(shapes: list[Shape], rng: np.random.Generator, *, range_std: float = _R
         labels[:, columns] = np.where(nearer, shape.label, labels[:, columns])
     hit = labels >= 0
     measured = distances[hit] + rng.normal(0, range_std, int(hit.sum()))
-    xyz = _turned(directions[hit] * measured[:, None], rng.uniform(0, 2 * np.pi))
+    xyz = origin + directions[hit] * measured[:, None]
     remission = rng.normal(_REMISSION[labels[hit]], _REMISSION_STD).clip(0, 1)
     return Cloud(np.column_stack([xyz, remission]).astype(np.float32), labels[hit].astype(np.int64))
 
@@ -191,10 +192,11 @@ def _columns(shape: Shape) -> NDArray[np.int64]:
     return np.flatnonzero(np.abs(off) <= reach)
 
 
-def _turned(xyz: Vector, angle: float) -> Vector:
+def _turned(points: NDArray[np.float32], angle: float) -> NDArray[np.float32]:
+    """Return points (N, 4) as a scanner sees them that looks in another direction, from where it stands."""
     cos, sin = np.cos(angle), np.sin(angle)
-    turned: Vector = xyz @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    return turned
+    x, y, z, remission = points.T
+    return np.column_stack([cos * x - sin * y, sin * x + cos * y, z - _HEIGHT, remission]).astype(np.float32)
 
 
 def _ground(road: float, walk: float) -> Iterator[Shape]:
