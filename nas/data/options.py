@@ -61,7 +61,7 @@ class Augmentation:
         default=None, description="flip half of the images or clouds; unset: if the data set's labels allow it"
     )
     rotation: float = Field(
-        default=180, ge=0, le=180, description="points: largest turn about the vertical, in degrees"
+        default=180.0, ge=0, le=180, description="points: largest turn about the vertical, in degrees"
     )
     # as SPVNAS trains
     scale: float = Field(default=0.05, ge=0, lt=1, description="points: largest change of size, as a share")
