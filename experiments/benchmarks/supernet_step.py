@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 import search_spaces
 from nas.supernet import Supernet
 from search_spaces import Architecture, SearchSpace
+from search_spaces.images import channels_last
 
 TARGET = 1.02
 
@@ -33,6 +34,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
     "autoformer_tiny": ({}, 8),
     "autoformer_small": ({}, 4),
     "autoformer_base": ({}, 2),
+    "pvcnn": ({"n_points": 2048, "grid": 0.5}, 4),
 }
 """Options and batch size of each space."""
 
@@ -87,7 +89,7 @@ class Bench:
     def ratios(self, architecture: Architecture, n_pairs: int) -> tuple[float, float, dict[str, list[float]]]:
         """Return the static subnet's milliseconds in training and inference, and shared / static by kind of step."""
         static = self.supernet.extract(architecture)
-        static.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(static)
 
         def shared() -> nn.Module:
             return self.supernet.network(architecture)
@@ -148,7 +150,7 @@ def compare_space(name: str, device: str, n_pairs: int, n_random: int, with_opti
     space = search_spaces.load(name, **options)
     torch.manual_seed(0)
     supernet = Supernet(space).to(device)
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(supernet)
     subnets = _subnets(space, n_random)
     bench = Bench(supernet, batch_size, device, with_optimiser)
 

@@ -33,6 +33,7 @@ class Dataset(ABC):
     Attributes:
         metrics: what networks are scored by on this kind of data, the one that matters most first.
         examples: what one example is called, in the plural.
+        scored_at_once: how many examples make a batch where nothing is trained.
         name: of the source, without its folder.
         options: what it was loaded by.
         classes: class names; a label is an index into them, or `IGNORED`.
@@ -46,6 +47,7 @@ class Dataset(ABC):
 
     metrics: ClassVar[tuple[str, ...]]
     examples: ClassVar[str]
+    scored_at_once: ClassVar[int]
 
     name: str
     options: DataOptions

@@ -10,7 +10,8 @@ class DataOptions:
 
     source: str = Field(
         min_length=1,
-        description="digits, a Parquet file, a folder of Parquet files, or a folder with one subfolder per class",
+        description="digits, a Parquet file, a folder of Parquet files, or a folder with one subfolder per class; "
+        "synthetic_scenes, an .npz file or a folder of them, or SemanticKITTI's folder",
     )
     test_source: str | None = Field(
         default=None,
@@ -31,7 +32,16 @@ class DataOptions:
     )
     channels: int = Field(default=3, description="1 for grey images, 3 for colour")
     skip_corrupt: bool = Field(default=False, description="leave out images that cannot be decoded instead of stopping")
-    memory_gb: float = Field(default=4.0, ge=0, description="decoded images up to this size stay in memory")
+    memory_gb: float = Field(default=4.0, ge=0, description="decoded images or clouds up to this size stay in memory")
+    n_scenes: int = Field(default=60, ge=3, le=100_000, description="synthetic_scenes: how many are made")
+    tile_metres: float | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="points: side of the tiles that frames are cut into; unset: whole frames, or 12 m of a single one",
+    )
+    # as SPVNAS trains, where these are voxels
+    max_points: int = Field(default=80_000, ge=1, description="points: so many of a training cloud are drawn at random")
 
     @field_validator("channels")
     @classmethod
@@ -43,10 +53,15 @@ class DataOptions:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Augmentation:
-    """How training images are varied."""
+    """How training images or point clouds are varied."""
 
     # 4 of 32 pixels, as is usual for CIFAR
     crop: float = Field(default=0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
     flip: bool | None = Field(
-        default=None, description="flip half of the images; unset: if the data set's labels allow it"
+        default=None, description="flip half of the images or clouds; unset: if the data set's labels allow it"
     )
+    rotation: float = Field(
+        default=180.0, ge=0, le=180, description="points: largest turn about the vertical, in degrees"
+    )
+    # as SPVNAS trains
+    scale: float = Field(default=0.05, ge=0, lt=1, description="points: largest change of size, as a share")

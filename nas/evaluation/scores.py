@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -14,7 +15,26 @@ def accuracy(confusion: Tensor) -> float:
     return float(confusion.trace() / confusion.sum())
 
 
-SCORES: Mapping[str, Callable[[Tensor], float]] = {"accuracy": accuracy}
+def class_ious(confusion: Tensor) -> Tensor:
+    """Return float64 (C,): of each class, the rows that are and are predicted as it over those that are either.
+
+    A class that no row is of has 1, whatever is predicted as it, as in the published evaluation of SPVNAS (Tang et al.,
+    ECCV 2020); SemanticKITTI's own tool gives it 0. The rest is the same in both.
+
+    Args:
+        confusion: as in `accuracy`.
+    """
+    right, present, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    ious = right.double() / (present + predicted - right).clamp(min=1)
+    return torch.where(present > 0, ious, 1.0)
+
+
+def mean_iou(confusion: Tensor) -> float:
+    """Return the mean of `class_ious` over all classes."""
+    return class_ious(confusion).mean().item()
+
+
+SCORES: Mapping[str, Callable[[Tensor], float]] = {"mean_iou": mean_iou, "accuracy": accuracy}
 """What a confusion matrix (C, C) says, by metric; all of them are the better the higher."""
 
 

@@ -17,9 +17,8 @@ from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.scores import scores
 from nas.supernet import Supernet
 from search_spaces import Architecture
+from search_spaces.images import channels_last
 from search_spaces.plan_index import Population
-
-_BATCH_SIZE = 256
 
 
 class SharedWeights(Evaluator):
@@ -54,7 +53,7 @@ class SharedWeights(Evaluator):
     def extract(self, architecture: Architecture) -> nn.Module:
         """Return the architecture's static network with statistics of its own, in evaluation mode."""
         network = self.supernet.extract(architecture)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(network)
         estimate_statistics(network, self.data, self.prepare(architecture), self._n_statistics)
         return network.eval()
 
@@ -108,7 +107,7 @@ def score(
 
 def _batches(data: Dataset, part: Part, indices: Tensor, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
     """Yield examples and labels in order, in batches that differ by one example at most in size."""
-    for chosen in indices.tensor_split(math.ceil(len(indices) / _BATCH_SIZE)):
+    for chosen in indices.tensor_split(math.ceil(len(indices) / data.scored_at_once)):
         yield data.batch(part, chosen, device)
 
 

@@ -19,6 +19,7 @@ from nas.training.descent import Descent, Student
 from nas.training.options import SupernetOptions
 from nas.training.sampling import SAMPLINGS
 from search_spaces import SearchSpace
+from search_spaces.images import channels_last
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
 
@@ -40,7 +41,7 @@ def train_supernet(
     """
     torch.manual_seed(options.seed)
     supernet = Supernet(space)
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(supernet)
     descent = Descent(supernet, data, options)
     start = Checkpoint(0, descent.n_steps, space.to_json(), dataclasses.asdict(options), describe(data), {}, {})
     _resume(descent, start, directory)

@@ -30,6 +30,8 @@ SMALL = {
     "channels": 4,
     "cells": 1,
     "layers": 3,
+    "n_points": 40,
+    "grid": 0.25,
 }
 """Options that make a space's networks quick to run, where it has them and takes them."""
 

@@ -56,6 +56,7 @@ class ImageDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy")
     examples: ClassVar[str] = "images"
+    scored_at_once: ClassVar[int] = 256
 
     train: Images
     validation: Images

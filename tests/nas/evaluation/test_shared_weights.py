@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from nas.data import Dataset
 from nas.data.images.images import Images
-from nas.evaluation import shared_weights as shared_module
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.supernet import Supernet
 from search_spaces import Architecture, SearchSpace
@@ -140,5 +139,5 @@ def test_a_score_does_not_depend_on_batches(
     weights = SharedWeights(supernet, data)
     network = weights.extract(tiny.smallest())
     whole = score(network, data, data.validation, weights.prepare(tiny.smallest()))
-    monkeypatch.setattr(shared_module, "_BATCH_SIZE", 7)
+    monkeypatch.setattr(type(data), "scored_at_once", 7)
     assert score(network, data, data.validation, weights.prepare(tiny.smallest())) == pytest.approx(whole, rel=1e-4)

@@ -70,7 +70,7 @@ def test_a_shift_beyond_half_of_the_image_is_refused():
     with pytest.raises(ValidationError):
         Augmentation(crop=0.6)
     with pytest.raises(ValidationError):
-        Augmentation(rotation=10)
+        Augmentation(blur=10)
 
 
 def test_normalised_images_have_zero_mean_and_unit_deviation():

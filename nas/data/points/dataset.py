@@ -1,0 +1,220 @@
+"""Labelled point clouds as training and searching see them, and how they are loaded."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.data.dataset import IGNORED, Dataset, Part
+from nas.data.options import Augmentation, DataOptions
+from nas.data.points.augmentation import augment, thinned
+from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
+from nas.data.points.partition import BLOCK_TILES, partition
+from nas.data.points.scanning import Example, Scan, scan
+from nas.data.points.sources import TEST_FRACTION, Found, find_frames
+from search_spaces.errors import InputError
+from search_spaces.points import PointClouds
+from search_spaces.storage import write_atomic
+
+# of the only frame there is, unless another size is asked for: the whole of a car, some 50 tiles around the scanner
+_TILE_METRES = 12.0
+
+_EXAMPLE = "example.npz"
+
+_SNIPPET = """\
+import json, numpy as np, onnxruntime
+from network_inputs import network_inputs  # makes them of points (N, 4): x, y, z in metres, remission
+spec = json.load(open("report.json"))["input"]
+points = np.load("example.npz")["points"]
+scores = onnxruntime.InferenceSession("model.onnx").run(None, network_inputs(points))[0]
+print([spec["classes"][i] for i in scores.argmax(1)[:10]])
+"""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PointDataset(Dataset):
+    """Labelled point clouds.
+
+    Attributes:
+        train: clouds to train on.
+        validation: clouds to search and choose by.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "accuracy", "cross_entropy")
+    examples: ClassVar[str] = "clouds"
+    scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
+
+    train: Clouds
+    validation: Clouds
+
+    def batch(self, part: Part, indices: Tensor, device: torch.device) -> tuple[PointClouds, Tensor]:
+        assert isinstance(part, Clouds)
+        points, cloud, labels = _joined([part[i] for i in indices.tolist()])
+        return _point_clouds(points, cloud, len(indices), device), labels.to(device)
+
+    def augmented(
+        self, indices: Tensor, device: torch.device, augmentation: Augmentation, generator: torch.Generator
+    ) -> tuple[PointClouds, Tensor]:
+        clouds = [self.train[i] for i in indices.tolist()]
+        rows = [thinned(len(cloud), self.options.max_points, generator) for cloud in clouds]
+        points, cloud, labels = _joined([c.take(r.numpy()) for c, r in zip(clouds, rows, strict=True)])
+        points = augment(points, cloud, len(clouds), augmentation, generator)
+        return _point_clouds(points, cloud, len(clouds), device), labels.to(device)
+
+    def space_options(self) -> dict[str, Any]:
+        return {"n_classes": len(self.classes), "in_channels": N_CHANNELS, "n_points": self._typical_n_points()}
+
+    def _typical_n_points(self) -> int:
+        """Return the median over training clouds, to two digits: so that spaces of similar data have equal blocks."""
+        median = float(np.median(self.train.n_points))
+        digits = len(str(int(median))) - 2
+        return int(round(median, -digits))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "layout": "points (N, 4): x, y, z in metres, remission; network_inputs.py makes the inputs of them",
+            "classes": list(self.classes),
+            "ignored": IGNORED,
+        }
+
+    def write_example(self, directory: Path) -> None:
+        cloud = self.validation[0]
+        arrays = {"points": cloud.points, "labels": cloud.labels, "classes": np.array(self.classes)}
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes the names for its options
+
+        write_atomic(directory / _EXAMPLE, write)
+
+    @property
+    def snippet(self) -> str:
+        return _SNIPPET
+
+    @property
+    def requirements(self) -> str:
+        return "numpy onnxruntime"
+
+
+def _joined(clouds: Sequence[Cloud]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the points (N, 4) of all clouds, the number of each point's cloud (N,), and its label (N,)."""
+    cloud = np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds])
+    points = np.concatenate([cloud.points for cloud in clouds])
+    labels = np.concatenate([cloud.labels for cloud in clouds])
+    return torch.from_numpy(points), torch.from_numpy(cloud), torch.from_numpy(labels)
+
+
+def _point_clouds(points: Tensor, cloud: Tensor, n_clouds: int, device: torch.device) -> PointClouds:
+    points = points.to(device)
+    return PointClouds(points[:, :3].contiguous(), points, cloud.to(device), n_clouds)
+
+
+def load_points(options: DataOptions) -> PointDataset:
+    """Read a data set of point clouds, check every cloud, and split it.
+
+    Raises:
+        InputError: the data cannot be used as they are; the message says how to mend them.
+    """
+    name = Path(options.source).expanduser().absolute().name.removesuffix(".npz")
+    found = find_frames(options.source, options.n_scenes)
+    if options.tile_metres is None and len(found.frames) == 1:
+        options = dataclasses.replace(options, tile_metres=_TILE_METRES)
+    scanned = _scan(found, options, name)
+    separate_test = _read_test(options, found.classes)
+    divided = partition(
+        scanned.examples,
+        found.parts,
+        with_test=separate_test is None,
+        validation_fraction=options.validation_fraction,
+        split_seed=options.split_seed,
+    )
+    parts = {**divided, "test": divided["test"] if separate_test is None else separate_test.examples}
+    skipped = [str(problem) for part in (scanned, separate_test) if part is not None for problem in part.problems]
+    notes = (*found.notes, *_notes(options, found, scanned, parts))
+    for note in notes:
+        logger.warning("%s %s", name, note)
+    sizes = {part: [example.n_points for example in examples] for part, examples in parts.items()}
+    test = Clouds([example.frame for example in parts["test"]], sizes["test"])
+    return PointDataset(
+        name=name,
+        options=options,
+        classes=found.classes,
+        train=Clouds([example.held for example in parts["train"]], sizes["train"]),
+        validation=Clouds([example.held for example in parts["validation"]], sizes["validation"]),
+        fingerprint=_fingerprint(options, found.classes, parts),
+        test_reader=lambda: test,
+        skipped=tuple(skipped),
+        notes=notes,
+    )
+
+
+def _scan(found: Found, options: DataOptions, name: str) -> Scan:
+    scanned = scan(found.frames, len(found.classes), options.tile_metres, options.memory_gb * 1e9, name)
+    if scanned.problems and not options.skip_corrupt:
+        more = f" (and {len(scanned.problems) - 1} more)" if len(scanned.problems) > 1 else ""
+        raise InputError(f"{scanned.problems[0]}{more}, or leave out such frames with --data.skip-corrupt")
+    if not scanned.examples:
+        raise InputError(f"{options.source} has no usable cloud, of {len(found.frames)} frames: expected some")
+    return scanned
+
+
+def _read_test(options: DataOptions, classes: Sequence[str]) -> Scan | None:
+    """Return the separate test data, if there are any."""
+    if options.test_source is None:
+        return None
+    found = find_frames(options.test_source, options.n_scenes)
+    if found.classes != classes:
+        raise InputError(
+            f"the test data {options.test_source} have the classes {', '.join(found.classes)}: expected those of the "
+            f"training data, {', '.join(classes)}"
+        )
+    return _scan(found, options, options.test_source)
+
+
+def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str, Sequence[Example]]) -> Iterator[str]:
+    """Yield what a reader of results on these parts should know."""
+    if len(found.frames) == 1:
+        yield (
+            f"is one frame, cut into tiles of {options.tile_metres:g} m: its parts are blocks of "
+            f"{BLOCK_TILES}x{BLOCK_TILES} tiles of the same scan, so results say little about other scenes"
+        )
+    if options.test_source is None and "test" not in found.parts:
+        yield f"has no test part, so {len(parts['test'])} clouds (about {TEST_FRACTION:.0%}) are set apart as one"
+    if scanned.n_small_tiles:
+        yield (
+            f"has {scanned.n_small_tiles} tiles with too few points or no labelled one, "
+            f"which are left out with {scanned.n_points_in_small_tiles} points"
+        )
+    for part, examples in parts.items():
+        n_points = np.sum([example.histogram for example in examples], axis=0)
+        absent = [name for name, n in zip(found.classes, n_points, strict=True) if n == 0]
+        if absent:
+            counted = "" if part == "train" else f"; each counts as 1 of {len(found.classes)} in the mean IoU"
+            yield f"has no point of {', '.join(absent)} in the {part} part{counted}"
+    seen: set[bytes] = set()
+    for part, examples in parts.items():
+        n_seen = sum(example.digest in seen for example in examples)
+        if part == "test" and options.test_source and n_seen == len(examples):
+            raise InputError(f"every cloud of {options.test_source} is also trained or validated on: test on others")
+        if n_seen:
+            yield f"has {n_seen} {part} clouds that are also in an earlier part"
+        seen.update(example.digest for example in examples)
+
+
+def _fingerprint(options: DataOptions, classes: Sequence[str], parts: Mapping[str, Sequence[Example]]) -> str:
+    split = [options.validation_fraction, options.split_seed, options.tile_metres]
+    digest = hashlib.sha256(json.dumps([classes, split]).encode())
+    for part, examples in parts.items():
+        digest.update(f"{part} {len(examples)}".encode())
+        digest.update(b"".join(example.digest for example in examples))
+    return digest.hexdigest()

@@ -1,0 +1,68 @@
+import re
+
+import numpy as np
+import pytest
+
+from nas.data.points import semantic_kitti
+from nas.data.points.numpy_files import find_numpy_frames
+from search_spaces.errors import InputError
+
+
+def test_labels_are_semantic_kittis_unless_classes_are_named(write_npz) -> None:
+    raw, named = write_npz("a.npz"), write_npz("b.npz", classes=["x", "y"], labels=np.resize([0, 1, -1], 60))
+    classes, (frame,) = find_numpy_frames([raw])
+    assert classes == semantic_kitti.CLASSES
+    assert frame.read().labels[0] == classes.index("road")
+    classes, (frame,) = find_numpy_frames([named])
+    assert classes == ("x", "y")
+    assert frame.read().labels[:3].tolist() == [0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"labels": None}, r"has points float32 \(60, 4\): expected points \(N, 4\)"),
+        ({"points": None}, r"has labels int64 \(60,\): expected points"),
+        ({"points": np.zeros((60, 3), np.float32)}, r"has points float32 \(60, 3\), labels"),
+        ({"points": np.zeros((60, 4), int)}, r"has points int64 \(60, 4\), labels"),
+        ({"labels": np.zeros(60)}, r"labels float64 \(60,\): expected points"),
+        ({"labels": np.zeros(59, int) + 40}, "has 60 points but 59 labels"),
+        ({"labels": np.full(60, 12)}, "has the label 12, which SemanticKITTI does not have"),
+        ({"classes": ["a", "b"]}, "has the label 40, but 2 classes: expected 0 to 1, or -1 for none"),
+        ({"classes": ["a", "a"]}, "expected two or more different names"),
+        ({"classes": ["a"]}, "expected two or more different names"),
+        ({"points": np.empty((0, 4)), "labels": np.empty(0, int)}, "has no points"),
+    ],
+)
+def test_files_that_are_no_clouds_are_refused(write_npz, arrays, message) -> None:
+    path = write_npz(**arrays)
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))} .*{message}"):
+        find_numpy_frames([path])[1][0].read()
+
+
+@pytest.mark.parametrize("keep", [0, 100, -30])
+def test_truncated_files_are_refused(write_npz, keep) -> None:
+    path = write_npz()
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))} is not a whole NumPy archive"):
+        find_numpy_frames([path])
+
+
+def test_pickled_objects_are_not_loaded(write_npz) -> None:
+    path = write_npz(points=np.array([{}], object))
+    with pytest.raises(InputError, match=r"is not a whole NumPy archive .*allow_pickle"):
+        find_numpy_frames([path])[1][0].read()
+
+
+def test_a_single_array_is_no_archive(tmp_path) -> None:
+    path = tmp_path / "cloud.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="is not a whole NumPy archive"):
+        find_numpy_frames([path])
+
+
+def test_all_files_have_the_same_classes(write_npz) -> None:
+    paths = [write_npz("a.npz", classes=["x", "y"]), write_npz("b.npz")]
+    with pytest.raises(InputError, match=r"b\.npz has the classes of SemanticKITTI, but .*a\.npz has x, y"):
+        find_numpy_frames(paths)

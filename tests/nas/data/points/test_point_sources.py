@@ -1,0 +1,44 @@
+import pytest
+
+from nas.data.points import synthetic_scenes
+from nas.data.points.sources import find_frames, holds_points
+
+
+def test_point_clouds_are_told_from_images(write_scan, write_npz, tmp_path) -> None:
+    scan, archive = write_scan("drive", "000000"), write_npz("clouds/a.npz")
+    write_scan("kitti/sequences/00", "000000")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.parquet").touch()
+    for source in (scan.parents[1], archive, archive.parent, tmp_path / "kitti", "synthetic_scenes"):
+        assert holds_points(str(source)), source
+    for source in (tmp_path / "empty", tmp_path / "a.parquet", tmp_path / "none.npz", tmp_path / "no", "digits"):
+        assert not holds_points(str(source)), source
+
+
+def test_synthetic_scenes_are_called_so() -> None:
+    found = find_frames("synthetic_scenes", 5)
+    assert len(found.frames) == 5
+    assert found.classes == synthetic_scenes.CLASSES
+    assert found.notes == ("is synthetic: 5 generated road scenes under a simulated scanner, no recorded scans",)
+
+
+def test_sequence_08_validates_and_the_ends_of_the_others_test(write_scan, tmp_path) -> None:
+    for sequence, n_frames in {"00": 10, "07": 5, "08": 3}.items():
+        for number in range(n_frames):
+            write_scan(f"sequences/{sequence}", f"{number:06}")
+    found = find_frames(str(tmp_path), 0)
+    assert found.parts == ["train"] * 8 + ["test"] * 2 + ["train"] * 4 + ["test"] + ["validation"] * 3
+    assert "is validated on sequence 08; the last 20% of every other sequence" in found.notes[0]
+
+
+def test_short_sequences_leave_the_test_part_open(write_scan, tmp_path) -> None:
+    for sequence in ("00", "01", "08"):
+        write_scan(f"sequences/{sequence}", "000000")
+    assert find_frames(str(tmp_path), 0).parts == [None, None, "validation"]
+
+
+@pytest.mark.parametrize("sequences", [["00", "01"], ["08"]])
+def test_other_sequences_are_split_at_random(write_scan, tmp_path, sequences) -> None:
+    for sequence in sequences:
+        write_scan(f"sequences/{sequence}", "000000")
+    assert find_frames(str(tmp_path), 0).parts == [None] * len(sequences)
