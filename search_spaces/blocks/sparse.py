@@ -1,7 +1,7 @@
-"""Blocks of sparse point-voxel networks: convolutions over the occupied voxels, and the ways between voxels and points.
+"""Blocks of sparse point-voxel networks: convolutions over occupied voxels, and the ways between voxels and points.
 
-A block's record holds the numbers of rows of a typical frame, on which its latency depends: of points, of voxels, and of
-the pairs of neighbours among them. Frames of one batch are rows of the same tensors.
+A block's record holds the numbers of rows of a typical frame, on which its latency depends: of points, of voxels, and
+of the pairs of neighbours among them. Frames of one batch are rows of the same tensors.
 """
 
 import dataclasses

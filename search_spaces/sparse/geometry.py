@@ -30,7 +30,7 @@ _STEPS = (1 << 2 * N_BITS, 1 << N_BITS, 1)
 """What a step along x, y and z adds to a voxel's number."""
 
 LARGEST = _MIDDLE - 64
-"""Coordinates of voxels lie within -LARGEST and LARGEST: the neighbours' too, at all strides, then fit in their bits."""
+"""Coordinates of voxels lie within -LARGEST and LARGEST: those of neighbours, at all strides, then fit in their bits."""
 
 MOST_FRAMES = 1 << 63 - _FRAME
 

@@ -22,7 +22,16 @@ from search_spaces import Architecture, Block, InputError, SearchSpace
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.plan_index import Population
 
-SMALL = {"resolutions": (32, 48), "resolution": 32, "depths": (1, 2), "n_classes": 7}
+SMALL = {
+    "resolutions": (32, 48),
+    "resolution": 32,
+    "depths": (1, 2),
+    "n_classes": 7,
+    "n_points": 300,
+    "n_voxels": (200, 120, 70, 40, 20),
+    "n_pairs": (300, 240, 160, 100, 60),
+    "n_corners": (600, 700, 800, 900, 1000),
+}
 """Options that make a space's networks quick to run, where it has them and takes them."""
 
 SEEDS = st.integers(0, 2**32 - 1)
