@@ -316,7 +316,7 @@ class _VoxelsToPoints(nn.Module):
 
     def forward(self, x: Tensor, corners: Tensor, shares: Tensor, points: Tensor) -> Tensor:
         """Return (points, channels); `points` is anything with a row for each point, or what is added."""
-        y = interpolate(x, corners, shares, points)
+        y: Tensor = interpolate(x, corners, shares, points)
         return points + y if self.added else y
 
 

@@ -14,7 +14,7 @@ Bounds = tuple[int, int]
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class SPVNAS(PointVoxelSpace):
-    """Four stages down and four up, each a transition and one or two residual blocks: SIZE networks.
+    """Four stages down and four up, each a transition and one or two residual blocks: 7.05e27 networks.
 
     Channels behind a stage go in steps of 16 between the published bounds. Those behind a transition and within a
     residual block go from an eighth of the most to all, as published, here in seven steps, among them SPVCNN's. Every

@@ -30,11 +30,16 @@ _STEPS = (1 << 2 * N_BITS, 1 << N_BITS, 1)
 """What a step along x, y and z adds to a voxel's number."""
 
 LARGEST = _MIDDLE - 64
-"""Coordinates of voxels lie within -LARGEST and LARGEST: those of neighbours, at all strides, then fit in their bits."""
+"""Coordinates of voxels lie within -LARGEST and LARGEST: those of neighbours then fit in their bits, at all strides."""
 
 MOST_FRAMES = 1 << 63 - _FRAME
 
 Offset = tuple[int, int, int]
+
+
+def strides(n: int) -> tuple[int, ...]:
+    """Return the first n strides."""
+    return tuple(1 << level for level in range(n))
 
 
 def offsets(kernel: int) -> list[Offset]:
@@ -44,14 +49,14 @@ def offsets(kernel: int) -> list[Offset]:
     are the first of a larger one's. Those of kernel 2 lead from a voxel's first child to its children.
     """
     if kernel % 2 == 0:
-        return list(itertools.product(range(kernel), repeat=3))
+        return list(itertools.product(range(kernel), range(kernel), range(kernel)))
     return [(0, 0, 0), *(way for x, y, z in _half(kernel) for way in ((x, y, z), (-x, -y, -z)))]
 
 
 def _half(kernel: int) -> list[Offset]:
     """Return one offset of each two that mirror each other, shell by shell."""
     reach = range(-(kernel // 2), kernel // 2 + 1)
-    half = [offset for offset in itertools.product(reach, repeat=3) if offset > (0, 0, 0)]
+    half = [offset for offset in itertools.product(reach, reach, reach) if offset > (0, 0, 0)]
     return sorted(half, key=lambda offset: max(map(abs, offset)))
 
 
@@ -153,14 +158,16 @@ class Voxels:
         return torch.stack((found[point, corner], point), 1), share[point, corner].float()
 
 
-def geometry(clouds: PointClouds, voxel_size: float, n_strides: int, point_levels: Container[int]) -> dict[str, Tensor]:
+def geometry(
+    clouds: PointClouds, voxel_size: float, n_strides: int, point_strides: Container[int]
+) -> dict[str, Tensor]:
     """Return the lists of a batch of frames by the names of a network's inputs, which end in the stride.
 
     Args:
         clouds: the frames.
         voxel_size: edge of a voxel at stride 1, in metres.
         n_strides: how many strides the network has: 1, 2, 4, ...
-        point_levels: the strides, counted from 0, at which points and voxels meet.
+        point_strides: the strides at which points and voxels meet.
 
     Raises:
         InputError: a frame has no points, or one that is not finite or too far away.
@@ -170,16 +177,14 @@ def geometry(clouds: PointClouds, voxel_size: float, n_strides: int, point_level
     numbers, of_point = torch.unique(number, return_inverse=True)
     voxels = Voxels(1, numbers, of_point, clouds.n_clouds)
     lists = {}
-    for level in range(n_strides):
-        name = voxels.stride
-        if level > 0:
-            voxels, lists[f"children_{2 * name}"], lists[f"child_counts_{2 * name}"] = voxels.coarser()
-            name = voxels.stride
-        lists[f"neighbours_{name}"], lists[f"neighbour_counts_{name}"] = voxels.neighbours()
-        lists[f"n_points_{name}"] = voxels.n_points
-        if level in point_levels:
-            lists[f"voxel_of_point_{name}"] = voxels.of_point
-            lists[f"corners_{name}"], lists[f"shares_{name}"] = voxels.corners(positions, clouds.cloud)
+    for stride in strides(n_strides):
+        if stride > 1:
+            voxels, lists[f"children_{stride}"], lists[f"child_counts_{stride}"] = voxels.coarser()
+        lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"] = voxels.neighbours()
+        lists[f"n_points_{stride}"] = voxels.n_points
+        if stride in point_strides:
+            lists[f"voxel_of_point_{stride}"] = voxels.of_point
+            lists[f"corners_{stride}"], lists[f"shares_{stride}"] = voxels.corners(positions, clouds.cloud)
     return lists
 
 
@@ -188,17 +193,15 @@ def count_rows(clouds: PointClouds, voxel_size: float) -> list[dict[str, Any]]:
 
     Those of the middle frame are a typical one's; the first and the last show how far scenes differ.
     """
-    levels = range(N_STRIDES)
     rows = []
     for frame in range(clouds.n_clouds):
         own = clouds.cloud == frame
         alone = PointClouds(clouds.coordinates[own], clouds.features[own], torch.zeros_like(clouds.cloud[own]), 1)
-        lists = geometry(alone, voxel_size, N_STRIDES, levels)
-        counted = {"n_voxels": "n_points", "n_pairs": "neighbours", "n_corners": "corners"}
-        by_stride = {
-            field: tuple(len(lists[f"{name}_{1 << level}"]) for level in levels) for field, name in counted.items()
-        }
-        rows.append({"n_points": len(alone), **by_stride})
+        lists = geometry(alone, voxel_size, N_STRIDES, strides(N_STRIDES))
+        fields: dict[str, Any] = {"n_points": len(alone)}
+        for field, name in (("n_voxels", "n_points"), ("n_pairs", "neighbours"), ("n_corners", "corners")):
+            fields[field] = tuple(max(1, len(lists[f"{name}_{stride}"])) for stride in strides(N_STRIDES))
+        rows.append(fields)
     return sorted(rows, key=lambda fields: fields["n_voxels"])
 
 

@@ -3,11 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as options
 from torch import Tensor, nn
 
@@ -93,6 +94,28 @@ class PointVoxelSpace(SearchSpace):
         default=(254905, 344834, 455253, 535562, 582522), description="its occupied voxels around points, by stride"
     )
 
+    @field_validator("n_voxels")
+    @classmethod
+    def _voxels_hold_one_another(cls, n_voxels: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not coarse <= fine <= 8 * coarse for fine, coarse in pairwise(n_voxels)):
+            raise ValueError("a voxel has one to eight of half its stride: fewer from stride to stride, by at most 8")
+        return n_voxels
+
+    @field_validator("n_pairs")
+    @classmethod
+    def _voxels_have_neighbours(cls, n_pairs: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if any(pairs > 13 * voxels for pairs, voxels in zip(n_pairs, info.data.get("n_voxels", n_pairs), strict=True)):
+            raise ValueError("a voxel has at most 26 neighbours: at most 13 times n_voxels")
+        return n_pairs
+
+    @field_validator("n_corners")
+    @classmethod
+    def _points_have_corners(cls, n_corners: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        n_points = info.data.get("n_points", n_corners[0])
+        if any(not n_points <= n <= 8 * n_points for n in n_corners):
+            raise ValueError("a point has one to eight occupied voxels around it: between n_points and 8 times that")
+        return n_corners
+
     @abstractmethod
     def widths(self, options: Mapping[str, Any]) -> Widths:
         """Return the widths that an architecture means."""
@@ -169,8 +192,10 @@ class PointVoxelSpace(SearchSpace):
         return self.n_stages - self.n_stages // 2
 
     @property
-    def _point_levels(self) -> tuple[int, ...]:
-        return (0, self._middle, self.n_stages)
+    def preparation(self) -> dict[str, Any]:
+        """The arguments of `inputs_from_points`, and of `geometry`, that make this space's inputs."""
+        meeting = (1, 1 << self._middle, 1 << self.n_stages)
+        return {"voxel_size": self.voxel_size, "n_strides": self.n_stages + 1, "point_strides": meeting}
 
     def inputs(self, architecture: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         """The points' features, and the lists of every stride; the same for every architecture."""
@@ -180,7 +205,7 @@ class PointVoxelSpace(SearchSpace):
             if level > 0:
                 specs += child_lists(self.n_voxels[level - 1], suffix, f"voxels_{1 << level - 1}")
             specs += [*neighbour_lists(n_voxels, self.n_pairs[level], suffix), points_in_voxels(n_voxels, suffix)]
-            if level in self._point_levels:
+            if 1 << level in self.preparation["point_strides"]:
                 specs.append(voxels_of_points(self.n_points, n_voxels, suffix))
                 specs += corner_lists(n_voxels, self.n_corners[level], suffix)
         return tuple(specs)
@@ -222,7 +247,8 @@ class PointVoxelSpace(SearchSpace):
         made = _GEOMETRIES.setdefault(batch, {})
         key = self.voxel_size, self.n_stages
         if key not in made:
-            made[key] = geometry(batch, self.voxel_size, self.n_stages + 1, self._point_levels)
+            with torch.inference_mode(False):  # whoever asks first, the lists serve training too
+                made[key] = geometry(batch, **self.preparation)
         lists = made[key] | {"points": batch.features}
         return tuple(lists[spec.name] for spec in self.inputs(architecture))
 
@@ -273,20 +299,20 @@ class _PointVoxelNetwork(nn.Module):
         number = 1
         while f"{name}_block{number}_conv1" in self._modules:
             block = f"{name}_block{number}"
-            joined, short = (), x
+            short, joined = x, None
             if number == 1 and skip is not None:
-                joined = (self._convolve(f"{block}_skip", lists, level, skip),)
                 short = self._run(f"{block}_shortcut", x, self._run(f"{block}_shortcut_skip", skip))
+                joined = self._convolve(f"{block}_skip", lists, level, skip)
             elif f"{block}_shortcut" in self._modules:
                 short = self._run(f"{block}_shortcut", x)
-            middle = self._convolve(f"{block}_conv1", lists, level, x, *joined)
+            middle = self._convolve(f"{block}_conv1", lists, level, x, joined)
             x = self._convolve(f"{block}_conv2", lists, level, middle, short)
             number += 1
         return x
 
-    def _convolve(self, name: str, lists: Lists, level: int, x: Tensor, *addend: Tensor) -> Tensor:
+    def _convolve(self, name: str, lists: Lists, level: int, x: Tensor, addend: Tensor | None = None) -> Tensor:
         stride = 1 << level
-        return self._run(name, x, lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"], *addend)
+        return self._run(name, x, lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"], addend)
 
     def _move(self, name: str, lists: Lists, level: int, x: Tensor, *like: Tensor) -> Tensor:
         """Go down to a level, or up from it."""
@@ -298,6 +324,6 @@ class _PointVoxelNetwork(nn.Module):
     def _to_points(self, name: str, lists: Lists, level: int, x: Tensor, points: Tensor) -> Tensor:
         return self._run(name, x, lists[f"corners_{1 << level}"], lists[f"shares_{1 << level}"], points)
 
-    def _run(self, name: str, *inputs: Tensor) -> Tensor:
+    def _run(self, name: str, *inputs: Tensor | None) -> Tensor:
         y: Tensor = getattr(self, name)(*inputs)
         return y

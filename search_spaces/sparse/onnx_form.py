@@ -1,4 +1,4 @@
-"""What the operations of `search_spaces.sparse.operations` are in ONNX: functions of standard nodes, any number of rows.
+"""What the operations of `search_spaces.sparse.operations` are in ONNX: functions of standard nodes.
 
 A convolution multiplies the pairs that there are, offset by offset, and scatters the rows. Every row's 27 neighbours
 gathered into one matrix is fewer nodes and slower, as most neighbours are missing: on one thread 134 against 25 ms for
@@ -34,36 +34,38 @@ _SIGNATURES: dict[str, Inputs] = {
 }
 
 
-def _op(name: str) -> Op:
+def _call(name: str, *inputs: Any) -> FLOAT:
+    """Make one node."""
+    kinds = {"F": ["tensor(float)"], "I": ["tensor(int64)"], "L": ["tensor(float)", "tensor(int64)"]}
     schema = OpSchema(
         name,
         DOMAIN,
         1,
         inputs=[OpSchema.FormalParameter(key, kind) for key, kind in _SIGNATURES[name].items()],
         outputs=[OpSchema.FormalParameter("y", "F")],
-        type_constraints=[
-            ("F", ["tensor(float)"], ""),
-            ("I", ["tensor(int64)"], ""),
-            ("L", ["tensor(float)", "tensor(int64)"], ""),
-        ],
+        type_constraints=[(kind, types, "") for kind, types in kinds.items()],
     )
-    return Op(Opset(DOMAIN, 1), name, schema)
+    result: FLOAT = Op(Opset(DOMAIN, 1), name, schema)(*inputs)
+    return result
+
+
+# The exporter reads these annotations.
 
 
 def _convolve_neighbours(x: FLOAT, pairs: INT64, counts: INT64, weight: FLOAT) -> FLOAT:
-    return _op("ConvolveNeighbours")(x, pairs, counts, weight)
+    return _call("ConvolveNeighbours", x, pairs, counts, weight)
 
 
 def _convolve_between(x: FLOAT, source: INT64, target: INT64, counts: INT64, weight: FLOAT, like: Any) -> FLOAT:
-    return _op("ConvolveBetween")(x, source, target, counts, weight, like)
+    return _call("ConvolveBetween", x, source, target, counts, weight, like)
 
 
 def _average_points(x: FLOAT, voxel: INT64, n_points: FLOAT) -> FLOAT:
-    return _op("AveragePoints")(x, voxel, n_points)
+    return _call("AveragePoints", x, voxel, n_points)
 
 
 def _interpolate(x: FLOAT, corners: INT64, shares: FLOAT, like: Any) -> FLOAT:
-    return _op("Interpolate")(x, corners, shares, like)
+    return _call("Interpolate", x, corners, shares, like)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -81,64 +83,76 @@ def define(model: ModelProto) -> None:
     model.functions.extend(function for function in _definitions() if function.name in used)
 
 
-class _Nodes(list[NodeProto]):
-    """Nodes of a function, made one after the other."""
+class _Body(list[NodeProto]):
+    """The nodes of a function, one after the other."""
 
-    def make(self, op_type: str, *inputs: str, n_outputs: int = 1, **attributes: Any) -> Any:
+    def add(self, op_type: str, *inputs: str, n_outputs: int = 1, **attributes: Any) -> Any:
         """Add a node; return the name of its output, or the names of several."""
         outputs = [f"{op_type}_{len(self)}_{number}" for number in range(n_outputs)]
         self.append(make_node(op_type, inputs, outputs, **attributes))
         return outputs[0] if n_outputs == 1 else outputs
 
-    def ints(self, *values: int) -> str:
-        name: str = self.make("Constant", value_ints=values)
-        return name
+    def column(self, name: str) -> Any:
+        """Return a vector as a matrix of one column."""
+        return self.add("Unsqueeze", name, self.add("Constant", value_ints=[1]))
 
-    def zeros(self, like: str, channels: str) -> str:
+    def zeros(self, like: str, channels: str) -> Any:
         """Return zeros with the rows of one tensor and the channels of another's last axis."""
-        shape = self.make("Concat", self.make("Shape", like, end=1), self.make("Shape", channels, start=-1), axis=0)
-        name: str = self.make("Expand", self.make("Constant", value_floats=[0.0]), shape)
-        return name
+        shape = self.add("Concat", self.add("Shape", like, end=1), self.add("Shape", channels, start=-1), axis=0)
+        return self.add("Expand", self.add("Constant", value_floats=[0.0]), shape)
 
-    def by_offset(self, pairs: str, counts: str, n_offsets: int) -> list[tuple[str, str]]:
+    def kernel(self, number: int) -> Any:
+        """Return the weight (in, out) of one offset."""
+        return self.add("Gather", "weight", self.add("Constant", value_int=number), axis=0)
+
+    def columns_by_offset(self, pairs: str, n_offsets: int) -> list[Any]:
         """Return the two columns of the pairs at each offset."""
-        sizes = self.make("ReduceSum", counts, self.ints(0), keepdims=0)
-        parts = self.make("Split", pairs, sizes, n_outputs=n_offsets, axis=0)
-        return [tuple(self.make("Split", part, n_outputs=2, axis=1, num_outputs=2)) for part in parts]
+        sizes = self.add("ReduceSum", "counts", self.add("Constant", value_ints=[0]), keepdims=0)
+        parts = self.add("Split", pairs, sizes, n_outputs=n_offsets, axis=0)
+        return [self.add("Split", part, n_outputs=2, axis=1, num_outputs=2) for part in parts]
 
-    def add_product(self, y: str, onto: str, rows: str, kernel: int) -> str:
-        """Return y with the product of some rows of x added to some of its own."""
-        product = self.make("MatMul", self.make("GatherND", "x", rows), self.kernel(kernel))
-        name: str = self.make("ScatterND", y, onto, product, reduction="add")
-        return name
+    def add_product(self, y: str, onto: str, rows: str, kernel: int) -> Any:
+        """Return y, to some of whose rows is added the product of some rows of x with one offset's weight."""
+        product = self.add("MatMul", self.add("GatherND", "x", rows), self.kernel(kernel))
+        return self.add("ScatterND", y, onto, product, reduction="add")
 
-    def kernel(self, number: int) -> str:
-        name: str = self.make("Gather", "weight", self.make("Constant", value_int=number), axis=0)
-        return name
+
+def _neighbours() -> _Body:
+    body = _Body()
+    y = body.add("MatMul", "x", body.kernel(0))
+    for number, (first, second) in enumerate(body.columns_by_offset("pairs", 13)):
+        y = body.add_product(y, first, second, 2 * number + 1)
+        y = body.add_product(y, second, first, 2 * number + 2)
+    return body
+
+
+def _between() -> _Body:
+    body = _Body()
+    y = body.zeros("like", "weight")
+    pairs = body.add("Concat", body.column("source"), body.column("target"), axis=1)
+    for number, (source, target) in enumerate(body.columns_by_offset(pairs, 8)):
+        y = body.add_product(y, target, source, number)
+    return body
+
+
+def _average() -> _Body:
+    body = _Body()
+    total = body.add("ScatterND", body.zeros("n_points", "x"), body.column("voxel"), "x", reduction="add")
+    body.add("Div", total, body.column("n_points"))
+    return body
+
+
+def _interpolation() -> _Body:
+    body = _Body()
+    voxel, point = body.add("Split", "corners", n_outputs=2, axis=1, num_outputs=2)
+    parts = body.add("Mul", body.add("GatherND", "x", voxel), body.column("shares"))
+    body.add("ScatterND", body.zeros("like", "x"), point, parts, reduction="add")
+    return body
 
 
 def _definitions() -> list[FunctionProto]:
-    neighbours = _Nodes()
-    y = neighbours.make("MatMul", "x", neighbours.kernel(0))
-    for number, (first, second) in enumerate(neighbours.by_offset("pairs", "counts", 13)):
-        y = neighbours.add_product(y, first, second, 2 * number + 1)
-        y = neighbours.add_product(y, second, first, 2 * number + 2)
-    between = _Nodes()
-    columns = [between.make("Unsqueeze", name, between.ints(1)) for name in ("source", "target")]
-    y = between.zeros("like", "weight")
-    for number, (source, target) in enumerate(between.by_offset(between.make("Concat", *columns, axis=1), "counts", 8)):
-        y = between.add_product(y, target, source, number)
-    average = _Nodes()
-    rows = average.make("Unsqueeze", "voxel", average.ints(1))
-    total = average.make("ScatterND", average.zeros("n_points", "x"), rows, "x", reduction="add")
-    average.make("Div", total, average.make("Unsqueeze", "n_points", average.ints(1)))
-    between_voxels = _Nodes()
-    voxel, point = between_voxels.make("Split", "corners", n_outputs=2, axis=1, num_outputs=2)
-    weights = between_voxels.make("Unsqueeze", "shares", between_voxels.ints(1))
-    parts = between_voxels.make("Mul", between_voxels.make("GatherND", "x", voxel), weights)
-    between_voxels.make("ScatterND", between_voxels.zeros("like", "x"), point, parts, reduction="add")
-    bodies = (neighbours, between, average, between_voxels)
+    bodies = (_neighbours(), _between(), _average(), _interpolation())
     return [
-        make_function(DOMAIN, name, list(inputs), [nodes[-1].output[0]], nodes, [make_opsetid("", 20)])
-        for (name, inputs), nodes in zip(_SIGNATURES.items(), bodies, strict=True)
+        make_function(DOMAIN, name, list(inputs), [body[-1].output[0]], body, [make_opsetid("", 20)])
+        for (name, inputs), body in zip(_SIGNATURES.items(), bodies, strict=True)
     ]

@@ -7,7 +7,7 @@ are plain tensors, made once for a batch of frames (`search_spaces.sparse.geomet
 Within one kernel offset no row occurs twice, so that what is scattered there meets no other: sums have one order.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import Any
 
 import torch
@@ -72,7 +72,7 @@ def average_points(x: Tensor, voxel: Tensor, n_points: Tensor) -> Tensor:
         (voxels, channels).
     """
     order, starts = _grouped(voxel, len(n_points))
-    return embedding_bag(order, x, starts, mode="sum").div_(n_points[:, None])
+    return embedding_bag(order, x, starts, mode="sum").div_(n_points[:, None].to(x.dtype))
 
 
 @torch.library.custom_op("sparse::interpolate", mutates_args=())
@@ -89,13 +89,13 @@ def interpolate(x: Tensor, corners: Tensor, shares: Tensor, like: Tensor) -> Ten
         (points, channels).
     """
     _, starts = _grouped(corners, len(like), 1)
-    return embedding_bag(corners[:, 0], x, starts, mode="sum", per_sample_weights=shares)
+    return embedding_bag(corners[:, 0], x, starts, mode="sum", per_sample_weights=shares.to(x.dtype))
 
 
 def _by_offset(counts: Tensor, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield the part of each column (pairs,) that belongs to one offset after the other."""
-    sizes = counts.sum(0).tolist()
-    yield from zip(*(column.split(sizes) for column in columns), strict=True)
+    sizes: list[int] = _derived(counts, "sizes", lambda: counts.sum(0).tolist())
+    yield from zip(*(torch.split(column, sizes) for column in columns), strict=True)
 
 
 def _both_ways(pairs: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -105,18 +105,26 @@ def _both_ways(pairs: Tensor, counts: Tensor) -> Iterator[tuple[int, Tensor, Ten
         yield 2 * number + 2, first, second
 
 
-_GROUPS = WeakIdKeyDictionary()
-"""What `_grouped` found, for as long as the list that it comes from lives."""
+_DERIVED: MutableMapping[Tensor, dict[object, Any]] = WeakIdKeyDictionary()
+"""What follows from a list alone, for as long as the list lives: all layers and steps that read it share it."""
+
+
+def _derived(of: Tensor, key: object, derive: Callable[[], Any]) -> Any:
+    known = _DERIVED.setdefault(of, {})
+    if key not in known:
+        known[key] = derive()
+    return known[key]
 
 
 def _grouped(rows: Tensor, n: int, column: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return the order in which a list is sorted by row, and where each of n rows starts in it."""
-    known = _GROUPS.setdefault(rows, {})
-    if column not in known:
+    """Return the order in which a list, or a column of it, is sorted, and where each of n rows starts in it."""
+
+    def sort() -> tuple[Tensor, Tensor]:
         values = rows if column is None else rows[:, column].contiguous()
         ordered, order = values.sort(stable=True)
-        known[column] = order, torch.searchsorted(ordered, torch.arange(n, device=rows.device))
-    groups: tuple[Tensor, Tensor] = known[column]
+        return order, torch.searchsorted(ordered, torch.arange(n, device=rows.device))
+
+    groups: tuple[Tensor, Tensor] = _derived(rows, column, sort)
     return groups
 
 
@@ -152,14 +160,14 @@ def _differentiate_between(context: Any, gradient: Tensor) -> tuple[Tensor | Non
 
 def _differentiate_average(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     _, voxel, n_points = context.saved_tensors
-    return (gradient / n_points[:, None]).index_select(0, voxel), None, None
+    return (gradient / n_points[:, None].to(gradient.dtype)).index_select(0, voxel), None, None
 
 
 def _differentiate_interpolation(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     x, corners, shares, _ = context.saved_tensors
     order, starts = _grouped(corners, len(x), 0)
-    points = corners[:, 1].index_select(0, order)
-    for_x = embedding_bag(points, gradient, starts, mode="sum", per_sample_weights=shares.index_select(0, order))
+    points, weights = corners[:, 1].index_select(0, order), shares.index_select(0, order).to(x.dtype)
+    for_x = embedding_bag(points, gradient, starts, mode="sum", per_sample_weights=weights)
     return for_x, None, None, None
 
 
@@ -174,7 +182,7 @@ def _register(
     operation.register_fake(shape)
     for device in ("cpu", "cuda"):
         operation.register_autocast(device, torch.float32)  # gathers and scatters decide the time, not products
-    register_flop_formula(operation._opoverload.overloadpacket)(flops)  # type: ignore[no-untyped-call]
+    register_flop_formula(operation._opoverload.overloadpacket)(flops)
 
 
 _register(
