@@ -46,9 +46,9 @@ def voxels_of_points(n_points: int, n_voxels: int, suffix: str = "") -> TensorSp
     return TensorSpec((), f"voxel_of_point{suffix}", "points", n_points, "int64", n_voxels)
 
 
-def corner_lists(n_voxels: int, n_corners: int, suffix: str = "") -> tuple[TensorSpec, ...]:
-    """Return the forms of the corners and shares of an interpolation."""
-    corners = TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_voxels)
+def corner_lists(n_points: int, n_corners: int, suffix: str = "") -> tuple[TensorSpec, ...]:
+    """Return the forms of the corners and shares of an interpolation; there are no more voxels than points."""
+    corners = TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_points)
     return corners, TensorSpec((), f"shares{suffix}", f"corners{suffix}", n_corners)
 
 
@@ -295,7 +295,7 @@ class VoxelsToPoints(_SparseBlock):
     def inputs(self) -> tuple[TensorSpec, ...]:
         x = features("voxels", self.n_voxels, self.channels)
         points = self.output if self.added else voxels_of_points(self.n_points, self.n_voxels)
-        return (x, *corner_lists(self.n_voxels, self.n_corners), dataclasses.replace(points, name="points"))
+        return (x, *corner_lists(self.n_points, self.n_corners), dataclasses.replace(points, name="points"))
 
     @property
     def output(self) -> TensorSpec:

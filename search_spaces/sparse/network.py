@@ -96,7 +96,9 @@ class PointVoxelSpace(SearchSpace):
 
     @field_validator("n_voxels")
     @classmethod
-    def _voxels_hold_one_another(cls, n_voxels: tuple[int, ...]) -> tuple[int, ...]:
+    def _voxels_hold_one_another(cls, n_voxels: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if n_voxels[0] > info.data.get("n_points", n_voxels[0]):
+            raise ValueError("there are at least as many n_points as voxels")
         if any(not coarse <= fine <= 8 * coarse for fine, coarse in pairwise(n_voxels)):
             raise ValueError("a voxel has one to eight of half its stride: fewer from stride to stride, by at most 8")
         return n_voxels
@@ -207,7 +209,7 @@ class PointVoxelSpace(SearchSpace):
             specs += [*neighbour_lists(n_voxels, self.n_pairs[level], suffix), points_in_voxels(n_voxels, suffix)]
             if 1 << level in self.preparation["point_strides"]:
                 specs.append(voxels_of_points(self.n_points, n_voxels, suffix))
-                specs += corner_lists(n_voxels, self.n_corners[level], suffix)
+                specs += corner_lists(self.n_points, self.n_corners[level], suffix)
         return tuple(specs)
 
     def example(

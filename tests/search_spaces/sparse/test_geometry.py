@@ -142,10 +142,10 @@ def test_points_too_far_away_are_refused(clouds: PointClouds) -> None:
 
 
 def test_a_frame_without_points_is_refused(clouds: PointClouds) -> None:
-    with pytest.raises(InputError, match="^frame 2 has no points: leave it out$"):
+    with pytest.raises(InputError, match=r"^frame 2 has no points: leave it out$"):
         geometry(PointClouds(clouds.coordinates, clouds.features, clouds.cloud, 3), VOXEL, 1, ())
     nothing = torch.zeros(0, 3)
-    with pytest.raises(InputError, match="^frame 0 has no points"):
+    with pytest.raises(InputError, match=r"^frame 0 has no points"):
         geometry(PointClouds(nothing, nothing, nothing[:, 0].long(), 1), VOXEL, 1, ())
 
 
