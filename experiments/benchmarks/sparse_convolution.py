@@ -107,7 +107,7 @@ def _sides(x: Tensor, pairs: Tensor, counts: Tensor, weight: Tensor) -> dict[str
         y: Tensor = convolve_neighbours(x, pairs, counts, weight)
         return y
 
-    return {"forward": torch.no_grad()(forward), "both": lambda: forward().sum().backward()}
+    return {"forward": torch.no_grad()(forward), "both": lambda: torch.autograd.grad(forward().sum(), (x, weight))}
 
 
 def measure_network(clouds: PointClouds, voxel_size: float, n_turns: int) -> None:
