@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from search_spaces.block import TensorSpec
 from search_spaces.errors import InputError
+from search_spaces.sparse.onnx_form import TRANSLATIONS, define
 
 OPSET = 20
 """What the exporter of torch 2.13 writes without converting, so every model goes through one path."""
@@ -85,6 +86,7 @@ def _export_side_by_side(
     branches = _Branches(modules)
     with _evaluating(branches), _quiet_exporter():
         joint = _export_joint(branches, inputs, examples, open_axes)
+    define(joint)
     _strip_provenance(joint)
     extractor = onnx.utils.Extractor(joint)
     return [_extract_branch(extractor, index, specs) for index, specs in enumerate(inputs)]
@@ -120,6 +122,7 @@ def _export_joint(
         input_names=[_joint_name(i, spec.name) for i, specs in enumerate(inputs) for spec in specs],
         output_names=[_joint_name(i, "output") for i in range(len(inputs))],
         dynamic_shapes=(axes,) if open_axes else None,
+        custom_translation_table=TRANSLATIONS,
         verbose=False,
     )
     assert program is not None

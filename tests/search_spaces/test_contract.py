@@ -30,8 +30,11 @@ SMALL = {
     "channels": 4,
     "cells": 1,
     "layers": 3,
-    "n_points": 40,
     "grid": 0.25,
+    "n_points": 300,
+    "n_voxels": (200, 120, 70, 40, 20),
+    "n_pairs": (300, 240, 160, 100, 60),
+    "n_corners": (600, 700, 800, 900, 1000),
 }
 """Options that make a space's networks quick to run, where it has them and takes them."""
 

@@ -1,0 +1,352 @@
+"""Blocks of sparse point-voxel networks: convolutions over occupied voxels, and the ways between voxels and points.
+
+A block's record holds the numbers of rows of a typical frame, on which its latency depends: of points, of voxels, and
+of the pairs of neighbours among them. Frames of one batch are rows of the same tensors.
+"""
+
+import dataclasses
+import math
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.block import Block, TensorSpec
+from search_spaces.sparse import drawn
+from search_spaces.sparse.operations import average_points, convolve_between, convolve_neighbours, interpolate
+
+Addend = Literal["none", "before the norm", "after the norm"]
+
+
+def features(axis: str, n: int, channels: int, name: str = "input") -> TensorSpec:
+    """Return the form of the features of n points or voxels."""
+    return TensorSpec((channels,), name, axis, n)
+
+
+def neighbour_lists(n_voxels: int, n_pairs: int, suffix: str = "") -> tuple[TensorSpec, ...]:
+    """Return the forms of the pairs and counts of a 3x3x3 convolution; in a network, a suffix tells strides apart."""
+    pairs = TensorSpec((2,), f"neighbours{suffix}", f"neighbours{suffix}", n_pairs, "int64", n_voxels)
+    return pairs, TensorSpec((13,), f"neighbour_counts{suffix}", "batch", 1, "int64", n_pairs + 1)
+
+
+def child_lists(n_children: int, suffix: str = "", axis: str = "children") -> tuple[TensorSpec, ...]:
+    """Return the forms of the pairs and counts that lead from voxels to those of twice the stride, and back."""
+    pairs = TensorSpec((2,), f"children{suffix}", axis, n_children, "int64", n_children)
+    return pairs, TensorSpec((8,), f"child_counts{suffix}", "batch", 1, "int64", n_children + 1)
+
+
+def points_in_voxels(n_voxels: int, suffix: str = "") -> TensorSpec:
+    """Return the form of the numbers of points in voxels."""
+    return TensorSpec((), f"n_points{suffix}", f"voxels{suffix}", n_voxels)
+
+
+def voxels_of_points(n_points: int, n_voxels: int, suffix: str = "") -> TensorSpec:
+    """Return the form of the points' voxels."""
+    return TensorSpec((), f"voxel_of_point{suffix}", "points", n_points, "int64", n_voxels)
+
+
+def corner_lists(n_points: int, n_corners: int, suffix: str = "") -> tuple[TensorSpec, ...]:
+    """Return the forms of the corners and shares of an interpolation; there are no more voxels than points."""
+    corners = TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_points)
+    return corners, TensorSpec((), f"shares{suffix}", f"corners{suffix}", n_corners)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SparseBlock(Block):
+    """A block whose examples follow lists of pairs, as many as planned, that are near each other as in a scene."""
+
+    def example(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        lists = self._lists(batch_size)
+        return tuple(lists[s.name] if s.name in lists else s.draw(batch_size, generator) for s in self.inputs)
+
+    @abstractmethod
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        """Return the inputs that are lists, by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convolution(_SparseBlock):
+    """A convolution within one stride, and batch normalisation unless it is `partial`.
+
+    A convolution over a concatenation is two: a partial one over the second part, and one over the first, to which the
+    other's result is added before the norm. So fewer channels of either are a leading slice of its own weight.
+    """
+
+    n_voxels: int
+    in_channels: int
+    out_channels: int
+    addend: Addend
+    partial: bool
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("voxels", self.n_voxels, self.out_channels)
+
+    @property
+    def _features(self) -> TensorSpec:
+        return features("voxels", self.n_voxels, self.in_channels)
+
+    @property
+    def _addends(self) -> tuple[TensorSpec, ...]:
+        return () if self.addend == "none" else (features("voxels", self.n_voxels, self.out_channels, "addend"),)
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseConvolution(_Convolution):
+    """3x3x3, with an activation unless it is partial."""
+
+    n_pairs: int
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (self._features, *neighbour_lists(self.n_voxels, self.n_pairs), *self._addends)
+
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        pairs, counts = drawn.neighbours(self.n_voxels, self.n_pairs, n_frames)
+        return {"neighbours": pairs, "neighbour_counts": counts}
+
+    def build(self) -> nn.Module:
+        return _SparseConvolution(self)
+
+
+class _Kernel(nn.Module):
+    """The weight of a sparse convolution: (offsets, in, out)."""
+
+    def __init__(self, n_offsets: int, in_channels: int, out_channels: int, fan: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_offsets, in_channels, out_channels))
+        bound = 1 / math.sqrt(fan)  # as the published code draws it
+        nn.init.uniform_(self.weight, -bound, bound)
+
+
+class _Finish(nn.Module):
+    """What follows the products: norm, activation, and an addend before or after the norm."""
+
+    def __init__(self, block: _Convolution, relu: bool) -> None:
+        super().__init__()
+        self.norm = nn.Identity() if block.partial else nn.BatchNorm1d(block.out_channels)
+        self.addend, self.relu = block.addend, relu
+
+    def forward(self, y: Tensor, addend: Tensor | None) -> Tensor:
+        if addend is not None and self.addend == "before the norm":
+            y = y + addend
+        y = self.norm(y)
+        if addend is not None and self.addend == "after the norm":
+            y = y + addend
+        return y.relu() if self.relu else y
+
+
+class _SparseConvolution(nn.Module):
+    def __init__(self, block: SparseConvolution) -> None:
+        super().__init__()
+        self.kernel = _Kernel(27, block.in_channels, block.out_channels, 27 * block.in_channels)
+        self.finish = _Finish(block, relu=not block.partial)
+
+    def forward(self, x: Tensor, pairs: Tensor, counts: Tensor, addend: Tensor | None = None) -> Tensor:
+        y: Tensor = self.finish(convolve_neighbours(x, pairs, counts, self.kernel.weight), addend)
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class PointwiseConvolution(_Convolution):
+    """1x1x1, without an activation: a residual block's shortcut."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (self._features, *self._addends)
+
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        return {}
+
+    def build(self) -> nn.Module:
+        return _PointwiseConvolution(self)
+
+
+class _PointwiseConvolution(nn.Module):
+    def __init__(self, block: PointwiseConvolution) -> None:
+        super().__init__()
+        self.linear = nn.Linear(block.in_channels, block.out_channels, bias=False)
+        self.finish = _Finish(block, relu=False)
+
+    def forward(self, x: Tensor, addend: Tensor | None = None) -> Tensor:
+        y: Tensor = self.finish(self.linear(x), addend)
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class _Transition(_SparseBlock):
+    """2x2x2 with stride 2 between `n_children` voxels and their `n_parents`, batch normalisation, activation."""
+
+    n_children: int
+    n_parents: int
+    in_channels: int
+    out_channels: int
+
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        pairs, counts = drawn.children(self.n_children, self.n_parents, n_frames)
+        return {"children": pairs, "child_counts": counts}
+
+
+@dataclasses.dataclass(frozen=True)
+class Downsampling(_Transition):
+    """From the children to their parents."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        x = features("children", self.n_children, self.in_channels)
+        return (x, *child_lists(self.n_children), points_in_voxels(self.n_parents))
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("voxels", self.n_parents, self.out_channels)
+
+    def build(self) -> nn.Module:
+        return _Downsampling(self)
+
+
+class _Downsampling(nn.Module):
+    def __init__(self, block: Downsampling) -> None:
+        super().__init__()
+        self.kernel = _Kernel(8, block.in_channels, block.out_channels, 8 * block.in_channels)
+        self.norm = nn.BatchNorm1d(block.out_channels)
+
+    def forward(self, x: Tensor, children: Tensor, counts: Tensor, n_points: Tensor) -> Tensor:
+        child, parent = children.unbind(1)
+        y: Tensor = self.norm(convolve_between(x, child, parent, counts, self.kernel.weight, n_points))
+        return y.relu()
+
+
+@dataclasses.dataclass(frozen=True)
+class Upsampling(_Transition):
+    """From the parents to their children: transposed."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (features("voxels", self.n_parents, self.in_channels), *child_lists(self.n_children))
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("children", self.n_children, self.out_channels)
+
+    def build(self) -> nn.Module:
+        return _Upsampling(self)
+
+
+class _Upsampling(nn.Module):
+    def __init__(self, block: Upsampling) -> None:
+        super().__init__()
+        self.kernel = _Kernel(8, block.in_channels, block.out_channels, block.out_channels)
+        self.norm = nn.BatchNorm1d(block.out_channels)
+
+    def forward(self, x: Tensor, children: Tensor, counts: Tensor) -> Tensor:
+        child, parent = children.unbind(1)
+        y: Tensor = self.norm(convolve_between(x, parent, child, counts, self.kernel.weight, children))
+        return y.relu()
+
+
+@dataclasses.dataclass(frozen=True)
+class PointsToVoxels(_SparseBlock):
+    """Each voxel gets the average of its points, and dropout."""
+
+    n_points: int
+    n_voxels: int
+    channels: int
+    dropout: float
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        x = features("points", self.n_points, self.channels)
+        return x, voxels_of_points(self.n_points, self.n_voxels), points_in_voxels(self.n_voxels)
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("voxels", self.n_voxels, self.channels)
+
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        voxel, n_points = drawn.voxels_of_points(self.n_points, self.n_voxels, n_frames)
+        return {"voxel_of_point": voxel, "n_points": n_points}
+
+    def build(self) -> nn.Module:
+        return _PointsToVoxels(self)
+
+
+class _PointsToVoxels(nn.Module):
+    def __init__(self, block: PointsToVoxels) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(block.dropout)
+
+    def forward(self, x: Tensor, voxel: Tensor, n_points: Tensor) -> Tensor:
+        y: Tensor = self.dropout(average_points(x, voxel, n_points))
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class VoxelsToPoints(_SparseBlock):
+    """Each point gets what its position has between the voxels around it; where `added`, beside what it had."""
+
+    n_points: int
+    n_voxels: int
+    n_corners: int
+    channels: int
+    added: bool
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        x = features("voxels", self.n_voxels, self.channels)
+        points = self.output if self.added else voxels_of_points(self.n_points, self.n_voxels)
+        return (x, *corner_lists(self.n_points, self.n_corners), dataclasses.replace(points, name="points"))
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("points", self.n_points, self.channels)
+
+    def _lists(self, n_frames: int) -> dict[str, Tensor]:
+        corners, shares = drawn.corners(self.n_points, self.n_voxels, self.n_corners, n_frames)
+        return {"corners": corners, "shares": shares}
+
+    def build(self) -> nn.Module:
+        return _VoxelsToPoints(self.added)
+
+
+class _VoxelsToPoints(nn.Module):
+    def __init__(self, added: bool) -> None:
+        super().__init__()
+        self.added = added
+
+    def forward(self, x: Tensor, corners: Tensor, shares: Tensor, points: Tensor) -> Tensor:
+        """Return (points, channels); `points` is anything with a row for each point, or what is added."""
+        y: Tensor = interpolate(x, corners, shares, points)
+        return points + y if self.added else y
+
+
+@dataclasses.dataclass(frozen=True)
+class _PointBlock(Block):
+    n_points: int
+    in_channels: int
+    out_channels: int
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return (features("points", self.n_points, self.in_channels),)
+
+    @property
+    def output(self) -> TensorSpec:
+        return features("points", self.n_points, self.out_channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class PointTransform(_PointBlock):
+    """Linear, batch normalisation, activation."""
+
+    def build(self) -> nn.Module:
+        norm = nn.BatchNorm1d(self.out_channels)
+        return nn.Sequential(nn.Linear(self.in_channels, self.out_channels), norm, nn.ReLU())
+
+
+@dataclasses.dataclass(frozen=True)
+class PointClassifier(_PointBlock):
+    """Linear."""
+
+    def build(self) -> nn.Module:
+        return nn.Linear(self.in_channels, self.out_channels)

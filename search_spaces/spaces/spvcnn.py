@@ -1,0 +1,34 @@
+"""SPVCNN (Tang et al., ECCV 2020) scaled uniformly: what a search over single widths is compared with."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveFloat
+from pydantic.dataclasses import dataclass
+
+from search_spaces.space import Choice
+from search_spaces.sparse.network import PointVoxelSpace, Stage, Widths
+
+_STEM, _DOWN, _UP = 32, (32, 64, 128, 256), (256, 128, 96, 96)
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class SPVCNN(PointVoxelSpace):
+    """One choice: the width of every layer. 0.5 and 1 are the published networks."""
+
+    name: ClassVar[str] = "spvcnn"
+
+    scales: tuple[PositiveFloat, ...] = Field(
+        default=(0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0), min_length=1, description="shares of all channels"
+    )
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The scale."""
+        return (Choice("scale", tuple(sorted(self.scales))),)
+
+    def widths(self, options: Mapping[str, Any]) -> Widths:
+        stem, *stages = (int(options["scale"] * channels) for channels in (_STEM, *_DOWN, *_UP))
+        before = [stem, *stages[:3]]  # a transition down keeps its channels, one up changes them
+        down = [Stage(b, (c, c), c, projected=b != c) for b, c in zip(before, stages[:4], strict=True)]
+        return Widths(stem, tuple(down), tuple(Stage(c, (c, c), c) for c in stages[4:]))

@@ -1,0 +1,1 @@
+"""Sparse point-voxel networks in plain torch: geometry, operations, their ONNX form, and the wiring."""
