@@ -10,7 +10,7 @@ from search_spaces.spaces.autoformer_tiny import AutoFormerTiny
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class AutoFormerFor32(AutoFormerTiny):
-    """One embedding for all of 3-6 layers, each with 2-4 heads of width 32 and an MLP ratio of 1/2/3."""
+    """One embedding for all of 3-6 layers, each with 2-4 heads of 32 and an MLP ratio of 1/2/3; 1,793,340 networks."""
 
     name: ClassVar[str] = "autoformer_32"
     embeds: ClassVar[tuple[int, ...]] = (64, 96, 128)
