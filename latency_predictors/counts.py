@@ -47,7 +47,7 @@ def count(block: Block) -> Counts:
 
 def count_network(space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module) -> Counts:
     """Return the counts of an architecture's static network, which is left in evaluation mode."""
-    return count_module(network, *(torch.zeros_like(x) for x in _empty(space.inputs(architecture))))
+    return count_module(network, *space.example(architecture, 1, torch.Generator().manual_seed(0)))
 
 
 def _empty(specs: Sequence[TensorSpec]) -> list[Tensor]:
