@@ -1,28 +1,36 @@
-"""The inputs of an exported PVCNN, made of the points of one cloud."""
+"""The inputs of an exported PVCNN, made from the points of one cloud. Needs NumPy alone.
+
+    inputs = inputs_from_points(points[:, :3], points)
+    (logits,) = onnxruntime.InferenceSession("model.onnx").run(None, inputs)
+
+For segmentation `logits` has a row for each point, in the points' order.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def network_inputs(points: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
-    """Return what the network is run on; row i of its output is the scores of point i.
+def inputs_from_points(
+    coordinates: NDArray[np.floating], features: NDArray[np.floating]
+) -> dict[str, NDArray[np.generic]]:
+    """Return the network's inputs by name, for one cloud.
 
     Args:
-        points: (N, channels), float32: x, y, z in metres, and what else the network was trained with.
+        coordinates: (points, 3), x, y, z in metres.
+        features: (points, channels), what the network was trained on: for LiDAR x, y, z and remission.
 
     Returns:
-        features: the points themselves, float32 (N, channels).
-        coordinates: x, y, z, float32 (N, 3).
-        cloud: the number of each point's cloud, int64 (N,): 0.
-        cube: float32 (1, 4): the mean of the points, and twice the distance of the farthest one from it.
+        `features` and `coordinates`: as given, in float32;
+        `cloud` (points,): the number of each point's cloud, 0;
+        `cube` (1, 4): the mean of the points, and twice the distance of the farthest one from it.
     """
-    coordinates = np.ascontiguousarray(points[:, :3])
+    coordinates = coordinates.astype(np.float32)
     centre = coordinates.mean(axis=0, dtype=np.float64)
     farthest = np.sqrt(np.square(coordinates - centre).sum(axis=1)).max()
     side = 2 * farthest if farthest > 0 else 1.0
     return {
-        "features": points,
+        "features": features.astype(np.float32),
         "coordinates": coordinates,
-        "cloud": np.zeros(len(points), np.int64),
+        "cloud": np.zeros(len(coordinates), np.int64),
         "cube": np.array([[*centre, side]], np.float32),
     }

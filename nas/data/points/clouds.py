@@ -13,7 +13,7 @@ from search_spaces.errors import InputError
 
 # x, y, z in metres and remission, as SemanticKITTI stores a point
 N_CHANNELS = 4
-# Far beyond the reach of any scanner, and so near that voxels of 1 cm fit into 18 bits a coordinate.
+# far beyond the reach of any scanner, and so near that in voxels of 2 cm a coordinate fits into 17 bits
 LARGEST_COORDINATE = 1000.0
 
 

@@ -31,10 +31,10 @@ _EXAMPLE = "example.npz"
 
 _SNIPPET = """\
 import json, numpy as np, onnxruntime
-from network_inputs import network_inputs  # makes them of points (N, 4): x, y, z in metres, remission
+from inputs_from_points import inputs_from_points
 spec = json.load(open("report.json"))["input"]
-points = np.load("example.npz")["points"]
-scores = onnxruntime.InferenceSession("model.onnx").run(None, network_inputs(points))[0]
+points = np.load("example.npz")["points"]  # (N, 4): x, y, z in metres, remission
+scores = onnxruntime.InferenceSession("model.onnx").run(None, inputs_from_points(points[:, :3], points))[0]
 print([spec["classes"][i] for i in scores.argmax(1)[:10]])
 """
 
@@ -82,7 +82,7 @@ class PointDataset(Dataset):
 
     def describe(self) -> dict[str, Any]:
         return {
-            "layout": "points (N, 4): x, y, z in metres, remission; network_inputs.py makes the inputs of them",
+            "layout": "points (N, 4): x, y, z in metres, remission; inputs_from_points.py makes the inputs of them",
             "classes": list(self.classes),
             "ignored": IGNORED,
         }

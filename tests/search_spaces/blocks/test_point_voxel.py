@@ -17,6 +17,7 @@ from search_spaces.blocks.point_voxel import (
     PointVoxelConv,
     in_grid,
 )
+from search_spaces.onnx import parity, to_onnx
 
 BLOCKS: list[Block] = [
     PointVoxelConv(30, 5, 16, 4, False),
@@ -120,3 +121,19 @@ def test_a_cloud_has_the_largest_of_its_points() -> None:
     of, cube = torch.arange(2).repeat_interleave(30), torch.zeros(2, 4)
     largest = CloudFeatures(30, 5, ()).build()(features, of, cube)
     assert torch.equal(largest, features.view(2, 30, 5).amax(1))
+
+
+@pytest.mark.parametrize("block", [BLOCKS[0], BLOCKS[4]], ids=repr)
+def test_no_exported_node_loses_sums_where_threads_meet(block: Block) -> None:
+    """In ScatterND, threads of onnxruntime that add to one row overwrite each other; ScatterElements has one thread."""
+    (model,) = to_onnx([block.build()], [block.inputs], [inputs(block)], open_axes=True)
+    nodes = [node.op_type for node in model.graph.node]
+    assert "ScatterND" not in nodes
+    assert "ScatterElements" in nodes
+
+
+def test_onnxruntime_sums_many_points_in_few_voxels() -> None:
+    block = PointVoxelConv(40_000, 5, 8, 2, False)
+    module, tensors = built(block), inputs(block, 1)
+    (model,) = to_onnx([module], [block.inputs], [inputs(BLOCKS[0])], open_axes=True)
+    assert parity(model, module, [tensors]) < 1e-4

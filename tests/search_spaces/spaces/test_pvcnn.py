@@ -6,7 +6,7 @@ import torch
 
 import search_spaces
 from search_spaces import SearchSpace
-from search_spaces.network_inputs.pvcnn import network_inputs
+from search_spaces.network_inputs.pvcnn import inputs_from_points
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.points import PointClouds
 
@@ -112,7 +112,7 @@ def test_inputs_in_numpy_are_those_of_training(n: int) -> None:
     space = small()
     batch = clouds(n)
     expected = space.prepare(batch, space.largest())
-    found = network_inputs(batch.features.numpy())
+    found = inputs_from_points(batch.coordinates.numpy(), batch.features.numpy())
     assert list(found) == [spec.name for spec in space.inputs(space.largest())]
     for array, tensor in zip(found.values(), expected, strict=True):
         assert array.dtype == tensor.numpy().dtype
