@@ -112,9 +112,18 @@ class _Body(list[NodeProto]):
         return [self.add("Split", part, n_outputs=2, axis=1, num_outputs=2) for part in parts]
 
     def add_product(self, y: str, onto: str, rows: str, kernel: int) -> Any:
-        """Return y, to some of whose rows is added the product of some rows of x with one offset's weight."""
+        """Return y, to some of whose rows, each once, is added the product of some rows of x with an offset's weight."""
         product = self.add("MatMul", self.add("GatherND", "x", rows), self.kernel(kernel))
         return self.add("ScatterND", y, onto, product, reduction="add")
+
+
+    def sums(self, rows: str, like: str, onto: str) -> Any:
+        """Return zeros with the rows of `like`, to which the rows of a tensor are added at the indices `onto`.
+
+        Indices repeat: onnxruntime 1.31 loses some of ScatterND's sums then, if it runs several threads.
+        """
+        indices = self.add("Expand", onto, self.add("Shape", rows))
+        return self.add("ScatterElements", self.zeros(like, rows), indices, rows, axis=0, reduction="add")
 
 
 def _neighbours() -> _Body:
@@ -137,7 +146,7 @@ def _between() -> _Body:
 
 def _average() -> _Body:
     body = _Body()
-    total = body.add("ScatterND", body.zeros("n_points", "x"), body.column("voxel"), "x", reduction="add")
+    total = body.sums("x", "n_points", body.column("voxel"))
     body.add("Div", total, body.column("n_points"))
     return body
 
@@ -146,7 +155,7 @@ def _interpolation() -> _Body:
     body = _Body()
     voxel, point = body.add("Split", "corners", n_outputs=2, axis=1, num_outputs=2)
     parts = body.add("Mul", body.add("GatherND", "x", voxel), body.column("shares"))
-    body.add("ScatterND", body.zeros("like", "x"), point, parts, reduction="add")
+    body.sums(parts, "like", point)
     return body
 
 
