@@ -1,6 +1,7 @@
 """What a network costs on any device: multiply-adds, parameters, and peak memory of activations."""
 
 import weakref
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,10 +21,10 @@ from search_spaces import Block, SearchSpace, TensorSpec
 _ATEN = torch.ops.aten
 
 # torch counts attention by any kernel but the one of processors, whose shapes mean the same
-_FLOPS = {
-    **flop_registry,
-    _ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_efficient_attention],
-}
+_FLOPS = ChainMap(  # not a copy: operators of the project's own come to the registry with their modules
+    {_ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_efficient_attention]},
+    flop_registry,
+)
 
 
 @dataclass(frozen=True)

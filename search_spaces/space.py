@@ -117,6 +117,14 @@ class SearchSpace(ABC):
         """
         return (resize(batch, self.inputs(architecture)[0].shape[-1]),)
 
+    def typical_options(self, batch: Any) -> dict[str, Any]:
+        """Return the options of this space that some training examples dictate, such as a frame's number of voxels.
+
+        Args:
+            batch: the examples, as `prepare` takes them.
+        """
+        return {}
+
     @property
     def image_size(self) -> int | None:
         """The side of the images that the largest network reads; None for a space that reads something else."""

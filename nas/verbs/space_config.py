@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -11,6 +12,9 @@ import search_spaces
 from nas.data import DataOptions, Dataset, load_data
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError, invalid
+
+_N_TYPICAL = 16
+"""Training examples that a space looks at for what is typical."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -37,10 +41,18 @@ def load_for(config: SpaceConfig, options: DataOptions) -> tuple[SearchSpace, Da
     data = load_data(_fitted(options, plain))
     fields = {field.name for field in dataclasses.fields(plain)}  # type: ignore[arg-type]  # every space is one
     given = {name: value for name, value in data.space_options().items() if name in fields}
+    given |= plain.typical_options(_some(data))
     for name, value in given.items():
         if config.options.get(name, value) != value:
             raise InputError(f"space option {name} {config.options[name]!r}: {data.name} has {value}; leave it out")
     return search_spaces.load(config.name, **{**config.options, **given}), data
+
+
+def _some(data: Dataset) -> Any:
+    """Return training examples from all over, as a space's `prepare` takes them."""
+    indices = torch.linspace(0, len(data.train) - 1, min(_N_TYPICAL, len(data.train))).long()
+    batch, _ = data.batch(data.train, indices, torch.device("cpu"))
+    return batch
 
 
 def _fitted(data: DataOptions, space: SearchSpace) -> DataOptions:

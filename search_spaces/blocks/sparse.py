@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 from search_spaces.sparse import drawn
+from search_spaces.sparse.geometry import N_ROUNDS
 from search_spaces.sparse.operations import average_points, convolve_between, convolve_neighbours, interpolate
 
 Addend = Literal["none", "before the norm", "after the norm"]
+
+AVERAGING = ("merges", "merge_counts", "first_points", "n_points")
+INTERPOLATION = ("corners", "corner_counts", "shares")
+"""The lists of the ways between voxels and points, by name, in the order in which operations take them."""
 
 
 def features(axis: str, n: int, channels: int, name: str = "input") -> TensorSpec:
@@ -41,15 +46,23 @@ def points_in_voxels(n_voxels: int, suffix: str = "") -> TensorSpec:
     return TensorSpec((), f"n_points{suffix}", f"voxels{suffix}", n_voxels)
 
 
-def voxels_of_points(n_points: int, n_voxels: int, suffix: str = "") -> TensorSpec:
-    """Return the form of the points' voxels."""
-    return TensorSpec((), f"voxel_of_point{suffix}", "points", n_points, "int64", n_voxels)
+def merge_lists(n_points: int, n_voxels: int, suffix: str = "") -> tuple[TensorSpec, ...]:
+    """Return the forms of the merges of points, their counts, and the first points of voxels."""
+    n_merges = n_points - n_voxels
+    return (
+        TensorSpec((2,), f"merges{suffix}", f"merges{suffix}", n_merges, "int64", n_points),
+        TensorSpec((N_ROUNDS,), f"merge_counts{suffix}", "batch", 1, "int64", n_points),
+        TensorSpec((), f"first_points{suffix}", f"voxels{suffix}", n_voxels, "int64", n_points),
+    )
 
 
 def corner_lists(n_points: int, n_corners: int, suffix: str = "") -> tuple[TensorSpec, ...]:
-    """Return the forms of the corners and shares of an interpolation; there are no more voxels than points."""
-    corners = TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_points)
-    return corners, TensorSpec((), f"shares{suffix}", f"corners{suffix}", n_corners)
+    """Return the forms of an interpolation's corners, counts and shares; there are no more voxels than points."""
+    return (
+        TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_points),
+        TensorSpec((8,), f"corner_counts{suffix}", "batch", 1, "int64", n_points + 1),
+        TensorSpec((), f"shares{suffix}", f"corners{suffix}", n_corners),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,15 +270,14 @@ class PointsToVoxels(_SparseBlock):
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         x = features("points", self.n_points, self.channels)
-        return x, voxels_of_points(self.n_points, self.n_voxels), points_in_voxels(self.n_voxels)
+        return x, *merge_lists(self.n_points, self.n_voxels), points_in_voxels(self.n_voxels)
 
     @property
     def output(self) -> TensorSpec:
         return features("voxels", self.n_voxels, self.channels)
 
     def _lists(self, n_frames: int) -> dict[str, Tensor]:
-        voxel, n_points = drawn.voxels_of_points(self.n_points, self.n_voxels, n_frames)
-        return {"voxel_of_point": voxel, "n_points": n_points}
+        return dict(zip(AVERAGING, drawn.points(self.n_points, self.n_voxels, n_frames), strict=True))
 
     def build(self) -> nn.Module:
         return _PointsToVoxels(self)
@@ -276,34 +288,35 @@ class _PointsToVoxels(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(block.dropout)
 
-    def forward(self, x: Tensor, voxel: Tensor, n_points: Tensor) -> Tensor:
-        y: Tensor = self.dropout(average_points(x, voxel, n_points))
+    def forward(self, x: Tensor, merges: Tensor, counts: Tensor, first: Tensor, n_points: Tensor) -> Tensor:
+        y: Tensor = self.dropout(average_points(x, merges, counts, first, n_points))
         return y
 
 
 @dataclasses.dataclass(frozen=True)
 class VoxelsToPoints(_SparseBlock):
-    """Each point gets what its position has between the voxels around it; where `added`, beside what it had."""
+    """Each point, of `before` channels, gets what its position has between the voxels around it; or that is `added`."""
 
     n_points: int
     n_voxels: int
     n_corners: int
+    before: int
     channels: int
     added: bool
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         x = features("voxels", self.n_voxels, self.channels)
-        points = self.output if self.added else voxels_of_points(self.n_points, self.n_voxels)
-        return (x, *corner_lists(self.n_points, self.n_corners), dataclasses.replace(points, name="points"))
+        points = features("points", self.n_points, self.before, "points")
+        return (x, *corner_lists(self.n_points, self.n_corners), points)
 
     @property
     def output(self) -> TensorSpec:
         return features("points", self.n_points, self.channels)
 
     def _lists(self, n_frames: int) -> dict[str, Tensor]:
-        corners, shares = drawn.corners(self.n_points, self.n_voxels, self.n_corners, n_frames)
-        return {"corners": corners, "shares": shares}
+        lists = drawn.corners(self.n_points, self.n_voxels, self.n_corners, n_frames)
+        return dict(zip(INTERPOLATION, lists, strict=True))
 
     def build(self) -> nn.Module:
         return _VoxelsToPoints(self.added)
@@ -314,9 +327,8 @@ class _VoxelsToPoints(nn.Module):
         super().__init__()
         self.added = added
 
-    def forward(self, x: Tensor, corners: Tensor, shares: Tensor, points: Tensor) -> Tensor:
-        """Return (points, channels); `points` is anything with a row for each point, or what is added."""
-        y: Tensor = interpolate(x, corners, shares, points)
+    def forward(self, x: Tensor, corners: Tensor, counts: Tensor, shares: Tensor, points: Tensor) -> Tensor:
+        y: Tensor = interpolate(x, corners, counts, shares, points)
         return points + y if self.added else y
 
 

@@ -6,6 +6,8 @@ Neighbours are near in the order of rows, as they are in a scene, where rows are
 import torch
 from torch import Tensor
 
+from search_spaces.sparse.geometry import Voxels
+
 
 def neighbours(n_voxels: int, n_pairs: int, n_frames: int, n_offsets: int = 13) -> tuple[Tensor, Tensor]:
     """Return pairs (n_pairs * n_frames, 2) and counts (n_frames, n_offsets); see `operations.convolve_neighbours`."""
@@ -27,20 +29,27 @@ def children(n_fine: int, n_coarse: int, n_frames: int) -> tuple[Tensor, Tensor]
     return torch.stack((order, parent[order]), 1), _by_frame(counts, n_frames)
 
 
-def voxels_of_points(n_points: int, n_voxels: int, n_frames: int) -> tuple[Tensor, Tensor]:
-    """Return the voxels (n_points * n_frames,) of points, and how many each has (n_voxels * n_frames,)."""
-    n = n_voxels * n_frames
-    voxel = torch.arange(n_points * n_frames) * n // (n_points * n_frames)
-    return voxel, torch.bincount(voxel, minlength=n).float()
+def points(n_points: int, n_voxels: int, n_frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return merges, counts, first points and numbers of points; see `operations.average_points`.
+
+    Merges are (n_points - n_voxels, 2), counts (1, rounds), the others (n_voxels,), each as often as there are frames.
+    """
+    n, frame = n_voxels * n_frames, torch.arange(n_frames).repeat_interleave(n_points)
+    of_point = torch.arange(n_points * n_frames) * n // (n_points * n_frames)
+    voxels = Voxels(1, torch.arange(n), of_point, n_frames)
+    return *voxels.merges(frame), voxels.n_points
 
 
-def corners(n_points: int, n_voxels: int, n_corners: int, n_frames: int) -> tuple[Tensor, Tensor]:
-    """Return corners (n_corners * n_frames, 2) and shares (n_corners * n_frames,); see `operations.interpolate`."""
+def corners(n_points: int, n_voxels: int, n_corners: int, n_frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return corners (n_corners, 2), counts (1, 8) and shares (n_corners,), each as often as there are frames."""
     n = n_corners * n_frames
     corner = torch.arange(n)
     point = corner * (n_points * n_frames) // n
     voxel = (corner * (n_voxels * n_frames) // n + corner % 8) % (n_voxels * n_frames)
-    return torch.stack((voxel, point), 1), (1 / torch.bincount(point).float())[point]
+    order = (corner % 8).argsort(stable=True)
+    counts = torch.bincount(corner % 8, minlength=8).tolist()
+    shares = (1 / torch.bincount(point).float())[point]
+    return torch.stack((voxel, point), 1)[order], _by_frame(counts, n_frames), shares[order]
 
 
 def _even(total: int, n: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 Made once from the points alone, and shared by all layers and all subnets. A voxel is one integer: the number of its
 frame and its three coordinates, packed so that the order of the integers is that of (frame, x, y, z). So voxels are
-found by sorting, and neighbours by binary search. `inputs_from_points` is the same in NumPy, for one frame.
+found by sorting, and neighbours by binary search. `network_inputs.point_voxel` is the same in NumPy.
 """
 
 import itertools
@@ -33,6 +33,9 @@ LARGEST = _MIDDLE - 64
 """Coordinates of voxels lie within -LARGEST and LARGEST: those of neighbours then fit in their bits, at all strides."""
 
 MOST_FRAMES = 1 << 63 - _FRAME
+
+N_ROUNDS = 20
+"""Rounds of adding up the points of a voxel two by two: a voxel holds fewer than 2^20."""
 
 Offset = tuple[int, int, int]
 
@@ -81,6 +84,30 @@ class Voxels:
         """(voxels,) float32: the number of points in each."""
         return torch.bincount(self.of_point, minlength=len(self.numbers)).float()
 
+    def merges(self, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return merges, counts and first points of `operations.average_points`.
+
+        Args:
+            frame: (points,), the number of each point's frame.
+
+        Raises:
+            InputError: a voxel holds too many points.
+        """
+        ordered, order = self.of_point.sort(stable=True)
+        starts = torch.searchsorted(ordered, torch.arange(len(self.numbers), device=order.device))
+        place = torch.arange(len(order), device=order.device) - starts[ordered]
+        if int(place.max()) >= 1 << N_ROUNDS:
+            raise InputError(
+                f"{int(place.max()) + 1} points in one voxel: at most {1 << N_ROUNDS}; take smaller voxels"
+            )
+        later = place.nonzero().squeeze(1)
+        # a point joins the one that its place's lowest bit is before it, in the round of that bit
+        step = place[later] & -place[later]
+        rounds, by_round = (torch.frexp(step.double()).exponent.long() - 1).sort(stable=True)
+        joining, joined = order[later[by_round]], order[(later - step)[by_round]]
+        counts = torch.bincount(frame[joining] * N_ROUNDS + rounds, minlength=N_ROUNDS * self.n_frames)
+        return torch.stack((joining, joined), 1), counts.view(-1, N_ROUNDS), order[starts]
+
     def neighbours(self, kernel: int = 3) -> tuple[Tensor, Tensor]:
         """Return the pairs (pairs, 2) and counts (frames, offsets // 2) of `operations.convolve_neighbours`."""
         found = {}
@@ -126,8 +153,8 @@ class Voxels:
         coarse = Voxels(2 * self.stride, numbers, parent[self.of_point], self.n_frames)
         return coarse, torch.stack((order, parent[order]), 1), counts.view(-1, 8)
 
-    def corners(self, positions: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the corners (corners, 2) and shares (corners,) of `operations.interpolate`.
+    def corners(self, positions: Tensor, frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the corners (corners, 2), counts (frames, 8) and shares (corners,) of `operations.interpolate`.
 
         Trilinear between the centres of voxels; what falls to empty ones is divided among the others.
 
@@ -153,9 +180,10 @@ class Voxels:
                 place = place + hit
                 target += 1
         total = sum(weights[1:], weights[0])
-        found, share = torch.stack(rows, 1), torch.stack(weights, 1) / total[:, None]
-        point, corner = (found >= 0).nonzero(as_tuple=True)
-        return torch.stack((found[point, corner], point), 1), share[point, corner].float()
+        found, share = torch.stack(rows), torch.stack(weights) / total
+        corner, point = (found >= 0).nonzero(as_tuple=True)
+        counts = torch.bincount(frame[point] * 8 + corner, minlength=8 * self.n_frames).view(-1, 8)
+        return torch.stack((found[corner, point], point), 1), counts, share[corner, point].float()
 
 
 def geometry(
@@ -183,8 +211,10 @@ def geometry(
         lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"] = voxels.neighbours()
         lists[f"n_points_{stride}"] = voxels.n_points
         if stride in point_strides:
-            lists[f"voxel_of_point_{stride}"] = voxels.of_point
-            lists[f"corners_{stride}"], lists[f"shares_{stride}"] = voxels.corners(positions, clouds.cloud)
+            names = (f"merges_{stride}", f"merge_counts_{stride}", f"first_points_{stride}")
+            lists |= zip(names, voxels.merges(clouds.cloud), strict=True)
+            names = (f"corners_{stride}", f"corner_counts_{stride}", f"shares_{stride}")
+            lists |= zip(names, voxels.corners(positions, clouds.cloud), strict=True)
     return lists
 
 

@@ -1,5 +1,6 @@
 """A point-voxel U-Net (SPVCNN; Tang et al., ECCV 2020): its plan for given widths, its wiring, and its inputs."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 from search_spaces.blocks.sparse import (
+    AVERAGING,
+    INTERPOLATION,
     Addend,
     Downsampling,
     PointClassifier,
@@ -26,15 +29,16 @@ from search_spaces.blocks.sparse import (
     child_lists,
     corner_lists,
     features,
+    merge_lists,
     neighbour_lists,
     points_in_voxels,
-    voxels_of_points,
 )
 from search_spaces.errors import InputError
+from search_spaces.network_inputs import point_voxel
 from search_spaces.points import PointClouds
 from search_spaces.space import SearchSpace
 from search_spaces.sparse import drawn
-from search_spaces.sparse.geometry import N_STRIDES, geometry
+from search_spaces.sparse.geometry import N_STRIDES, count_rows, geometry
 
 Lists = Mapping[str, Tensor]
 """The network's inputs by name."""
@@ -97,8 +101,8 @@ class PointVoxelSpace(SearchSpace):
     @field_validator("n_voxels")
     @classmethod
     def _voxels_hold_one_another(cls, n_voxels: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        if n_voxels[0] > info.data.get("n_points", n_voxels[0]):
-            raise ValueError("there are at least as many n_points as voxels")
+        if n_voxels[0] >= info.data.get("n_points", n_voxels[0] + 1):
+            raise ValueError("there are fewer voxels than n_points")
         if any(not coarse <= fine <= 8 * coarse for fine, coarse in pairwise(n_voxels)):
             raise ValueError("a voxel has one to eight of half its stride: fewer from stride to stride, by at most 8")
         return n_voxels
@@ -128,7 +132,7 @@ class PointVoxelSpace(SearchSpace):
         yield "voxelise", self._to_voxels(0, self.in_channels, 0.0)
         yield "stem1", self._convolution(0, self.in_channels, widths.stem)
         yield "stem2", self._convolution(0, widths.stem, widths.stem)
-        yield "to_points0", self._to_points(0, widths.stem, added=False)
+        yield "to_points0", self._to_points(0, self.in_channels, widths.stem, added=False)
         yield "to_voxels0", self._to_voxels(0, widths.stem, 0.0)
         levels = [widths.stem]  # channels by level, as far as they are down
         for level, stage in enumerate(widths.down, 1):
@@ -170,7 +174,7 @@ class PointVoxelSpace(SearchSpace):
     def _meet(self, number: int, level: int, before: int, channels: int) -> Iterator[tuple[str, Block]]:
         """The points' features, transformed, and those of the voxels around them."""
         yield f"transform{number}", PointTransform(self.n_points, before, channels)
-        yield f"to_points{number}", self._to_points(level, channels, added=True)
+        yield f"to_points{number}", self._to_points(level, channels, channels, added=True)
 
     def _convolution(
         self, level: int, before: int, channels: int, addend: Addend = "none", partial: bool = False
@@ -185,8 +189,8 @@ class PointVoxelSpace(SearchSpace):
     def _to_voxels(self, level: int, channels: int, dropout: float) -> Block:
         return PointsToVoxels(self.n_points, self.n_voxels[level], channels, dropout)
 
-    def _to_points(self, level: int, channels: int, *, added: bool) -> Block:
-        return VoxelsToPoints(self.n_points, self.n_voxels[level], self.n_corners[level], channels, added)
+    def _to_points(self, level: int, before: int, channels: int, *, added: bool) -> Block:
+        return VoxelsToPoints(self.n_points, self.n_voxels[level], self.n_corners[level], before, channels, added)
 
     @property
     def _middle(self) -> int:
@@ -195,9 +199,22 @@ class PointVoxelSpace(SearchSpace):
 
     @property
     def preparation(self) -> dict[str, Any]:
-        """The arguments of `inputs_from_points`, and of `geometry`, that make this space's inputs."""
+        """The arguments of `geometry`, and of `inputs_from_points`, that make this space's inputs."""
         meeting = (1, 1 << self._middle, 1 << self.n_stages)
         return {"voxel_size": self.voxel_size, "n_strides": self.n_stages + 1, "point_strides": meeting}
+
+    def inputs_source(self) -> str:
+        """Return the file that makes this space's inputs in NumPy alone, with its own defaults."""
+        lines = inspect.getsource(point_voxel).splitlines(keepends=True)
+        for name, value in self.preparation.items():
+            (at,) = (i for i, line in enumerate(lines) if line.startswith(f"{name.upper()} = "))
+            lines[at] = f"{name.upper()} = {value!r}\n"
+        return "".join(lines)
+
+    def typical_options(self, batch: PointClouds) -> dict[str, Any]:
+        """Return the options that say how many rows the middle one of some frames has, by its number of voxels."""
+        rows = count_rows(batch, self.voxel_size)
+        return rows[len(rows) // 2]
 
     def inputs(self, architecture: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         """The points' features, and the lists of every stride; the same for every architecture."""
@@ -208,7 +225,7 @@ class PointVoxelSpace(SearchSpace):
                 specs += child_lists(self.n_voxels[level - 1], suffix, f"voxels_{1 << level - 1}")
             specs += [*neighbour_lists(n_voxels, self.n_pairs[level], suffix), points_in_voxels(n_voxels, suffix)]
             if 1 << level in self.preparation["point_strides"]:
-                specs.append(voxels_of_points(self.n_points, n_voxels, suffix))
+                specs += merge_lists(self.n_points, n_voxels, suffix)
                 specs += corner_lists(self.n_points, self.n_corners[level], suffix)
         return tuple(specs)
 
@@ -230,10 +247,10 @@ class PointVoxelSpace(SearchSpace):
             lists[f"children_{stride}"], lists[f"child_counts_{stride}"] = pairs
         pairs = drawn.neighbours(n_voxels, self.n_pairs[level], n_frames)
         lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"] = pairs
-        voxel, n_points = drawn.voxels_of_points(self.n_points, n_voxels, n_frames)
-        lists |= {f"voxel_of_point_{stride}": voxel, f"n_points_{stride}": n_points}
-        corners, shares = drawn.corners(self.n_points, n_voxels, self.n_corners[level], n_frames)
-        return lists | {f"corners_{stride}": corners, f"shares_{stride}": shares}
+        points = drawn.points(self.n_points, n_voxels, n_frames)
+        lists |= zip((f"{name}_{stride}" for name in AVERAGING), points, strict=True)
+        corners = drawn.corners(self.n_points, n_voxels, self.n_corners[level], n_frames)
+        return lists | dict(zip((f"{name}_{stride}" for name in INTERPOLATION), corners, strict=True))
 
     def prepare(self, batch: PointClouds, architecture: Mapping[str, Any]) -> tuple[Tensor, ...]:
         """The points' features and their geometry, which is made once and shared by all subnets.
@@ -278,7 +295,7 @@ class _PointVoxelNetwork(nn.Module):
         lists = dict(zip(self.names, inputs, strict=True))
         x = self._convolve("stem1", lists, 0, self._to_voxels("voxelise", lists, 0, lists["points"]))
         levels = [self._convolve("stem2", lists, 0, x)]
-        points = self._to_points("to_points0", lists, 0, levels[0], lists["voxel_of_point_1"])
+        points = self._to_points("to_points0", lists, 0, levels[0], lists["points"])
         x = self._to_voxels("to_voxels0", lists, 0, points)
         for level in range(1, self.n_stages + 1):
             x = self._move(f"down{level}_transition", lists, level, x, lists[f"n_points_{1 << level}"])
@@ -321,10 +338,10 @@ class _PointVoxelNetwork(nn.Module):
         return self._run(name, x, lists[f"children_{1 << level}"], lists[f"child_counts_{1 << level}"], *like)
 
     def _to_voxels(self, name: str, lists: Lists, level: int, points: Tensor) -> Tensor:
-        return self._run(name, points, lists[f"voxel_of_point_{1 << level}"], lists[f"n_points_{1 << level}"])
+        return self._run(name, points, *(lists[f"{kind}_{1 << level}"] for kind in AVERAGING))
 
     def _to_points(self, name: str, lists: Lists, level: int, x: Tensor, points: Tensor) -> Tensor:
-        return self._run(name, x, lists[f"corners_{1 << level}"], lists[f"shares_{1 << level}"], points)
+        return self._run(name, x, *(lists[f"{kind}_{1 << level}"] for kind in INTERPOLATION), points)
 
     def _run(self, name: str, *inputs: Tensor | None) -> Tensor:
         y: Tensor = getattr(self, name)(*inputs)

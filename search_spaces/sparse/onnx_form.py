@@ -3,7 +3,8 @@
 A convolution multiplies the pairs that there are, offset by offset, and scatters the rows. Every row's 27 neighbours
 gathered into one matrix is fewer nodes and slower, as most neighbours are missing: on one thread 134 against 25 ms for
 32 channels at the 94,444 voxels of a real frame, 36 against 2.6 ms for 128 channels at 4,000. ScatterND moves whole
-rows; ScatterElements took 14 to 60 times as long.
+rows; ScatterElements took 14 to 60 times as long. But threads of onnxruntime lose sums where one ScatterND adds to a
+row twice: so no part of any list names a row twice, be it an offset, a round of merging points, or a corner.
 
 In a model each operation is one node, and the model itself defines what it means. The exporter, whose time grows with
 the square of the number of nodes, so sees few; runtimes put the definitions in place when they load the model.
@@ -20,6 +21,7 @@ from onnxscript import FLOAT, INT64
 from onnxscript.values import Op, Opset
 
 from search_spaces.sparse import operations  # noqa: F401  registers the operators
+from search_spaces.sparse.geometry import N_ROUNDS
 
 DOMAIN = "sparse"
 
@@ -29,8 +31,8 @@ Inputs = dict[str, str]
 _SIGNATURES: dict[str, Inputs] = {
     "ConvolveNeighbours": {"x": "F", "pairs": "I", "counts": "I", "weight": "F"},
     "ConvolveBetween": {"x": "F", "source": "I", "target": "I", "counts": "I", "weight": "F", "like": "L"},
-    "AveragePoints": {"x": "F", "voxel": "I", "n_points": "F"},
-    "Interpolate": {"x": "F", "corners": "I", "shares": "F", "like": "L"},
+    "AveragePoints": {"x": "F", "merges": "I", "counts": "I", "first": "I", "n_points": "F"},
+    "Interpolate": {"x": "F", "corners": "I", "counts": "I", "shares": "F", "like": "L"},
 }
 
 
@@ -60,12 +62,12 @@ def _convolve_between(x: FLOAT, source: INT64, target: INT64, counts: INT64, wei
     return _call("ConvolveBetween", x, source, target, counts, weight, like)
 
 
-def _average_points(x: FLOAT, voxel: INT64, n_points: FLOAT) -> FLOAT:
-    return _call("AveragePoints", x, voxel, n_points)
+def _average_points(x: FLOAT, merges: INT64, counts: INT64, first: INT64, n_points: FLOAT) -> FLOAT:
+    return _call("AveragePoints", x, merges, counts, first, n_points)
 
 
-def _interpolate(x: FLOAT, corners: INT64, shares: FLOAT, like: Any) -> FLOAT:
-    return _call("Interpolate", x, corners, shares, like)
+def _interpolate(x: FLOAT, corners: INT64, counts: INT64, shares: FLOAT, like: Any) -> FLOAT:
+    return _call("Interpolate", x, corners, counts, shares, like)
 
 
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -105,31 +107,25 @@ class _Body(list[NodeProto]):
         """Return the weight (in, out) of one offset."""
         return self.add("Gather", "weight", self.add("Constant", value_int=number), axis=0)
 
-    def columns_by_offset(self, pairs: str, n_offsets: int) -> list[Any]:
-        """Return the two columns of the pairs at each offset."""
+    def parts(self, rows: str, n: int) -> Any:
+        """Return the n parts of a list that are counted."""
         sizes = self.add("ReduceSum", "counts", self.add("Constant", value_ints=[0]), keepdims=0)
-        parts = self.add("Split", pairs, sizes, n_outputs=n_offsets, axis=0)
-        return [self.add("Split", part, n_outputs=2, axis=1, num_outputs=2) for part in parts]
+        return self.add("Split", rows, sizes, n_outputs=n, axis=0)
+
+    def columns(self, pairs: str, n: int) -> list[Any]:
+        """Return the two columns of each part of some pairs."""
+        return [self.add("Split", part, n_outputs=2, axis=1, num_outputs=2) for part in self.parts(pairs, n)]
 
     def add_product(self, y: str, onto: str, rows: str, kernel: int) -> Any:
-        """Return y, to some of whose rows, each once, is added the product of some rows of x with an offset's weight."""
+        """Return y, to some of whose rows, each once, is added the product of some rows of x with one offset's weight."""
         product = self.add("MatMul", self.add("GatherND", "x", rows), self.kernel(kernel))
         return self.add("ScatterND", y, onto, product, reduction="add")
-
-
-    def sums(self, rows: str, like: str, onto: str) -> Any:
-        """Return zeros with the rows of `like`, to which the rows of a tensor are added at the indices `onto`.
-
-        Indices repeat: onnxruntime 1.31 loses some of ScatterND's sums then, if it runs several threads.
-        """
-        indices = self.add("Expand", onto, self.add("Shape", rows))
-        return self.add("ScatterElements", self.zeros(like, rows), indices, rows, axis=0, reduction="add")
 
 
 def _neighbours() -> _Body:
     body = _Body()
     y = body.add("MatMul", "x", body.kernel(0))
-    for number, (first, second) in enumerate(body.columns_by_offset("pairs", 13)):
+    for number, (first, second) in enumerate(body.columns("pairs", 13)):
         y = body.add_product(y, first, second, 2 * number + 1)
         y = body.add_product(y, second, first, 2 * number + 2)
     return body
@@ -139,23 +135,26 @@ def _between() -> _Body:
     body = _Body()
     y = body.zeros("like", "weight")
     pairs = body.add("Concat", body.column("source"), body.column("target"), axis=1)
-    for number, (source, target) in enumerate(body.columns_by_offset(pairs, 8)):
+    for number, (source, target) in enumerate(body.columns(pairs, 8)):
         y = body.add_product(y, target, source, number)
     return body
 
 
 def _average() -> _Body:
     body = _Body()
-    total = body.sums("x", "n_points", body.column("voxel"))
-    body.add("Div", total, body.column("n_points"))
+    y = "x"
+    for joining, joined in body.columns("merges", N_ROUNDS):
+        y = body.add("ScatterND", y, joined, body.add("GatherND", y, joining), reduction="add")
+    body.add("Div", body.add("Gather", y, "first", axis=0), body.column("n_points"))
     return body
 
 
 def _interpolation() -> _Body:
     body = _Body()
-    voxel, point = body.add("Split", "corners", n_outputs=2, axis=1, num_outputs=2)
-    parts = body.add("Mul", body.add("GatherND", "x", voxel), body.column("shares"))
-    body.sums(parts, "like", point)
+    y = body.zeros("like", "x")
+    for (voxel, point), shares in zip(body.columns("corners", 8), body.parts(body.column("shares"), 8), strict=True):
+        part = body.add("Mul", body.add("GatherND", "x", voxel), shares)
+        y = body.add("ScatterND", y, point, part, reduction="add")
     return body
 
 

@@ -60,36 +60,39 @@ def convolve_between(x: Tensor, source: Tensor, target: Tensor, counts: Tensor, 
 
 
 @torch.library.custom_op("sparse::average_points", mutates_args=())
-def average_points(x: Tensor, voxel: Tensor, n_points: Tensor) -> Tensor:
+def average_points(x: Tensor, merges: Tensor, counts: Tensor, first: Tensor, n_points: Tensor) -> Tensor:
     """Average the features of the points in each voxel.
 
     Args:
         x: features, (points, channels).
-        voxel: (points,), the row of each point's voxel.
+        merges: (points - voxels, 2), a point and the one of the same voxel that it joins, sorted by rounds: after the
+            last, the first point of each voxel has been joined by all others.
+        counts: (frames, rounds), the number of merges of each frame in each round.
+        first: (voxels,), the first point of each voxel.
         n_points: (voxels,), the number of points in each voxel, as a float.
 
     Returns:
         (voxels, channels).
     """
-    order, starts = _grouped(voxel, len(n_points))
+    order, starts = _grouped(_voxel_of_point(len(x), merges, counts, first), len(n_points))
     return embedding_bag(order, x, starts, mode="sum").div_(n_points[:, None].to(x.dtype))
 
 
 @torch.library.custom_op("sparse::interpolate", mutates_args=())
-def interpolate(x: Tensor, corners: Tensor, shares: Tensor, like: Tensor) -> Tensor:
+def interpolate(x: Tensor, corners: Tensor, counts: Tensor, shares: Tensor, like: Tensor) -> Tensor:
     """Interpolate the features of voxels at points.
 
     Args:
         x: features, (voxels, channels).
-        corners: (corners, 2), a voxel near a point and the point, sorted by point; every point has one.
+        corners: (corners, 2), a voxel near a point and the point, sorted by which of the eight it is.
+        counts: (frames, 8), the number of each frame's corners of each kind.
         shares: (corners,), the weights, which sum to one at each point.
         like: has as many rows as there are points.
 
     Returns:
         (points, channels).
     """
-    _, starts = _grouped(corners, len(like), 1)
-    return embedding_bag(corners[:, 0], x, starts, mode="sum", per_sample_weights=shares.to(x.dtype))
+    return _weighted_sums(x, corners, shares, len(like), onto=1)
 
 
 def _by_offset(counts: Tensor, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -116,16 +119,40 @@ def _derived(of: Tensor, key: object, derive: Callable[[], Any]) -> Any:
     return known[key]
 
 
-def _grouped(rows: Tensor, n: int, column: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return the order in which a list, or a column of it, is sorted, and where each of n rows starts in it."""
+def _grouped(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return the order in which a list of rows is sorted, and where each of n rows starts in it."""
 
     def sort() -> tuple[Tensor, Tensor]:
-        values = rows if column is None else rows[:, column].contiguous()
-        ordered, order = values.sort(stable=True)
+        ordered, order = rows.sort(stable=True)
         return order, torch.searchsorted(ordered, torch.arange(n, device=rows.device))
 
-    groups: tuple[Tensor, Tensor] = _derived(rows, column, sort)
+    groups: tuple[Tensor, Tensor] = _derived(rows, "groups", sort)
     return groups
+
+
+def _voxel_of_point(n: int, merges: Tensor, counts: Tensor, first: Tensor) -> Tensor:
+    """Return (n,), the row of each point's voxel."""
+
+    def follow() -> Tensor:
+        voxel = torch.empty(n, dtype=torch.long, device=first.device)
+        voxel[first] = torch.arange(len(first), device=first.device)
+        for joining, joined in reversed(list(_by_offset(counts, merges[:, 0], merges[:, 1]))):
+            voxel[joining] = voxel[joined]
+        return voxel
+
+    voxel: Tensor = _derived(merges, "voxels", follow)
+    return voxel
+
+
+def _weighted_sums(x: Tensor, corners: Tensor, shares: Tensor, n: int, onto: int) -> Tensor:
+    """Return (n, channels): at each row in one column of the corners, the weighted sum of x at the other's."""
+
+    def sort() -> tuple[Tensor, Tensor, Tensor]:
+        order, starts = _grouped(corners[:, onto].contiguous(), n)
+        return corners[:, 1 - onto][order], shares[order], starts
+
+    rows, weights, starts = _derived(corners, onto, sort)
+    return embedding_bag(rows, x, starts, mode="sum", per_sample_weights=weights.to(x.dtype))
 
 
 def _gradients(
@@ -159,16 +186,15 @@ def _differentiate_between(context: Any, gradient: Tensor) -> tuple[Tensor | Non
 
 
 def _differentiate_average(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    _, voxel, n_points = context.saved_tensors
-    return (gradient / n_points[:, None].to(gradient.dtype)).index_select(0, voxel), None, None
+    x, merges, counts, first, n_points = context.saved_tensors
+    voxel = _voxel_of_point(len(x), merges, counts, first)
+    shared = gradient / n_points[:, None].to(gradient.dtype)
+    return shared.index_select(0, voxel), None, None, None, None
 
 
 def _differentiate_interpolation(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    x, corners, shares, _ = context.saved_tensors
-    order, starts = _grouped(corners, len(x), 0)
-    points, weights = corners[:, 1].index_select(0, order), shares.index_select(0, order).to(x.dtype)
-    for_x = embedding_bag(points, gradient, starts, mode="sum", per_sample_weights=weights)
-    return for_x, None, None, None
+    x, corners, _, shares, _ = context.saved_tensors
+    return _weighted_sums(gradient, corners, shares, len(x), onto=0), None, None, None, None
 
 
 def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -200,12 +226,12 @@ _register(
 _register(
     average_points,
     _differentiate_average,
-    lambda x, voxel, n_points: x.new_empty(n_points.shape[0], x.shape[1]),
-    lambda x, voxel, n_points, out_shape: 0,
+    lambda x, merges, counts, first, n_points: x.new_empty(n_points.shape[0], x.shape[1]),
+    lambda x, merges, counts, first, n_points, out_shape: 0,
 )
 _register(
     interpolate,
     _differentiate_interpolation,
-    lambda x, corners, shares, like: x.new_empty(like.shape[0], x.shape[1]),
-    lambda x, corners, shares, like, out_shape: 2 * corners[0] * x[1],
+    lambda x, corners, counts, shares, like: x.new_empty(like.shape[0], x.shape[1]),
+    lambda x, corners, counts, shares, like, out_shape: 2 * corners[0] * x[1],
 )

@@ -36,11 +36,14 @@ def test_children(n_coarse: int, share: float, n_frames: int) -> None:
 @given(n_voxels=st.integers(1, 20), share=st.floats(1, 4), more=st.floats(1, 8), n_frames=FRAMES)
 def test_points(n_voxels: int, share: float, more: float, n_frames: int) -> None:
     n_points = int(share * n_voxels)
-    voxel, n_points_in = drawn.voxels_of_points(n_points, n_voxels, n_frames)
-    assert voxel.bincount().tolist() == n_points_in.tolist()
+    merges, counts, first, n_points_in = drawn.points(n_points, n_voxels, n_frames)
+    assert n_points_in.sum() == n_points * n_frames
     assert n_points_in.min() >= 1
-    corners, shares = drawn.corners(n_points, n_voxels, int(more * n_points), n_frames)
+    assert (len(merges), len(first)) == ((n_points - n_voxels) * n_frames, n_voxels * n_frames)
+    assert_sound(merges, counts, n_points * n_frames, n_points * n_frames)
+    corners, counts, shares = drawn.corners(n_points, n_voxels, int(more * n_points), n_frames)
     assert len(corners) == len(shares) == int(more * n_points) * n_frames
     assert corners[:, 1].unique().tolist() == list(range(n_points * n_frames))
-    assert corners[:, 1].diff().ge(0).all()
     assert corners[:, 0].max() < n_voxels * n_frames
+    for part in corners.split(counts.sum(0).tolist()):
+        assert len(part[:, 1].unique()) == len(part)

@@ -47,8 +47,25 @@ def lists(clouds: PointClouds) -> dict[str, Tensor]:
 def test_points_lie_in_their_voxels(clouds: PointClouds, lists: dict[str, Tensor], stride: int) -> None:
     rows = rows_of(clouds, stride)
     of_point = [rows[place] for place in places(clouds, stride)]
-    assert lists[f"voxel_of_point_{stride}"].tolist() == of_point
     assert lists[f"n_points_{stride}"].tolist() == [of_point.count(row) for row in range(len(rows))]
+    assert [of_point[first] for first in lists[f"first_points_{stride}"]] == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("stride", ALL)
+def test_merging_adds_up_the_points_of_each_voxel(clouds: PointClouds, lists: dict[str, Tensor], stride: int) -> None:
+    rows = rows_of(clouds, stride)
+    members = [{point} for point in range(len(clouds))]
+    for merges in parts(lists[f"merges_{stride}"], lists[f"merge_counts_{stride}"]):
+        assert len({joined for _, joined in merges}) == len(merges)
+        assert {joined for _, joined in merges}.isdisjoint(joining for joining, _ in merges)
+        for joining, joined in merges:
+            members[joined] |= members[joining]
+    expected = [{i for i, place in enumerate(places(clouds, stride)) if rows[place] == row} for row in range(len(rows))]
+    assert [members[first] for first in lists[f"first_points_{stride}"]] == expected
+    per_frame = lists[f"merge_counts_{stride}"].sum(1) + torch.tensor(
+        [sum(place[0] == frame for place in rows) for frame in range(clouds.n_clouds)]
+    )
+    assert per_frame.tolist() == clouds.cloud.bincount().tolist()
 
 
 @pytest.mark.parametrize("stride", ALL)
@@ -87,6 +104,8 @@ def test_interpolation_is_trilinear_between_the_voxels_there_are(
                 expected[point, rows[frame, *at]] = weight
     expected /= expected.sum(1, keepdim=True)
     corners, shares = lists[f"corners_{stride}"], lists[f"shares_{stride}"]
+    for kind in parts(corners, lists[f"corner_counts_{stride}"]):
+        assert len({point for _, point in kind}) == len(kind)
     actual = torch.zeros_like(expected).index_put_((corners[:, 1], corners[:, 0]), shares.double())
     assert torch.allclose(actual, expected, atol=1e-6)
 
@@ -96,7 +115,6 @@ def test_shares_sum_to_one(n: int, seed: int, metres: float) -> None:
     lists = geometry(cloud_of(scene(n, seed, metres)), VOXEL, N_STRIDES, ALL)
     for stride in ALL:
         points, shares = lists[f"corners_{stride}"][:, 1], lists[f"shares_{stride}"]
-        assert points.diff().ge(0).all()
         assert torch.allclose(torch.zeros(n).index_add_(0, points, shares), torch.ones(n), atol=1e-6)
 
 

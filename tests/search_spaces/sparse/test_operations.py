@@ -48,6 +48,14 @@ def at(grid: Tensor, places: Tensor) -> Tensor:
     return grid.movedim(1, -1)[(*places.unbind(1),)]
 
 
+def averaging(lists: dict[str, Tensor], stride: int) -> list[Tensor]:
+    return [lists[f"{name}_{stride}"] for name in ("merges", "merge_counts", "first_points", "n_points")]
+
+
+def interpolation(lists: dict[str, Tensor], stride: int) -> list[Tensor]:
+    return [lists[f"{name}_{stride}"] for name in ("corners", "corner_counts", "shares")]
+
+
 def cubic(weight: Tensor, kernel: int) -> Tensor:
     """Return a weight (offsets, in, out) as that of a dense convolution, (out, in, kernel, kernel, kernel)."""
     cube = weight.new_empty(kernel, kernel, kernel, *weight.shape[1:])
@@ -89,18 +97,19 @@ def test_down_and_up_are_convolved_as_on_a_dense_grid(clouds: PointClouds, lists
     assert torch.allclose(up, at(expected, fine), atol=1e-5)
 
 
-def test_points_are_averaged_by_voxel(lists: dict[str, Tensor]) -> None:
-    voxel, n_points = lists["voxel_of_point_2"], lists["n_points_2"]
-    x = torch.randn(len(voxel), 3)
-    expected = torch.stack([x[voxel == row].mean(0) for row in range(len(n_points))])
-    assert torch.allclose(average_points(x, voxel, n_points), expected, atol=1e-6)
+def test_points_are_averaged_by_voxel(clouds: PointClouds, lists: dict[str, Tensor]) -> None:
+    x = torch.randn(len(clouds), 3)
+    inside = (clouds.coordinates.double() * (1 / VOXEL) / 2).floor().long()
+    _, voxel = torch.cat((clouds.cloud[:, None], inside), 1).unique(dim=0, return_inverse=True)
+    expected = torch.stack([x[voxel == row].mean(0) for row in range(len(lists["n_points_2"]))])
+    assert torch.allclose(average_points(x, *averaging(lists, 2)), expected, atol=1e-6)
 
 
-def test_voxels_are_interpolated_at_points(lists: dict[str, Tensor]) -> None:
-    corners, shares, points = lists["corners_2"], lists["shares_2"], lists["voxel_of_point_2"]
+def test_voxels_are_interpolated_at_points(clouds: PointClouds, lists: dict[str, Tensor]) -> None:
+    corners, shares = lists["corners_2"], lists["shares_2"]
     x = torch.randn(len(lists["n_points_2"]), 3)
-    matrix = torch.zeros(len(points), len(x)).index_put((corners[:, 1], corners[:, 0]), shares)
-    assert torch.allclose(interpolate(x, corners, shares, points), matrix @ x, atol=1e-6)
+    matrix = torch.zeros(len(clouds), len(x)).index_put((corners[:, 1], corners[:, 0]), shares)
+    assert torch.allclose(interpolate(x, *interpolation(lists, 2), clouds.cloud), matrix @ x, atol=1e-6)
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
@@ -117,10 +126,10 @@ def test_gradients_are_those_of_finite_differences() -> None:
     down = child, parent, lists["child_counts_2"]
     inputs = random(n_fine, 2), random(8, 2, 3)
     assert gradcheck(lambda x, w: convolve_between(x, *down, w, lists["n_points_2"]), inputs)
-    voxel, n_points = lists["voxel_of_point_2"], lists["n_points_2"]
-    assert gradcheck(lambda x: average_points(x, voxel, n_points), (random(len(voxel), 2),))
-    corners, shares = lists["corners_2"], lists["shares_2"].double()
-    assert gradcheck(lambda x: interpolate(x, corners, shares, voxel), (random(n_coarse, 2),))
+    assert gradcheck(lambda x: average_points(x, *averaging(lists, 2)), (random(21, 2),))
+    corners, counts, shares = interpolation(lists, 2)
+    points = torch.empty(21)
+    assert gradcheck(lambda x: interpolate(x, corners, counts, shares.double(), points), (random(n_coarse, 2),))
 
 
 def test_features_that_need_no_gradient_get_none(lists: dict[str, Tensor]) -> None:
@@ -135,10 +144,10 @@ def test_what_follows_from_a_list_is_found_once_and_dropped_with_it(clouds: Poin
     before = len(operations._DERIVED)
     for channels in (2, 3):
         x = torch.randn(len(clouds), channels, requires_grad=True)
-        voxels = average_points(x, lists["voxel_of_point_1"], lists["n_points_1"])
-        interpolate(voxels, lists["corners_1"], lists["shares_1"], x).sum().backward()
-    assert len(operations._DERIVED) == before + 2
-    assert len(operations._DERIVED[lists["corners_1"]]) == 2
+        voxels = average_points(x, *averaging(lists, 1))
+        interpolate(voxels, *interpolation(lists, 1), x).sum().backward()
+    assert {"voxels"} == operations._DERIVED[lists["merges_1"]].keys()
+    assert {0, 1} == operations._DERIVED[lists["corners_1"]].keys()
     lists.clear()
     del voxels, x
     gc.collect()
@@ -163,7 +172,7 @@ def test_one_frame_more_changes_nothing_in_the_others() -> None:
     def convolved(*some: Tensor) -> Tensor:
         clouds = cloud_of(*some)
         lists = geometry(clouds, VOXEL, 1, (1,))
-        x = average_points(clouds.features, lists["voxel_of_point_1"], lists["n_points_1"])
+        x = average_points(clouds.features, *averaging(lists, 1))
         return convolve_neighbours(x, lists["neighbours_1"], lists["neighbour_counts_1"], weight)
 
     alone = [convolved(frame) for frame in frames]

@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from search_spaces import InputError
+from search_spaces.network_inputs import point_voxel
+from search_spaces.network_inputs.point_voxel import inputs_from_points
 from search_spaces.points import PointClouds
-from search_spaces.sparse import inputs_from_points as module
 from search_spaces.sparse.geometry import geometry
-from search_spaces.sparse.inputs_from_points import inputs_from_points
 
 FRAMES = st.integers(1, 80).flatmap(
     lambda n: arrays.arrays(np.float32, (n, 3), elements=st.floats(-40, 40, width=32), fill=st.nothing())
@@ -33,20 +33,20 @@ def test_numpy_makes_what_torch_makes(
 ) -> None:
     """Rounded to whole metres, points meet the corners and centres of voxels."""
     coordinates = coordinates.round() if rounded else coordinates
-    features = np.concatenate([coordinates, coordinates[:, :1] ** 2], 1)
+    points = np.concatenate([coordinates, coordinates[:, :1] ** 2], 1)
     kept = {"voxel_size": voxel_size, "n_strides": n_strides, "point_strides": (1, 4, 16)}
-    actual = inputs_from_points(coordinates, features, **kept)
-    tensors = torch.from_numpy(coordinates), torch.from_numpy(features)
+    actual = inputs_from_points(coordinates, points, **kept)
+    tensors = torch.from_numpy(coordinates), torch.from_numpy(points)
     expected = geometry(PointClouds(*tensors, torch.zeros(len(coordinates), dtype=torch.long), 1), **kept)
     assert actual.keys() == expected.keys() | {"points"}
-    assert np.array_equal(actual["points"], features)
+    assert np.array_equal(actual["points"], points)
     for name, tensor in expected.items():
         assert actual[name].dtype == tensor.numpy().dtype, name
         assert np.array_equal(actual[name], tensor.numpy()), name
 
 
 def test_it_imports_numpy_and_the_standard_library_alone() -> None:
-    tree = ast.parse(Path(module.__file__).read_text())
+    tree = ast.parse(Path(point_voxel.__file__).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported == {"itertools", "collections.abc", "numpy", "numpy.typing"}

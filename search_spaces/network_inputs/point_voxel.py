@@ -1,6 +1,6 @@
 """The inputs of an exported point-voxel network, made from the points of one frame. Needs NumPy alone.
 
-    inputs = inputs_from_points(points[:, :3], points, voxel_size=0.05, n_strides=5, point_strides=(1, 4, 16))
+    inputs = inputs_from_points(points[:, :3], points)
     (logits,) = onnxruntime.InferenceSession("model.onnx").run(None, inputs)
 
 `logits` has a row for each point, in the points' order. A voxel is one integer, its three coordinates packed, so that
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+VOXEL_SIZE = 0.05  # metres
+N_STRIDES = 5
+POINT_STRIDES = (1, 4, 16)
+
+_ROUNDS = 20
 _BITS = 17
 _MIDDLE = 1 << (_BITS - 1)
 _LARGEST = _MIDDLE - 64
@@ -28,9 +33,9 @@ def inputs_from_points(
     coordinates: NDArray[np.floating],
     features: NDArray[np.floating],
     *,
-    voxel_size: float,
-    n_strides: int,
-    point_strides: Collection[int],
+    voxel_size: float = VOXEL_SIZE,
+    n_strides: int = N_STRIDES,
+    point_strides: Collection[int] = POINT_STRIDES,
 ) -> dict[str, NDArray[np.generic]]:
     """Return the network's inputs by name, for one frame.
 
@@ -42,14 +47,17 @@ def inputs_from_points(
         point_strides: the strides at which points and voxels meet.
 
     Returns:
-        `points` (points, channels): the features. And for each stride s
+        `points` (points, channels): the features, in float32. And for each stride s
         `neighbours_s` (pairs, 2): rows of two adjacent voxels, of each two opposite directions only one, by direction;
         `neighbour_counts_s` (1, 13): how many pairs there are in each direction;
         `n_points_s` (voxels,): how many points each voxel holds;
         `children_s` (voxels of stride s/2, 2): their rows and those of the voxels of stride s they lie in, by place;
         `child_counts_s` (1, 8): how many there are at each place;
-        `voxel_of_point_s` (points,): the row of each point's voxel;
-        `corners_s` (corners, 2): the rows of a voxel and of a point next to its centre, by point;
+        `first_points_s` (voxels,): the row of each voxel's first point;
+        `merges_s` (points - voxels, 2): a point and another of its voxel that it is added to, by rounds;
+        `merge_counts_s` (1, 20): how many points are added in each round, after the last of which the first has all;
+        `corners_s` (corners, 2): the rows of a voxel and of a point next to its centre, by which of eight it is;
+        `corner_counts_s` (1, 8): how many there are of each;
         `shares_s` (corners,): their weights, which sum to one at each point.
 
     Raises:
@@ -59,16 +67,18 @@ def inputs_from_points(
     numbers, of_point = np.unique(
         ((np.floor(positions).astype(np.int64) + _MIDDLE) * _STEPS).sum(1), return_inverse=True
     )
-    inputs: dict[str, NDArray[np.generic]] = {"points": np.asarray(features, np.float32)}
-    for stride in (1 << level for level in range(n_strides)):
-        if stride > 1:
-            inputs[f"children_{stride}"], inputs[f"child_counts_{stride}"], numbers, parent = _coarser(numbers)
+    inputs: dict[str, NDArray[np.generic]] = {"points": features.astype(np.float32)}
+    for s in (1 << level for level in range(n_strides)):
+        if s > 1:
+            inputs[f"children_{s}"], inputs[f"child_counts_{s}"], numbers, parent = _coarser(numbers)
             of_point = parent[of_point]
-        inputs[f"neighbours_{stride}"], inputs[f"neighbour_counts_{stride}"] = _neighbours(numbers)
-        inputs[f"n_points_{stride}"] = np.bincount(of_point, minlength=len(numbers)).astype(np.float32)
-        if stride in point_strides:
-            inputs[f"voxel_of_point_{stride}"] = of_point
-            inputs[f"corners_{stride}"], inputs[f"shares_{stride}"] = _corners(numbers, positions, stride)
+        inputs[f"neighbours_{s}"], inputs[f"neighbour_counts_{s}"] = _neighbours(numbers)
+        inputs[f"n_points_{s}"] = np.bincount(of_point).astype(np.float32)
+        if s in point_strides:
+            inputs[f"merges_{s}"], inputs[f"merge_counts_{s}"], inputs[f"first_points_{s}"] = _merges(of_point)
+            inputs[f"corners_{s}"], inputs[f"corner_counts_{s}"], inputs[f"shares_{s}"] = _corners(
+                numbers, positions, s
+            )
     return inputs
 
 
@@ -79,14 +89,30 @@ def _positions(coordinates: NDArray[np.floating], features: NDArray[np.floating]
     finite = np.isfinite(coordinates).all(1) & np.isfinite(features).all(1)
     if not finite.all():
         raise ValueError(f"point {finite.argmin()} has a coordinate or feature that is not finite: leave it out")
-    positions = np.asarray(coordinates, np.float32).astype(np.float64) * (1 / voxel_size)
+    positions = coordinates.astype(np.float32).astype(np.float64) * (1 / voxel_size)
     near = (np.abs(positions) < _LARGEST).all(1)
     if not near.all():
+        far = near.argmin()
         raise ValueError(
-            f"point {near.argmin()} lies at {coordinates[near.argmin()]} m: with voxels of {voxel_size} m coordinates "
-            f"must lie within {_LARGEST * voxel_size:.6g} m; leave it out"
+            f"point {far} lies at {coordinates[far].tolist()} m: with voxels of {voxel_size} m coordinates must lie "
+            f"within {_LARGEST * voxel_size:.6g} m; leave it out"
         )
     return positions
+
+
+def _merges(of_point: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return which point is added to which by rounds, how many in each round, and each voxel's first point."""
+    order = np.argsort(of_point, kind="stable")
+    starts = np.searchsorted(of_point[order], np.arange(of_point.max() + 1))
+    place = np.arange(len(order)) - starts[of_point[order]]
+    if place.max() >= 1 << _ROUNDS:
+        raise ValueError(f"{place.max() + 1} points in one voxel: at most {1 << _ROUNDS}; take smaller voxels")
+    later = np.nonzero(place)[0]
+    step = place[later] & -place[later]
+    rounds = np.frexp(step.astype(np.float64))[1] - 1
+    by_round = np.argsort(rounds, kind="stable")
+    merges = np.stack((order[later[by_round]], order[(later - step)[by_round]]), 1)
+    return merges, np.bincount(rounds, minlength=_ROUNDS)[None], order[starts]
 
 
 def _neighbours(numbers: Ints) -> tuple[Ints, Ints]:
@@ -107,24 +133,25 @@ def _coarser(numbers: Ints) -> tuple[Ints, Ints, Ints, Ints]:
     return np.stack((order, parent[order]), 1), np.bincount(place, minlength=8)[None], parents, parent
 
 
-def _corners(numbers: Ints, positions: Floats, stride: int) -> tuple[Ints, NDArray[np.float32]]:
-    """Return the voxels around each point, and their trilinear weights, divided among those that there are."""
+def _corners(numbers: Ints, positions: Floats, stride: int) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    """Return the voxels around each point, how many of each kind, and their weights, divided among those there are."""
     scaled = positions * (1 / stride) - 0.5
     base = np.floor(scaled)
     upper = scaled - base
     lower = 1 - upper
     number = ((base.astype(np.int64) + _MIDDLE // stride) * _STEPS).sum(1)
-    rows = np.full((len(positions), 8), -1)
-    weights = np.zeros((len(positions), 8))
+    corners, weights = [], []
     total = np.zeros(len(positions))
-    for corner, (x, y, z) in enumerate(itertools.product((0, 1), repeat=3)):
-        points, found = _found(numbers, number + (x * _STEPS[0] + y * _STEPS[1] + z))
-        side = [upper if at else lower for at in (x, y, z)]
-        rows[points, corner] = found
-        weights[points, corner] = (side[0][:, 0] * side[1][:, 1] * side[2][:, 2])[points]
-        total += weights[:, corner]
-    point, column = np.nonzero(rows >= 0)
-    return np.stack((rows[point, column], point), 1), (weights / total[:, None])[point, column].astype(np.float32)
+    for x, y, z in itertools.product((0, 1), repeat=3):
+        points, rows = _found(numbers, number + (x * _STEPS[0] + y * _STEPS[1] + z))
+        along = [upper if at else lower for at in (x, y, z)]
+        weight = (along[0][:, 0] * along[1][:, 1] * along[2][:, 2])[points]
+        total[points] += weight
+        corners.append(np.stack((rows, points), 1))
+        weights.append(weight)
+    counts = np.array([[len(weight) for weight in weights]])
+    joint = np.concatenate(corners)
+    return joint, counts, (np.concatenate(weights) / total[joint[:, 1]]).astype(np.float32)
 
 
 def _found(numbers: Ints, wanted: Ints) -> tuple[Ints, Ints]:
