@@ -1,6 +1,7 @@
 """The bundle: a found network as files that need nothing of this project, and a report of what was measured."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ def to_model(network: nn.Module, space: SearchSpace, architecture: Architecture)
 def write_network(
     directory: Path, model: bytes, network: nn.Module, space: SearchSpace, architecture: Architecture
 ) -> None:
-    """Write `model.onnx`, `model.safetensors` and `architecture.json`."""
+    """Write `model.onnx`, `model.safetensors`, what the space adds to them, and `architecture.json`."""
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     document = {"id": architecture.id, "space": space.to_json(), "choices": dict(architecture)}
     write_atomic(directory / ONNX, lambda temporary: temporary.write_bytes(model))
     write_atomic(directory / WEIGHTS, lambda temporary: temporary.write_bytes(save(tensors)))
+    for name, text in space.bundle_files().items():
+        write_atomic(directory / name, partial(Path.write_text, data=text))
     write_json(directory / ARCHITECTURE, _ARCHITECTURE_SCHEMA, document)
 
 
@@ -103,6 +106,10 @@ def _readme(report: Mapping[str, Any], data: Dataset) -> str:
         "latency budget": f"{latency['budget_ms']:.4g} ms, met",
         "device": f"{report['fingerprint']['cpu']}, {device['runtime']} {report['fingerprint']['onnxruntime']}, "
         f"{device['threads']} thread(s), batch {device['batch_size']}, {device['precision']}",
+        **{
+            f"measured on examples of the {scene['quantile']:.0%} quantile by size": f"{scene['measured_ms']:.4g} ms"
+            for scene in report["latency_by_scene"]
+        },
         f"test {metric}": f"{scores['test'][metric]:.2%}, {scores['n_test']} {scores['examples']}, read once",
         f"validation {metric}": f"{scores['validation'][metric]:.2%}, {scores['n_validation']} {scores['examples']}",
         "parameters, multiply-adds": f"{report['counts']['n_parameters']:,}, {report['counts']['macs']:,}",

@@ -70,6 +70,8 @@ class SearchSpace(ABC):
     """
 
     name: ClassVar[str]
+    reads: ClassVar[str] = "images"
+    """What one network's examples are, in the plural."""
 
     @property
     @abstractmethod
@@ -117,12 +119,17 @@ class SearchSpace(ABC):
         """
         return (resize(batch, self.inputs(architecture)[0].shape[-1]),)
 
-    def typical_options(self, batch: Any) -> dict[str, Any]:
-        """Return the options of this space that some training examples dictate, such as a frame's number of voxels.
+    def scene_options(self, batch: Any, quantile: float) -> dict[str, Any]:
+        """Return the options of this space that say how large examples are, where that decides what a network costs.
 
         Args:
-            batch: the examples, as `prepare` takes them.
+            batch: some examples, as `prepare` takes them.
+            quantile: which of them, by size: 0 the smallest, 0.5 a typical one, 1 the largest.
         """
+        return {}
+
+    def bundle_files(self) -> dict[str, str]:
+        """Return what an exported network needs beside itself, by file name: code that makes its inputs of raw data."""
         return {}
 
     @property

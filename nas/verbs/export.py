@@ -21,9 +21,12 @@ from nas.finalists import FinalistOptions, Latency, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
+from nas.verbs.space_config import at_scene
 from search_spaces import Architecture
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
+
+_SCENES = (0.1, 0.5, 0.9)  # of the training examples, by size
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -68,6 +71,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
+        "latency_by_scene": _by_scene(exported, weights, table.device, options.export),
         "device": table.device.to_json(),
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
@@ -120,6 +124,23 @@ def _measured(
     model = loaded_model(weights.space, architecture, content, device.batch_size)
     (latency,) = measure_networks(device, [model], options.latency.passes, options.latency.measure)
     return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
+
+
+def _by_scene(
+    exported: _Exported, weights: SharedWeights, device: Device, options: ExportOptions
+) -> list[dict[str, float]]:
+    """Measure the network on small, typical and large examples; nothing where all examples have one size."""
+    spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in _SCENES}
+    if len(set(spaces.values())) == 1:
+        return []
+    models = [
+        loaded_model(space, exported.architecture, exported.model, device.batch_size) for space in spaces.values()
+    ]
+    latencies = measure_networks(device, models, options.latency.passes, options.latency.measure)
+    return [
+        {"quantile": quantile, "measured_ms": latency.latency_ms, "lowest_ms": latency.lowest_ms}
+        for quantile, latency in zip(spaces, latencies, strict=True)
+    ]
 
 
 def _require(exported: _Exported, budget_ms: float) -> None:

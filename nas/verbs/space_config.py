@@ -13,8 +13,8 @@ from nas.data import DataOptions, Dataset, load_data
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError, invalid
 
-_N_TYPICAL = 16
-"""Training examples that a space looks at for what is typical."""
+_N_LOOKED_AT = 16  # training examples, for their size
+_TYPICAL = 0.5
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -39,18 +39,27 @@ def load_for(config: SpaceConfig, options: DataOptions) -> tuple[SearchSpace, Da
     """
     plain = config.load()
     data = load_data(_fitted(options, plain))
+    if plain.reads != data.examples:
+        raise InputError(
+            f"space {plain.name} reads {plain.reads}, but {data.name} holds {data.examples}: see nas spaces"
+        )
     fields = {field.name for field in dataclasses.fields(plain)}  # type: ignore[arg-type]  # every space is one
     given = {name: value for name, value in data.space_options().items() if name in fields}
-    given |= plain.typical_options(_some(data))
+    given |= plain.scene_options(_some(data), _TYPICAL)
     for name, value in given.items():
         if config.options.get(name, value) != value:
             raise InputError(f"space option {name} {config.options[name]!r}: {data.name} has {value}; leave it out")
     return search_spaces.load(config.name, **{**config.options, **given}), data
 
 
+def at_scene(space: SearchSpace, data: Dataset, quantile: float) -> SearchSpace:
+    """Return the space with the size of another of the data's training examples; 0 is the smallest, 1 the largest."""
+    return dataclasses.replace(space, **space.scene_options(_some(data), quantile))  # type: ignore[type-var]
+
+
 def _some(data: Dataset) -> Any:
     """Return training examples from all over, as a space's `prepare` takes them."""
-    indices = torch.linspace(0, len(data.train) - 1, min(_N_TYPICAL, len(data.train))).long()
+    indices = torch.linspace(0, len(data.train) - 1, min(_N_LOOKED_AT, len(data.train))).long()
     batch, _ = data.batch(data.train, indices, torch.device("cpu"))
     return batch
 

@@ -1,5 +1,6 @@
 """Point-voxel networks on dense grids (PVCNN, Liu et al., NeurIPS 2019) with elastic width, depth and resolution."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from search_spaces.blocks.point_voxel import (
     PointMLP,
     PointVoxelConv,
 )
+from search_spaces.network_inputs import pvcnn as pvcnn_inputs
 from search_spaces.points import PointClouds
 from search_spaces.space import Choice, SearchSpace
 
@@ -80,6 +82,7 @@ class PVCNN(SearchSpace):
     """
 
     name: ClassVar[str] = "pvcnn"
+    reads: ClassVar[str] = "clouds"
     shares: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
     resolution_shares: ClassVar[tuple[float, ...]] = (0.5, 0.75, 1.0)
 
@@ -159,6 +162,16 @@ class PVCNN(SearchSpace):
             architecture: of no influence.
         """
         return batch.features, batch.coordinates, batch.cloud, cubes(batch)
+
+    def bundle_files(self) -> dict[str, str]:
+        """Return the file that makes the inputs in NumPy alone."""
+        return {"inputs_from_points.py": inspect.getsource(pvcnn_inputs)}
+
+    def scene_options(self, batch: PointClouds, quantile: float) -> dict[str, Any]:
+        """Return the number of points of one of some clouds, to two digits, so that like data have equal blocks."""
+        n_points = torch.bincount(batch.cloud, minlength=batch.n_clouds).sort().values
+        chosen = int(n_points[round(quantile * (len(n_points) - 1))])
+        return {"n_points": int(round(chosen, 2 - len(str(chosen))))}
 
 
 def cubes(batch: PointClouds) -> Tensor:

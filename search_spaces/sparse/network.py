@@ -82,6 +82,7 @@ class PointVoxelSpace(SearchSpace):
     The numbers of rows are those of a typical frame: blocks are measured at them (`geometry.count_rows`).
     """
 
+    reads: ClassVar[str] = "clouds"
     n_stages: ClassVar[int] = 4
 
     n_classes: int = Field(default=19, ge=2, description="classes of the data")
@@ -203,18 +204,18 @@ class PointVoxelSpace(SearchSpace):
         meeting = (1, 1 << self._middle, 1 << self.n_stages)
         return {"voxel_size": self.voxel_size, "n_strides": self.n_stages + 1, "point_strides": meeting}
 
-    def inputs_source(self) -> str:
+    def bundle_files(self) -> dict[str, str]:
         """Return the file that makes this space's inputs in NumPy alone, with its own defaults."""
         lines = inspect.getsource(point_voxel).splitlines(keepends=True)
         for name, value in self.preparation.items():
             (at,) = (i for i, line in enumerate(lines) if line.startswith(f"{name.upper()} = "))
             lines[at] = f"{name.upper()} = {value!r}\n"
-        return "".join(lines)
+        return {"inputs_from_points.py": "".join(lines)}
 
-    def typical_options(self, batch: PointClouds) -> dict[str, Any]:
-        """Return the options that say how many rows the middle one of some frames has, by its number of voxels."""
+    def scene_options(self, batch: PointClouds, quantile: float) -> dict[str, Any]:
+        """Return the options that say how many rows one of some frames has, chosen by its number of voxels."""
         rows = count_rows(batch, self.voxel_size)
-        return rows[len(rows) // 2]
+        return rows[round(quantile * (len(rows) - 1))]
 
     def inputs(self, architecture: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
         """The points' features, and the lists of every stride; the same for every architecture."""

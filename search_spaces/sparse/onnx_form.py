@@ -117,7 +117,7 @@ class _Body(list[NodeProto]):
         return [self.add("Split", part, n_outputs=2, axis=1, num_outputs=2) for part in self.parts(pairs, n)]
 
     def add_product(self, y: str, onto: str, rows: str, kernel: int) -> Any:
-        """Return y, to some of whose rows, each once, is added the product of some rows of x with one offset's weight."""
+        """Return y, to some of whose rows, each once, is added a product of rows of x with one weight."""
         product = self.add("MatMul", self.add("GatherND", "x", rows), self.kernel(kernel))
         return self.add("ScatterND", y, onto, product, reduction="add")
 

@@ -85,11 +85,9 @@ class Clouds:
 
     Attributes:
         frames: to be read when asked for.
-        n_points: how many points each has.
     """
 
     frames: Sequence[Frame]
-    n_points: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -72,13 +72,7 @@ class PointDataset(Dataset):
         return _point_clouds(points, cloud, len(clouds), device), labels.to(device)
 
     def space_options(self) -> dict[str, Any]:
-        return {"n_classes": len(self.classes), "in_channels": N_CHANNELS, "n_points": self._typical_n_points()}
-
-    def _typical_n_points(self) -> int:
-        """Return the median over training clouds, to two digits: so that spaces of similar data have equal blocks."""
-        median = float(np.median(self.train.n_points))
-        digits = len(str(int(median))) - 2
-        return int(round(median, -digits))
+        return {"n_classes": len(self.classes), "in_channels": N_CHANNELS}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -143,14 +137,13 @@ def load_points(options: DataOptions) -> PointDataset:
     notes = (*found.notes, *_notes(options, found, scanned, parts))
     for note in notes:
         logger.warning("%s %s", name, note)
-    sizes = {part: [example.n_points for example in examples] for part, examples in parts.items()}
-    test = Clouds([example.frame for example in parts["test"]], sizes["test"])
+    test = Clouds([example.frame for example in parts["test"]])
     return PointDataset(
         name=name,
         options=options,
         classes=found.classes,
-        train=Clouds([example.held for example in parts["train"]], sizes["train"]),
-        validation=Clouds([example.held for example in parts["validation"]], sizes["validation"]),
+        train=Clouds([example.held for example in parts["train"]]),
+        validation=Clouds([example.held for example in parts["validation"]]),
         fingerprint=_fingerprint(options, found.classes, parts),
         test_reader=lambda: test,
         skipped=tuple(skipped),

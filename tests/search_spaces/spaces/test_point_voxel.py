@@ -149,7 +149,7 @@ def test_onnxruntime_reads_scenes_of_any_size_from_the_numpy_function() -> None:
     clouds = [batch(scene(n, n)) for n in (90, 500)]
     assert parity(model, made, [SPACE.prepare(c, architecture) for c in clouds]) < 1e-5
     bundled: dict[str, Any] = {}
-    exec(SPACE.inputs_source(), bundled)  # type: ignore[attr-defined]  # of every point-voxel space
+    exec(SPACE.bundle_files()["inputs_from_points.py"], bundled)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     for cloud in clouds:
         inputs = bundled["inputs_from_points"](cloud.coordinates.numpy(), cloud.features.numpy())

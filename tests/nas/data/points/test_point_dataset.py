@@ -40,7 +40,7 @@ def test_frames_are_divided(folder) -> None:
     assert list(map(len, parts)) == [4, 1, 1]
     assert len({digest for part in parts for digest in part}) == 6
     assert len(data.classes) == 19
-    assert data.space_options() == {"n_classes": 19, "in_channels": 4, "n_points": 60}
+    assert data.space_options() == {"n_classes": 19, "in_channels": 4}
     assert any("has no test part" in note for note in data.notes)
     assert any("has no point of bicycle" in note and "each counts as 1 of 19" in note for note in data.notes)
 
