@@ -137,6 +137,7 @@ def test_a_random_walk_visits_all_of_a_region_alike(toy: Callable[..., Any], mon
     region = FeasibleRegion(space, [Constraint(model, bound(model, 0.5))])
     inside = space.rows()[region.contains(space.rows())]
     monkeypatch.setattr(objectives, "_SAMPLING_ROUNDS", 0)
+    monkeypatch.setattr(objectives, "_WALKING_SWEEPS", 20)  # far from where all walks begin
     found, visits = np.unique(region.sample(200 * len(inside), np.random.default_rng(0)), axis=0, return_counts=True)
     assert np.array_equal(found, inside)
     assert 20 < len(inside) < len(space.rows())
