@@ -1,8 +1,8 @@
 """Which choices decide each block of a plan, and which block each combination of their options gives.
 
-The plans of a small space are all looked at. In a larger one the dependences are found by changing one choice at a
-time, the blocks by calling the plan for each combination; what the changes did not show, because it needs several
-choices at once, comes to light where two plans contradict a table.
+The dependences are found by changing one choice at a time, the blocks by calling the plan for each combination. What
+the changes did not show, because it needs several choices at once, comes to light in a small space by looking at all
+plans, in a larger one where two plans contradict a table.
 """
 
 import math
@@ -75,10 +75,9 @@ class _Exploration:
         self._rng = np.random.default_rng(0)
 
     def tables(self) -> Tables:
+        self._probe()
         if n_combinations(self._n_options) <= _FEW_ARCHITECTURES:
             self._enumerate()
-        else:
-            self._probe()
         while True:  # each round finds a slot or a dependence that nothing before had shown: there are finitely many
             self._complete()
             self._look_at(some_rows(self._n_options, self._rng))
@@ -105,8 +104,9 @@ class _Exploration:
     def _enumerate(self) -> None:
         """Look at every architecture, and see exactly where each choice changes something."""
         self._look_at(_all_rows(self._n_options))
-        found = self._found().reshape(*self._n_options, len(self._columns))
         choices = tuple(range(len(self._n_options)))
+        in_order = self._entries(choices, np.array(list(self._seen))).argsort()
+        found = self._found()[in_order].reshape(*self._n_options, len(self._columns))
         for choice in choices:
             changes = (found != found.take([0], axis=choice)).any(axis=choices)
             for column in np.flatnonzero(changes):

@@ -30,7 +30,7 @@ class PlanIndex:
 
     Attributes:
         blocks: the distinct blocks of all slots.
-        slots: the names in the plans, in the order in which plans showed them.
+        slots: the names in the plans: those of the largest network in its order, then others as plans show them.
         depends: for each slot, the choices that decide its block, ascending.
         tables: for each slot, an array over the options of those choices: index into `blocks`, -1 where absent.
 
