@@ -13,6 +13,7 @@ from latency_predictors.counts import count_network
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.model import loaded_model
+from latency_predictors.table import LatencyTable
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
@@ -20,7 +21,8 @@ from nas.export import describe_inputs, to_model, write_network, write_report
 from nas.finalists import FinalistOptions, Latency, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
+from nas.verbs.profile import scene_table
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, table_file
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture
 from search_spaces.errors import InputError
@@ -71,7 +73,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
-        "latency_by_scene": _by_scene(exported, weights, table.device, options.export),
+        "latency_by_scene": _by_scene(exported, weights, table.device, options.export, table_path),
         "device": table.device.to_json(),
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
@@ -127,9 +129,12 @@ def _measured(
 
 
 def _by_scene(
-    exported: _Exported, weights: SharedWeights, device: Device, options: ExportOptions
-) -> list[dict[str, float]]:
-    """Measure the network on small, typical and large examples; nothing where all examples have one size."""
+    exported: _Exported, weights: SharedWeights, device: Device, options: ExportOptions, profiled: Path
+) -> list[dict[str, Any]]:
+    """Measure the network on small, typical and large examples, and predict where there is a table of that size.
+
+    Nothing where all examples have one size.
+    """
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in _SCENES}
     if len(set(spaces.values())) == 1:
         return []
@@ -138,9 +143,21 @@ def _by_scene(
     ]
     latencies = measure_networks(device, models, options.latency.passes, options.latency.measure)
     return [
-        {"quantile": quantile, "measured_ms": latency.latency_ms, "lowest_ms": latency.lowest_ms}
+        {
+            "quantile": quantile,
+            "measured_ms": latency.latency_ms,
+            "lowest_ms": latency.lowest_ms,
+            "predicted_ms": _predicted_at(scene_table(profiled, quantile), exported.architecture),
+        }
         for quantile, latency in zip(spaces, latencies, strict=True)
     ]
+
+
+def _predicted_at(table: Path, architecture: Architecture) -> float | None:
+    if not table_file(table).exists():
+        return None
+    model = LatencyTable.load(table_file(table)).cost_model()
+    return float(model.predict(model.space.encode([architecture]))[0])
 
 
 def _require(exported: _Exported, budget_ms: float) -> None:

@@ -1,9 +1,10 @@
 """`nas profile`: the latency table of a space on a device."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import ConfigDict, Field
@@ -12,11 +13,15 @@ from pydantic.dataclasses import dataclass
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
-from nas.data import DataOptions
+from nas.data import DataOptions, Dataset
 from nas.run_directory import begin_run, finish_run
-from nas.verbs.space_config import SpaceConfig, load_for
+from nas.verbs.space_config import SpaceConfig, at_scene, load_for
+from search_spaces import SearchSpace
+from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+SceneQuantiles = tuple[Annotated[float, Field(ge=0, le=1)], ...]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -28,6 +33,9 @@ class ProfileConfig:
     device: Device = Device()
     profile: ProfileOptions = ProfileOptions()
     data: DataOptions | None = None
+    scenes: SceneQuantiles = Field(
+        default=(), description="of data whose examples differ in size: make tables for these quantiles of size, too"
+    )
 
 
 def profile(options: ProfileConfig) -> dict[str, Any]:
@@ -36,13 +44,14 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     Name your data, which decide classes, channels and the density of point clouds, or say them yourself, as in
     `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
     """
-    space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
+    space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
+    others = _spaces_of_scenes(space, data, options.scenes)
     options.device.require_cores()
     if (done := begin_run(options.output, "profile", options)) is not None:
         return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
     model = table.cost_model()
-    result = {
+    result: dict[str, Any] = {
         "table": str(options.output / "table.json"),
         "blocks": len(table.blocks),
         "statistic": STATISTIC,
@@ -52,7 +61,43 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
         "stable_share": float(np.mean([measurement.stable for measurement in table.blocks.values()])),
         "median_spread": float(np.median([measurement.spread for measurement in table.blocks.values()])),
     }
+    if others:
+        result["scenes"] = [_profile_scene(options, quantile, other) for quantile, other in others.items()]
     if result["stable_share"] < options.profile.measure.stable_share:
         logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * result["stable_share"])
     finish_run(options.output, result)
     return result
+
+
+def scene_table(profiled: Path, quantile: float) -> Path:
+    """Return the directory of the table for examples of another size."""
+    return profiled / f"scene-{quantile:g}"
+
+
+def _spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequence[float]) -> dict[float, SearchSpace]:
+    """Return the space at each quantile of the examples' size.
+
+    Raises:
+        InputError: there are no data to take sizes from, or all examples have one size.
+    """
+    if quantiles and data is None:
+        raise InputError(f"scenes {list(quantiles)}: name the data that they are quantiles of with --data")
+    spaces = {quantile: at_scene(space, data, quantile) for quantile in quantiles if data is not None}
+    if data is not None and quantiles and set(spaces.values()) == {space}:
+        raise InputError(
+            f"scenes {list(quantiles)}: the {data.examples} of {data.name} all have one size; leave it out"
+        )
+    return spaces
+
+
+def _profile_scene(options: ProfileConfig, quantile: float, space: SearchSpace) -> dict[str, float]:
+    directory = scene_table(options.output, quantile)
+    table = latency_predictors.profile.profile(space, options.device, directory, options.profile)
+    model, errors = table.cost_model(), table.errors()
+    return {
+        "quantile": quantile,
+        "fastest_ms": model.cheapest()[0],
+        "slowest_ms": model.dearest()[0],
+        "mean_absolute": errors.mean_absolute,
+        "spearman": errors.spearman,
+    }

@@ -16,7 +16,7 @@ from nas.objectives import LatencyBudget
 from nas.run_directory import finish_run, plain, record_run
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
-from nas.verbs.profile import ProfileConfig, profile
+from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
 from nas.verbs.search import SearchConfig, feasible_region, load_table, search
 from nas.verbs.space_config import SpaceConfig, load_for
 from nas.verbs.train import TrainConfig, train
@@ -37,6 +37,9 @@ class RunConfig:
     device: Device = Device()
     train: SupernetOptions = SupernetOptions()
     profile: ProfileOptions = ProfileOptions()
+    scenes: SceneQuantiles = Field(
+        default=(), description="of data whose examples differ in size: make tables for these quantiles of size, too"
+    )
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
     export: ExportOptions = ExportOptions()
@@ -48,7 +51,10 @@ def run(options: RunConfig) -> dict[str, Any]:
     space = loaded.to_json()
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
-    _tell("profile", profile(ProfileConfig(profiled, named, options.device, options.profile)))
+    _tell(
+        "profile",
+        profile(ProfileConfig(profiled, named, options.device, options.profile, data.options, options.scenes)),
+    )
     feasible_region(load_table(profiled), named.load(), options.budget)  # rather refused now than after training
     _tell("train", train(TrainConfig(data.options, trained, named, options.train)))
     asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
