@@ -173,7 +173,8 @@ def test_threads_of_onnxruntime_lose_no_sums(block: Block) -> None:
 
 
 def test_a_scene_can_be_what_blocks_are_measured_at() -> None:
-    (rows,) = count_rows(batch(scene(500, 0)), 0.1)
+    rows = SPACE.typical_options(batch(scene(500, 0), scene(50, 1), scene(900, 2)))
+    assert [rows] == count_rows(batch(scene(500, 0)), 0.1)
     space = search_spaces.load("spvnas_small", **SMALL, **rows)
     specs = space.inputs(space.smallest())
     prepared = space.prepare(batch(scene(500, 0)), space.smallest())
