@@ -173,7 +173,9 @@ def test_threads_of_onnxruntime_lose_no_sums(block: Block) -> None:
 
 
 def test_a_scene_can_be_what_blocks_are_measured_at() -> None:
-    rows = SPACE.typical_options(batch(scene(500, 0), scene(50, 1), scene(900, 2)))
+    clouds = batch(scene(500, 0), scene(50, 1), scene(900, 2))
+    smallest, rows, largest = (SPACE.scene_options(clouds, quantile) for quantile in (0, 0.5, 1))
+    assert smallest["n_voxels"] < rows["n_voxels"] < largest["n_voxels"]
     assert [rows] == count_rows(batch(scene(500, 0)), 0.1)
     space = search_spaces.load("spvnas_small", **SMALL, **rows)
     specs = space.inputs(space.smallest())
