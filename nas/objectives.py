@@ -1,7 +1,7 @@
 """What a search is after: the metric to raise or lower, the bounds that hold, and the networks that keep them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 _SAMPLING_ROUNDS = 50
+_BREEDING_ROUNDS = 20
 _WALKING_SWEEPS = 5
 """So often a random walk draws each choice anew: enough for costs to spread as they do in uniform samples."""
 
@@ -180,6 +181,20 @@ class FeasibleRegion:
             steps = self.space.mutate(pool, 1 / n_choices, rng)
             pool = np.where(self.contains(steps)[:, None], steps, pool)
         return pool
+
+    def breed(self, n: int, children: Callable[[int], Population], rng: np.random.Generator) -> Population:
+        """Return n networks of the region out of what `children`, given a number, returns so many of.
+
+        What a bounded number of attempts does not give is sampled.
+        """
+        bred = children(n)
+        bred = bred[self.contains(bred)]
+        for _ in range(_BREEDING_ROUNDS):
+            if len(bred) >= n:
+                return bred[:n]
+            brood = children(2 * (n - len(bred)))
+            bred = np.concatenate([bred, brood[self.contains(brood)]])
+        return np.concatenate([bred[:n], self.sample(max(0, n - len(bred)), rng)])
 
     def _rejection_sample(self, n: int, rng: np.random.Generator) -> Population:
         found = self.space.sample(0, rng)

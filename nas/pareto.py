@@ -47,6 +47,18 @@ def nondominated_ranks(scores: Scores) -> NDArray[np.int64]:
     return ranks
 
 
+def constrained_ranks(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return ranks (N,) by constrained domination (Deb et al., 2002).
+
+    Rows without a violation (N,) are ranked by their scores; behind them come the others, by violation alone.
+    """
+    ranks = np.empty(len(scores), np.int64)
+    kept = violations == 0
+    ranks[kept] = nondominated_ranks(scores[kept])
+    ranks[~kept] = np.unique(violations[~kept], return_inverse=True)[1] + ranks[kept].max(initial=-1) + 1
+    return ranks
+
+
 def crowding_distances(scores: Scores, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return (N,): how far the neighbours of each row are apart in its front, infinite at a front's ends (Deb, 2002).
 
@@ -150,6 +162,4 @@ def _volume(above: Scores) -> float:
         return float((widths * np.diff(heights, prepend=0.0)).sum())
     ordered = above[np.argsort(-above[:, -1])]
     thickness = ordered[:, -1] - np.append(ordered[1:, -1], 0.0)
-    return sum(
-        depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0
-    )
+    return sum(depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0)

@@ -18,7 +18,7 @@ from nas.objectives import FeasibleRegion, Limit, Objective, scores_of, violatio
 from nas.pareto import front
 from nas.strategy import Strategy
 from search_spaces.errors import InputError, unknown
-from search_spaces.plan_index import Population
+from search_spaces.plan_index import Population, distinct
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
 
@@ -141,9 +141,7 @@ class Search:
             self.strategy.tell(asked[told], scores_of(self.objectives, metrics), violations)
 
 
-def _costs(
-    evaluator: Evaluator, objectives: Sequence[Objective], region: FeasibleRegion
-) -> dict[str, CostModel]:
+def _costs(evaluator: Evaluator, objectives: Sequence[Objective], region: FeasibleRegion) -> dict[str, CostModel]:
     """Return the cost models of constraints and objectives by the names that their costs are recorded under."""
     named = [(constraint.metric, constraint.model) for constraint in region.constraints]
     named += [(objective.metric, objective.model) for objective in objectives if objective.model is not None]
@@ -210,9 +208,5 @@ class _Recorder:
 
 def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:
     """Return the distinct rows that are not known yet, in order."""
-    chosen: dict[bytes, int] = {}
-    for i, row in enumerate(asked):
-        key = row.tobytes()
-        if key not in known and len(chosen) < at_most:
-            chosen.setdefault(key, i)
-    return asked[list(chosen.values())]
+    rows = asked[distinct(asked)]
+    return rows[[row.tobytes() not in known for row in rows]][:at_most]

@@ -55,7 +55,9 @@ class Strategy(ABC):
         failed = ~np.isfinite(scores).all(axis=1)
         violations = np.zeros(len(scores)) if violations is None else violations
         self._tell(
-            population, np.where(failed[:, None], -np.inf, scores), np.where(np.isfinite(violations), violations, np.inf)
+            population,
+            np.where(failed[:, None], -np.inf, scores),
+            np.where(np.isfinite(violations), violations, np.inf),
         )
 
     def _begin(self) -> None:  # noqa: B027  # a strategy without state has nothing to set up

@@ -35,7 +35,9 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
     if len(objectives) > 1 and not strategy.multi_objective:
         package = sys.modules[__name__]
         able = [
-            name for name in names() if plugin_class(package, "strategy", name, Strategy).multi_objective  # type: ignore[type-abstract]
+            name
+            for name in names()
+            if plugin_class(package, "strategy", name, Strategy).multi_objective  # type: ignore[type-abstract]
         ]
         metrics = " and ".join(objective.metric for objective in objectives)
         raise InputError(
