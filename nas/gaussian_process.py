@@ -18,7 +18,7 @@ _FITTED = 256
 
 _PRIOR = np.array([0.0, 0.0, 0.0, 0.0, 0.0, -3.0])
 _PRIOR_DEVIATION = 3.0
-"""Logarithms of what `_kernel` multiplies by, and of the noise's variance: wide, for scores of mean 0 and variance 1."""
+"""Logarithms of what `_terms` multiplies and divides by, and of the noise's variance, for scores of variance 1."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Inputs:
     """Networks as a Gaussian process sees them.
 
     Attributes:
-        options: one-hot choices, (N, sum of the numbers of options).
+        options: one-hot choices, (N, options).
         features: of the space, standardised, (N, F).
         n_choices: how many choices there are.
     """
@@ -43,7 +43,7 @@ class Inputs:
 
 
 class Encoder:
-    """Turns populations into inputs; features are standardised by the mean and deviation of some networks (N, choices)."""
+    """Turns populations into inputs; features are standardised by their mean and deviation over some networks."""
 
     def __init__(self, space: SearchSpace, population: Population) -> None:
         self._space = space
@@ -52,10 +52,11 @@ class Encoder:
         self._scale = np.where(deviation > 0, deviation, 1.0) * np.sqrt(max(1, features.shape[1]))
 
     def __call__(self, population: Population) -> Inputs:
-        """Return the inputs of a canonical population (N, choices)."""
-        options = self._space.one_hot(population).astype(np.float64)
+        """Return the inputs of a canonical population (N, choices): its options as they are, and those that matter."""
+        described = [population, self._space.active(population)]
+        options = np.concatenate([self._space.one_hot(rows) for rows in described], axis=1, dtype=np.float64)
         features = (self._space.features(population) - self._mean) / self._scale
-        return Inputs(options, features, population.shape[1])
+        return Inputs(options, features, len(described) * population.shape[1])
 
 
 class GaussianProcess:

@@ -49,7 +49,8 @@ class Limit:
 
     def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (N,): by how much values exceed the bound, relative to it; 0 for those that keep it."""
-        return np.maximum(values - self.at_most, 0.0) / (abs(self.at_most) or 1.0)
+        excess: NDArray[np.float64] = np.maximum(values - self.at_most, 0.0) / (abs(self.at_most) or 1.0)
+        return excess
 
 
 def scores_of(objectives: Sequence[Objective], metrics: Mapping[str, NDArray[np.float64]]) -> Scores:
@@ -59,7 +60,10 @@ def scores_of(objectives: Sequence[Objective], metrics: Mapping[str, NDArray[np.
 
 def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.float64]], n: int) -> NDArray[np.float64]:
     """Return (n,): the summed violation of all limits; 0 where all are kept."""
-    return np.sum([np.zeros(n), *(limit.violation(metrics[limit.metric]) for limit in limits)], axis=0)
+    summed: NDArray[np.float64] = np.sum(
+        [np.zeros(n), *(limit.violation(metrics[limit.metric]) for limit in limits)], axis=0
+    )
+    return summed
 
 
 @dataclass(frozen=True)

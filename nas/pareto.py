@@ -162,4 +162,5 @@ def _volume(above: Scores) -> float:
         return float((widths * np.diff(heights, prepend=0.0)).sum())
     ordered = above[np.argsort(-above[:, -1])]
     thickness = ordered[:, -1] - np.append(ordered[1:, -1], 0.0)
-    return sum(depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0)
+    volumes = [depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0]
+    return float(sum(volumes))

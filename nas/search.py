@@ -84,7 +84,7 @@ class Search:
         if budget < 1:
             raise InputError(f"a budget of {budget} evaluations is no search: give at least 1")
         self.costs = _costs(evaluator, objectives, region)
-        for metric in (entry.metric for entry in (*objectives, *limits)):
+        for metric in [o.metric for o in objectives] + [limit.metric for limit in limits]:
             if metric not in (*evaluator.metrics, *self.costs):
                 raise unknown("metric", metric, (*evaluator.metrics, *self.costs))
         strategies.require_serves(strategy, objectives)

@@ -52,11 +52,11 @@ class Strategy(ABC):
                 counts as the worst in every objective.
             violations: (N,), by how much limits on metrics are exceeded, 0 where they are kept. None: there are none.
         """
-        failed = ~np.isfinite(scores).all(axis=1)
+        failed = ~np.isfinite(scores).all(axis=1, keepdims=True)
         violations = np.zeros(len(scores)) if violations is None else violations
         self._tell(
             population,
-            np.where(failed[:, None], -np.inf, scores),
+            np.where(failed, -np.inf, scores),
             np.where(np.isfinite(violations), violations, np.inf),
         )
 

@@ -202,6 +202,14 @@ class SearchSpace(ABC):
         np.put_along_axis(features, population + first_columns, 1.0, axis=1)
         return features
 
+    def active(self, population: Population) -> Population:
+        """Return the population with what cannot change a network's function at one option: its canonical form.
+
+        A space that keeps apart architectures that compute the same overrides it, so that models learn from one what
+        they are to expect of the other.
+        """
+        return self.canonical(population)
+
     def features(self, population: Population) -> NDArray[np.float64]:
         """Return (N, F): what networks are made of in a few numbers, for models that learn from few of them.
 

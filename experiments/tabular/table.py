@@ -51,11 +51,12 @@ class TableSpace(SearchSpace):
     def canonical(self, population: Population) -> Population:
         return population
 
+    def active(self, population: Population) -> Population:
+        return population if self.cell is None else np.asarray(self.cell.live(population))
+
     def features(self, population: Population) -> NDArray[np.float64]:
-        """Return what a cell computes, and the operations on its live edges; nothing if the table is of no cells."""
-        if self.cell is None:
-            return np.empty((len(population), 0))
-        return np.concatenate([self.cell.features(population), self.one_hot(self.cell.live(population))], axis=1)
+        """Return what a cell computes; nothing if the table is of no cells."""
+        return np.empty((len(population), 0)) if self.cell is None else self.cell.features(population)
 
 
 class Table(Evaluator):
@@ -82,8 +83,13 @@ class Table(Evaluator):
         self._place[np.ravel_multi_index(tuple(rows.T), tuple(space.n_options))] = np.arange(len(rows))
 
     def evaluate(self, population: Population) -> Metrics:
-        places = self._place[np.ravel_multi_index(tuple(population.T), tuple(self.space.n_options))]
+        places = self.places(population)
         return {name: values[places] for name, values in self.results.items()}
+
+    def places(self, population: Population) -> NDArray[np.int64]:
+        """Return the places in the table (n,) of architectures (n, choices)."""
+        places: NDArray[np.int64] = self._place[np.ravel_multi_index(tuple(population.T), tuple(self.space.n_options))]
+        return places
 
 
 def read_table(
@@ -107,6 +113,8 @@ def read_table(
         if key not in read:
             raise unknown(f"column of {file.name}", key, read)
         order = np.argsort(read[key], kind="stable")
+        if columns and not np.array_equal(read[key][order], columns[key]):
+            raise InputError(f"{file} has other values of {key} than {files[0]}: they are not about the same rows")
         columns = {name: values[order] for name, values in read.items()} | columns
     for name in (*choices, *metrics):
         if name not in columns:

@@ -51,4 +51,5 @@ class NSGA2(Strategy):
 
     def _parents(self, n: int) -> Population:
         """Return the winners of n tournaments: those that live on are in order, so that the lower number wins."""
-        return self._rows[self.rng.integers(len(self._rows), size=(2, n)).min(axis=0)]
+        winners = self.rng.integers(len(self._rows), size=(2, n)).min(axis=0)
+        return np.asarray(self._rows[winners])

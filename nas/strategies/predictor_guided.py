@@ -29,7 +29,7 @@ class PredictorGuided(Strategy):
 
     multi_objective = True
 
-    initial: int = Field(default=20, ge=2, description="random networks to begin with")
+    initial: int = Field(default=12, ge=2, description="random networks to begin with")
     batch: int = Field(default=5, ge=1, description="fewest networks proposed at a time")
     growth: float = Field(default=0.1, ge=0, le=1, description="networks proposed at a time, relative to those known")
     optimism: float = Field(
@@ -107,9 +107,18 @@ class PredictorGuided(Strategy):
             pool, scores, violations = pool[first], scores[first], violations[first]
             self._parents = pool[: max(10, self.candidates // 10)]
             bred = region.breed(self.candidates, self._children, self.rng)
-        new = np.array([row.tobytes() not in known for row in pool], bool)
+        new = self._of_new_functions(pool, known, n)
         pool, scores, violations = pool[new], scores[new], violations[new]
         return pool[_spread(scores, constrained_ranks(scores, violations), n)]
+
+    def _of_new_functions(self, pool: Population, known: set[bytes], n: int) -> NDArray[np.int64]:
+        """Return the indices of unknown networks, one of each function; of known functions only if n are not left."""
+        unknown = np.flatnonzero([row.tobytes() not in known for row in pool])
+        functions = self.region.space.active(pool[unknown])
+        first = distinct(functions)
+        evaluated = {row.tobytes() for row in self.region.space.active(self._rows)}
+        new = unknown[[i for i in first.tolist() if functions[i].tobytes() not in evaluated]]
+        return new if len(new) >= n else unknown
 
     def _children(self, n: int) -> Population:
         space = self.region.space
