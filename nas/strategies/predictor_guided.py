@@ -1,7 +1,7 @@
 """Predictor-guided search: a Gaussian process says which networks would be on the front, and those are evaluated.
 
-Of the kind of BANANAS (White et al., AAAI 2021), whose acquisition by independent samples it shares, but with a
-Gaussian process on ranks instead of an ensemble of networks, and with fronts instead of a single best.
+Of the kind of BANANAS (White et al., AAAI 2021), but with a Gaussian process on ranks instead of an ensemble of
+networks, and with the front of what it expects instead of a single best by sampling.
 """
 
 import numpy as np
