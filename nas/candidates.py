@@ -45,9 +45,7 @@ class SearchOptions:
     strategy: StrategyOptions = StrategyOptions()
     n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
     n_predicted: int = Field(
-        default=100_000,
-        ge=1,
-        description="with a predictor: most networks it is asked about, if the strategy does not end before",
+        default=50_000, ge=1, description="with a predictor: networks it is asked about, if the region has so many"
     )
     n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
     n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
@@ -92,7 +90,7 @@ def find_candidates(
         search = Search(
             evaluator,
             strategy,
-            objective,
+            [objective],
             region,
             budget=budget,
             seed=options.seed,

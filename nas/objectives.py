@@ -1,7 +1,7 @@
 """What a search is after: the metric to raise or lower, the bounds that hold, and the networks that keep them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,21 +10,30 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
+from nas.pareto import Scores
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 _SAMPLING_ROUNDS = 50
+_BREEDING_ROUNDS = 20
 _WALKING_SWEEPS = 5
 """So often a random walk draws each choice anew: enough for costs to spread as they do in uniform samples."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric of an evaluator, to be raised unless `maximise` is false."""
+    """A metric to be raised, or lowered if `maximise` is false.
+
+    Attributes:
+        metric: one of the evaluator's, or the name under which the cost of `model` is recorded.
+        maximise: whether higher is better.
+        model: predicts the metric of any network without an evaluation, so that a strategy may ask it as it likes.
+    """
 
     metric: str
     maximise: bool = True
+    model: CostModel | None = None
 
     def score(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (N,): higher is better."""
@@ -32,11 +41,48 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A bound on a metric that is known only once a network is evaluated; one on a predicted cost is a `Constraint`."""
+
+    metric: str
+    at_most: float
+
+    def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (N,): by how much values exceed the bound, relative to it; 0 for those that keep it."""
+        excess: NDArray[np.float64] = np.maximum(values - self.at_most, 0.0) / (abs(self.at_most) or 1.0)
+        return excess
+
+
+def scores_of(objectives: Sequence[Objective], metrics: Mapping[str, NDArray[np.float64]]) -> Scores:
+    """Return the scores (N, objectives) of networks with these metrics, (N,) each."""
+    return np.stack([objective.score(metrics[objective.metric]) for objective in objectives], axis=1)
+
+
+def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    """Return (n,): the summed violation of all limits; 0 where all are kept."""
+    summed: NDArray[np.float64] = np.sum(
+        [np.zeros(n), *(limit.violation(metrics[limit.metric]) for limit in limits)], axis=0
+    )
+    return summed
+
+
+@dataclass(frozen=True)
 class Constraint:
-    """A bound on a cost that holds although the model errs: predictions are raised by the model's margin."""
+    """A bound on a cost that holds although the model errs: predictions are raised by the model's margin.
+
+    Attributes:
+        model: predicts the cost.
+        bound: the highest cost allowed.
+        metric: the name under which the cost is recorded: the model's own, unless two devices' costs share one.
+    """
 
     model: CostModel
     bound: float
+    metric: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.metric:
+            object.__setattr__(self, "metric", self.model.metric)
 
     def satisfied(self, population: Population) -> NDArray[np.bool_]:
         """Return (N,): whether each row keeps the bound."""
@@ -52,7 +98,7 @@ class Constraint:
         guarded = lowest * (1 + self.model.margin)
         if guarded > self.bound:
             raise InputError(
-                f"no network has {self.model.metric} <= {self.bound:.4g}: the lowest, {architecture.id}, has "
+                f"no network has {self.metric} <= {self.bound:.4g}: the lowest, {architecture.id}, has "
                 f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
                 "raise the budget to at least that"
             )
@@ -114,7 +160,7 @@ class FeasibleRegion:
         if self.constraints and not len(self._anchors):
             self._anchors = self._rejection_sample(1, np.random.default_rng(0))
         if self.constraints and not len(self._anchors):
-            bounds = " and ".join(f"{c.model.metric} <= {c.bound:.4g}" for c in self.constraints)
+            bounds = " and ".join(f"{c.metric} <= {c.bound:.4g}" for c in self.constraints)
             raise InputError(f"each bound can be kept, but no network was found that keeps {bounds}: raise one of them")
 
     def contains(self, population: Population) -> NDArray[np.bool_]:
@@ -139,6 +185,20 @@ class FeasibleRegion:
             steps = self.space.mutate(pool, 1 / n_choices, rng)
             pool = np.where(self.contains(steps)[:, None], steps, pool)
         return pool
+
+    def breed(self, n: int, children: Callable[[int], Population], rng: np.random.Generator) -> Population:
+        """Return n networks of the region out of what `children`, given a number, returns so many of.
+
+        What a bounded number of attempts does not give is sampled.
+        """
+        bred = children(n)
+        bred = bred[self.contains(bred)]
+        for _ in range(_BREEDING_ROUNDS):
+            if len(bred) >= n:
+                return bred[:n]
+            brood = children(2 * (n - len(bred)))
+            bred = np.concatenate([bred, brood[self.contains(brood)]])
+        return np.concatenate([bred[:n], self.sample(max(0, n - len(bred)), rng)])
 
     def _rejection_sample(self, n: int, rng: np.random.Generator) -> Population:
         found = self.space.sample(0, rng)

@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 from latency_predictors.table import LatencyTable
 from nas.finalists import Finalist
+from nas.pareto import front
 from search_spaces.storage import write_atomic
-
-
-def pareto_front(latency_ms: NDArray[np.float64], accuracy: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the indices of the networks that no other beats in both, fastest first."""
-    order = np.lexsort((-accuracy, latency_ms))
-    best_before = np.concatenate([[-np.inf], np.maximum.accumulate(accuracy[order])[:-1]])
-    return order[accuracy[order] > best_before]
 
 
 def plot_pareto(
@@ -33,8 +27,8 @@ def plot_pareto(
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(latency_ms, values, ".", color="0.7", label="evaluated on shared weights (latency predicted)")
-    front = pareto_front(latency_ms, values)
-    axes.plot(latency_ms[front], values[front], "-", color="C0", label="Pareto front")
+    best = front(np.stack([-latency_ms, values], axis=1))
+    axes.plot(latency_ms[best], values[best], "-", color="C0", label="Pareto front")
     _plot_finalists(axes, finalists, [finalist.metrics[metric] for finalist in finalists])
     axes.axvline(budget_ms, color="C3", linestyle="--", label=f"budget {budget_ms:.3g} ms")
     axes.set(xlabel="latency (ms)", ylabel=f"validation {metric.replace('_', ' ')}")

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_predictors.cost_model import CostModel
+from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Limit, Objective, scores_of, violations_of
+from nas.pareto import front
 from nas.strategy import Strategy
 from search_spaces.errors import InputError, unknown
-from search_spaces.plan_index import Population
+from search_spaces.plan_index import Population, distinct
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
 
@@ -30,6 +33,14 @@ class History:
     population: Population
     metrics: Metrics
 
+    def front(self, objectives: Sequence[Objective], limits: Sequence[Limit] = ()) -> NDArray[np.int64]:
+        """Return the indices of the networks that none dominates among those that keep the limits; failed ones never.
+
+        The best by the first objective comes first.
+        """
+        kept = np.flatnonzero(violations_of(limits, self.metrics, len(self.population)) == 0)
+        return kept[front(scores_of(objectives, self.metrics)[kept])]
+
     def best(self, n: int, objective: Objective) -> NDArray[np.int64]:
         """Return the indices of the n best, best first, earlier ones first among equals; failed ones never."""
         scores = objective.score(self.metrics[objective.metric])
@@ -43,35 +54,45 @@ class Search:
     Args:
         evaluator: says how good networks are.
         strategy: proposes them.
-        objective: the metric that the strategy is to improve.
+        objectives: what the strategy is to improve, one or several at once: metrics of the evaluator, or costs of
+            cost models of their own.
         region: the networks that keep the constraints.
+        limits: bounds on metrics of the evaluator; networks that exceed them are recorded, but rank behind all others.
         budget: distinct networks to evaluate; equal networks are evaluated once.
         seed: of the strategy.
         journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
         belongs_to: what the journal is recorded under, so that it is not continued by another search.
 
     Raises:
-        InputError: the evaluator does not have the objective's metric, or the journal is another search's.
+        InputError: there is no budget; the evaluator lacks a metric; one name stands for two costs; the strategy
+            cannot serve so many objectives; or the journal is another search's.
     """
 
     def __init__(
         self,
         evaluator: Evaluator,
         strategy: Strategy,
-        objective: Objective,
+        objectives: Sequence[Objective],
         region: FeasibleRegion,
         *,
+        limits: Sequence[Limit] = (),
         budget: int,
         seed: int,
         journal: Path | None = None,
         belongs_to: Mapping[str, Any] | None = None,
     ) -> None:
-        if objective.metric not in evaluator.metrics:
-            raise unknown("metric", objective.metric, evaluator.metrics)
+        if budget < 1:
+            raise InputError(f"a budget of {budget} evaluations is no search: give at least 1")
+        self.costs = _costs(evaluator, objectives, region)
+        for metric in [o.metric for o in objectives] + [limit.metric for limit in limits]:
+            if metric not in (*evaluator.metrics, *self.costs):
+                raise unknown("metric", metric, (*evaluator.metrics, *self.costs))
+        strategies.require_serves(strategy, objectives)
         self.evaluator = evaluator
         self.strategy = strategy
-        self.objective = objective
+        self.objectives = tuple(objectives)
         self.region = region
+        self.limits = tuple(limits)
         self.budget = budget
         self.seed = seed
         self.journal = journal
@@ -80,7 +101,7 @@ class Search:
     def run(self, *, progress: bool = True) -> History:
         """Search until the budget is spent or the strategy has nothing new to propose."""
         known: dict[bytes, int] = {}
-        self.strategy.begin(self.region, self.seed)
+        self.strategy.begin(self.region, self.objectives, self.seed)
         stale = 0
         bar = progress_bar(self.budget, "search", "network", show=progress)
         with Journal(self.journal) if self.journal else nullcontext() as journal, bar:
@@ -106,7 +127,7 @@ class Search:
             batch = fresh[start : start + self.evaluator.batch_size]
             missing = batch[recorder.replay(batch) :]
             if len(missing):
-                costs = {c.model.metric: c.model.predict(batch) for c in self.region.constraints}
+                costs = {name: model.predict(batch) for name, model in self.costs.items()}
                 metrics = self.evaluator.evaluate(batch) | costs
                 recorder.record(missing, {name: values[-len(missing) :] for name, values in metrics.items()})
 
@@ -114,8 +135,23 @@ class Search:
         """Tell the strategy the scores of what it asked for, as far as the budget went."""
         places = [known.get(row.tobytes(), -1) for row in asked]
         told = np.array([place >= 0 for place in places])
-        values = np.array([recorder.value(self.objective.metric, place) for place in places if place >= 0])
-        self.strategy.tell(asked[told], self.objective.score(values))
+        metrics = recorder.metrics([place for place in places if place >= 0])
+        violations = violations_of(self.limits, metrics, int(told.sum()))
+        if told.any():
+            self.strategy.tell(asked[told], scores_of(self.objectives, metrics), violations)
+
+
+def _costs(evaluator: Evaluator, objectives: Sequence[Objective], region: FeasibleRegion) -> dict[str, CostModel]:
+    """Return the cost models of constraints and objectives by the names that their costs are recorded under."""
+    named = [(constraint.metric, constraint.model) for constraint in region.constraints]
+    named += [(objective.metric, objective.model) for objective in objectives if objective.model is not None]
+    costs: dict[str, CostModel] = {}
+    for name, model in named:
+        if costs.setdefault(name, model) is not model or name in evaluator.metrics:
+            raise InputError(
+                f"two metrics are called {name}: give a constraint or an objective another name with metric=..."
+            )
+    return costs
 
 
 class _Recorder:
@@ -162,8 +198,8 @@ class _Recorder:
         for name, value in values.items():
             self._values.setdefault(name, []).append(value)
 
-    def value(self, metric: str, place: int) -> float:
-        return self._values[metric][place]
+    def metrics(self, places: Sequence[int]) -> Metrics:
+        return {name: np.array([values[place] for place in places]) for name, values in self._values.items()}
 
     def history(self, n_choices: int) -> History:
         rows = np.array(self._rows, dtype=np.int64).reshape(-1, n_choices)
@@ -172,9 +208,5 @@ class _Recorder:
 
 def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:
     """Return the distinct rows that are not known yet, in order."""
-    chosen: dict[bytes, int] = {}
-    for i, row in enumerate(asked):
-        key = row.tobytes()
-        if key not in known and len(chosen) < at_most:
-            chosen.setdefault(key, i)
-    return asked[list(chosen.values())]
+    rows = asked[distinct(asked)]
+    return rows[[row.tobytes() not in known for row in rows]][:at_most]

@@ -1,11 +1,14 @@
 """The contract of search strategies: they propose populations and are told scores, and see nothing else."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.objectives import FeasibleRegion
+from nas.objectives import FeasibleRegion, Objective
+from nas.pareto import Scores
 from search_spaces.plan_index import Population
 
 
@@ -14,14 +17,25 @@ class Strategy(ABC):
 
     A subclass is a dataclass of its options; what a search gives it arrives by `begin`. It draws random numbers from
     `rng` alone, so that the same seed and the same scores give the same proposals.
+
+    Attributes:
+        multi_objective: whether it serves several objectives at once.
+        region: the networks that may be proposed.
+        objectives: what is to be raised or lowered; a column of the scores each.
+        rng: the only source of randomness.
     """
 
+    multi_objective: ClassVar[bool] = False
+
     region: FeasibleRegion
+    objectives: tuple[Objective, ...]
     rng: np.random.Generator
 
-    def begin(self, region: FeasibleRegion, seed: int) -> None:
+    def begin(self, region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> None:
         """Start anew on a region of a space."""
+        assert len(objectives) == 1 or self.multi_objective, "a search refuses that before it begins"
         self.region = region
+        self.objectives = tuple(objectives)
         self.rng = np.random.default_rng(seed)
         self._begin()
 
@@ -29,22 +43,43 @@ class Strategy(ABC):
         """Return the next networks to evaluate, canonical and feasible, (N, choices); none when there are no more."""
         return self.region.space.canonical(self._ask())
 
-    def tell(self, population: Population, scores: NDArray[np.float64]) -> None:
-        """Take note of scores (N,), higher is better; NaN, an evaluation that failed, counts as the worst."""
-        self._tell(population, np.where(np.isnan(scores), -np.inf, scores))
+    def tell(self, population: Population, scores: Scores, violations: NDArray[np.float64] | None = None) -> None:
+        """Take note of evaluations.
+
+        Args:
+            population: networks that were asked for, all of them or some, (N, choices).
+            scores: (N, objectives), higher is better; a row that is not finite is an evaluation that failed, and
+                counts as the worst in every objective.
+            violations: (N,), by how much limits on metrics are exceeded, 0 where they are kept. None: there are none.
+        """
+        failed = ~np.isfinite(scores).all(axis=1, keepdims=True)
+        violations = np.zeros(len(scores)) if violations is None else violations
+        self._tell(
+            population,
+            np.where(failed, -np.inf, scores),
+            np.where(np.isfinite(violations), violations, np.inf),
+        )
 
     def _begin(self) -> None:  # noqa: B027  # a strategy without state has nothing to set up
-        """Set up the state; the region and the random numbers are there."""
+        """Set up the state; the region, the objectives and the random numbers are there."""
 
     @abstractmethod
     def _ask(self) -> Population: ...
 
     @abstractmethod
-    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None: ...
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        """Take note of scores (N, objectives), finite or -inf throughout a row, and violations (N,) from 0 to inf."""
+
+
+def best_first(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order by the only score, those that keep the limits before those that do not, earlier ones first."""
+    return np.lexsort((-scores[:, 0], violations))
 
 
 class Proposed(Strategy):
     """Proposes given networks (N, choices), once: chosen elsewhere, to be evaluated like the rest."""
+
+    multi_objective = True
 
     def __init__(self, population: Population) -> None:
         self._waiting = population
@@ -53,5 +88,5 @@ class Proposed(Strategy):
         asked, self._waiting = self._waiting, self._waiting[:0]
         return asked
 
-    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None:
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         pass

@@ -21,6 +21,15 @@ Population = NDArray[np.integer]
 _LARGEST_GROUP = 1 << 15
 
 
+def distinct(population: Population) -> NDArray[np.int64]:
+    """Return the indices of the rows that are equal to none before them, ascending."""
+    content, width = population.tobytes(), population.shape[1] * population.itemsize
+    first: dict[bytes, int] = {}
+    for i in range(len(population)):
+        first.setdefault(content[i * width : (i + 1) * width], i)
+    return np.fromiter(first.values(), np.int64, len(first))
+
+
 class PlanIndex:
     """Every block that a space's plans can hold, by slot and by the options that decide it.
 

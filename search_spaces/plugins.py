@@ -19,8 +19,28 @@ def plugin_names(package: ModuleType) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
 
 
+def plugin_class(package: ModuleType, kind: str, name: str, base: type[T]) -> type[T]:
+    """Return the subclass of `base` that the module `name` of a package defines.
+
+    Args:
+        package: where to look.
+        kind: what the plugins are called in an error, such as "space".
+        name: of the module.
+        base: the contract.
+
+    Raises:
+        InputError: no such module.
+    """
+    if name not in plugin_names(package):
+        raise unknown(kind, name, plugin_names(package))
+    module = importlib.import_module(f"{package.__name__}.{name}")
+    members = [member for _, member in inspect.getmembers(module, inspect.isclass)]
+    (plugin,) = [m for m in members if issubclass(m, base) and m.__module__ == module.__name__ and m.__name__[0] != "_"]
+    return plugin
+
+
 def load_plugin(package: ModuleType, kind: str, name: str, base: type[T], options: Mapping[str, Any]) -> T:
-    """Return an instance of the subclass of `base` that the module `name` of a package defines.
+    """Return an instance of a plugin; see `plugin_class`.
 
     Args:
         package: where to look.
@@ -32,11 +52,7 @@ def load_plugin(package: ModuleType, kind: str, name: str, base: type[T], option
     Raises:
         InputError: no such module, or options that the class does not have or cannot take.
     """
-    if name not in plugin_names(package):
-        raise unknown(kind, name, plugin_names(package))
-    module = importlib.import_module(f"{package.__name__}.{name}")
-    members = [member for _, member in inspect.getmembers(module, inspect.isclass)]
-    (plugin,) = [m for m in members if issubclass(m, base) and m.__module__ == module.__name__ and m.__name__[0] != "_"]
+    plugin = plugin_class(package, kind, name, base)
     known = inspect.signature(plugin).parameters
     for option in options:
         if option not in known:

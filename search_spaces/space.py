@@ -175,6 +175,25 @@ class SearchSpace(ABC):
         redrawn = rng.random(population.shape) < probability
         return np.where(redrawn, self.sample(len(population), rng), population)
 
+    def step(self, population: Population, rng: np.random.Generator) -> Population:
+        """Return (N, choices): one choice of each row, equally likely, set to another of its options."""
+        free = np.flatnonzero(self.n_options > 1)
+        if not len(free):
+            return population.copy()
+        stepped, rows = population.copy(), np.arange(len(population))
+        choice = rng.choice(free, len(population))
+        offset = rng.integers(1, self.n_options[choice])
+        stepped[rows, choice] = (population[rows, choice] + offset) % self.n_options[choice]
+        return stepped
+
+    def neighbours(self, row: NDArray[np.integer]) -> Population:
+        """Return the population (n, choices) of all architectures that differ from one, (choices,), in one choice."""
+        choice = np.repeat(np.arange(len(self.n_options)), self.n_options - 1)
+        first = np.repeat(np.cumsum(self.n_options - 1) - (self.n_options - 1), self.n_options - 1)
+        stepped, rows = np.tile(row, (len(choice), 1)), np.arange(len(choice))
+        stepped[rows, choice] = (row[choice] + 1 + rows - first) % self.n_options[choice]
+        return stepped
+
     def crossover(self, mothers: Population, fathers: Population, rng: np.random.Generator) -> Population:
         """Return (N, choices): each choice from either parent with equal probability."""
         return np.where(rng.random(mothers.shape) < 0.5, mothers, fathers)
@@ -188,6 +207,26 @@ class SearchSpace(ABC):
         first_columns = np.cumsum(self.n_options) - self.n_options
         features = np.zeros((len(population), int(self.n_options.sum())), np.float32)
         np.put_along_axis(features, population + first_columns, 1.0, axis=1)
+        return features
+
+    def active(self, population: Population) -> Population:
+        """Return the population with what cannot change a network's function at one option: its canonical form.
+
+        A space that keeps apart architectures that compute the same overrides it, so that models learn from one what
+        they are to expect of the other.
+        """
+        return self.canonical(population)
+
+    def features(self, population: Population) -> NDArray[np.float64]:
+        """Return (N, F): what networks are made of in a few numbers, for models that learn from few of them.
+
+        Here how many blocks of each type there are; a space that knows more about its networks, such as how deep they
+        are along which paths, overrides it.
+        """
+        types = [type(block) for block in self.index.blocks]
+        counted = list(dict.fromkeys(types))
+        of_block = np.array([[kind is other for other in counted] for kind in types] + [[False] * len(counted)], float)
+        features: NDArray[np.float64] = of_block[self.index.block_ids(population)].sum(axis=1)
         return features
 
     def largest(self) -> Architecture:

@@ -41,10 +41,10 @@ def make_search(space: SearchSpace, budget: str, population: int, generations: i
     predictor = AccuracyPredictor.fit(space, space.sample(N_FITTED, rng), rng.random(N_FITTED), seed=0)
     model = BlockCost(space, "latency_ms", rng.random(len(space.index.blocks)), constant=0.1, margin=0.02)
     region = FeasibleRegion(space, [Constraint(model, parse_budget(budget, model))])
-    strategy = strategies.load("ofa_evolution", population=population, generations=generations)
+    strategy = strategies.load("ofa_evolution", population=population)
     n_networks = population * (generations + 1)
-    objective = Objective("predicted_accuracy")
-    return Search(predictor, strategy, objective, region, budget=n_networks, seed=0, journal=journal)
+    objectives = [Objective("predicted_accuracy")]
+    return Search(predictor, strategy, objectives, region, budget=n_networks, seed=0, journal=journal)
 
 
 class Shares:

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from nas.pareto import Scores
 from nas.strategy import Strategy
 from search_spaces.plan_index import Population
 
@@ -13,10 +14,12 @@ from search_spaces.plan_index import Population
 class RandomSearch(Strategy):
     """Draws independent networks and learns nothing."""
 
+    multi_objective = True
+
     batch: int = Field(default=64, ge=1, description="networks proposed at a time")
 
     def _ask(self) -> Population:
         return self.region.sample(self.batch, self.rng)
 
-    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None:
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         pass

@@ -16,6 +16,7 @@ from nas import strategies
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.pareto import Scores
 from nas.search import History, Search
 from nas.strategy import Strategy
 from search_spaces import InputError, SearchSpace
@@ -40,7 +41,7 @@ def evolution() -> Strategy:
 
 
 def search(evaluator: Evaluator, region: FeasibleRegion, journal: Path | None = None, **options: Any) -> History:
-    settings = {"strategy": evolution(), "objective": Objective("score"), "budget": BUDGET, "seed": 0, **options}
+    settings = {"strategy": evolution(), "objectives": [Objective("score")], "budget": BUDGET, "seed": 0, **options}
     return Search(evaluator, region=region, journal=journal, **settings).run(progress=False)
 
 
@@ -81,13 +82,13 @@ class Repeating(Strategy):
         self.n_asks += 1
         return self.region.sample(self.n, np.random.default_rng(0)).repeat(4, axis=0)
 
-    def _tell(self, population: Population, scores: NDArray[np.float64]) -> None:
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         assert len(scores) == len(population)
 
 
 def test_equal_networks_are_evaluated_once(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
     evaluator = additive(region.space)
-    history = search(evaluator, region, strategy=strategies.load("ofa_evolution", population=4, generations=50))
+    history = search(evaluator, region, strategy=strategies.load("ofa_evolution", population=4))
     assert len(np.unique(history.population, axis=0)) == len(history.population) == len(evaluator.evaluated)
     assert np.array_equal(region.space.canonical(history.population), history.population)
 
@@ -125,7 +126,7 @@ def test_a_space_smaller_than_the_budget_is_exhausted(toy: Callable[..., Any], a
 
 def test_an_unknown_metric_is_told_with_the_nearest(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
     with pytest.raises(InputError, match="unknown metric 'scores': did you mean score"):
-        search(additive(region.space), region, objective=Objective("scores"))
+        search(additive(region.space), region, objectives=[Objective("scores")])
 
 
 def test_the_best_are_first_and_earlier_ones_first_among_equals() -> None:
@@ -182,12 +183,12 @@ def test_a_metric_that_depends_on_the_whole_batch_is_the_same_after_a_kill(
     space, rng = region.space, np.random.default_rng(0)
     population = space.canonical(space.sample(20, rng))
     predictor = AccuracyPredictor.fit(space, population, rng.normal(size=20), seed=0)
-    path, objective = tmp_path / "journal.jsonl", Objective("predicted_accuracy")
-    expected = search(predictor, region, path, objective=objective)
+    path, objectives = tmp_path / "journal.jsonl", [Objective("predicted_accuracy")]
+    expected = search(predictor, region, path, objectives=objectives)
     lines = path.read_bytes().splitlines(keepends=True)
     for n_kept in range(1, len(lines)):
         path.write_bytes(b"".join(lines[:n_kept]))
-        assert same(search(predictor, region, path, objective=objective), expected)
+        assert same(search(predictor, region, path, objectives=objectives), expected)
         assert path.read_bytes() == b"".join(lines)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.pareto import Scores
 from nas.search import Search
 from nas.strategy import Strategy
 from search_spaces import InputError, SearchSpace
@@ -36,21 +36,29 @@ def mobile(budget: str = "40%") -> FeasibleRegion:
     return region_of(search_spaces.load("mobilenet_v3_32"), budget)
 
 
-Scoring = Callable[[Population, np.random.Generator], NDArray[np.float64]]
+Scoring = Callable[[Population, int, np.random.Generator], Scores]
 
 
-def additive(population: Population, rng: np.random.Generator) -> NDArray[np.float64]:
-    return population.sum(axis=1).astype(float)
+def additive(population: Population, n_objectives: int, rng: np.random.Generator) -> Scores:
+    """Return scores that pull in opposite directions if there are two."""
+    total = population.sum(axis=1).astype(float)
+    return np.stack([total, population[:, ::2].sum(axis=1) - total], axis=1)[:, :n_objectives]
+
+
+def objectives_of(strategy: Strategy) -> list[Objective]:
+    """Return two objectives, or one for a strategy that serves no more."""
+    return [Objective("score"), Objective("loss")][: 2 if strategy.multi_objective else 1]
 
 
 def run(strategy: Strategy, region: FeasibleRegion, seed: int, scoring: Scoring = additive) -> list[Population]:
     """Return what the strategy asks for in some rounds."""
     rng = np.random.default_rng(seed)
-    strategy.begin(region, seed)
+    objectives = objectives_of(strategy)
+    strategy.begin(region, objectives, seed)
     asked = []
     for _ in range(N_ROUNDS):
         asked.append(strategy.ask())
-        strategy.tell(asked[-1], scoring(asked[-1], rng))
+        strategy.tell(asked[-1], scoring(asked[-1], len(objectives), rng))
     return asked
 
 
@@ -85,21 +93,22 @@ def test_equal_seeds_give_equal_suggestions(name: str) -> None:
 @given(n_known=st.integers(0, N_ROUNDS - 1))
 @settings(max_examples=N_ROUNDS)
 def test_a_replayed_history_gives_the_same_next_suggestion(name: str, n_known: int) -> None:
-    history = [(asked, additive(asked, np.random.default_rng(0))) for asked in run(strategies.load(name), mobile(), 3)]
+    history = run(strategies.load(name), mobile(), 3)
     again = strategies.load(name)
-    again.begin(mobile(), 3)
-    for asked, scores in history[:n_known]:
+    objectives = objectives_of(again)
+    again.begin(mobile(), objectives, 3)
+    for asked in history[:n_known]:
         assert np.array_equal(again.ask(), asked)
-        again.tell(asked, scores)
-    assert np.array_equal(again.ask(), history[n_known][0])
+        again.tell(asked, additive(asked, len(objectives), np.random.default_rng(0)))
+    assert np.array_equal(again.ask(), history[n_known])
 
 
 HOSTILE: dict[str, Scoring] = {
-    "random": lambda population, rng: rng.normal(size=len(population)),
-    "constant": lambda population, rng: np.zeros(len(population)),
-    "failed": lambda population, rng: np.full(len(population), np.nan),
-    "infinite": lambda population, rng: rng.choice([np.inf, -np.inf], len(population)),
-    "anything": lambda population, rng: rng.choice([np.nan, np.inf, -np.inf, 0.0, 1e308], len(population)),
+    "random": lambda population, m, rng: rng.normal(size=(len(population), m)),
+    "constant": lambda population, m, rng: np.zeros((len(population), m)),
+    "failed": lambda population, m, rng: np.full((len(population), m), np.nan),
+    "infinite": lambda population, m, rng: rng.choice([np.inf, -np.inf], (len(population), m)),
+    "anything": lambda population, m, rng: rng.choice([np.nan, np.inf, -np.inf, 0.0, 1e308], (len(population), m)),
 }
 
 
@@ -113,20 +122,22 @@ def test_no_score_breaks_a_strategy(name: str, kind: str) -> None:
 @every_strategy
 def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
     strategy = strategies.load(name)
-    strategy.begin(mobile(), 0)
+    objectives = objectives_of(strategy)
+    strategy.begin(mobile(), objectives, 0)
     for n_told in (0, 3, 0, 1):
         asked = strategy.ask()
-        strategy.tell(asked[:n_told], additive(asked[:n_told], np.random.default_rng(0)))
+        strategy.tell(asked[:n_told], additive(asked[:n_told], len(objectives), np.random.default_rng(0)))
     assert mobile().contains(strategy.ask()).all()
 
 
 @every_strategy
 def test_asking_leaves_what_was_told_alone(name: str) -> None:
     strategy = strategies.load(name)
-    strategy.begin(mobile(), 0)
+    objectives = objectives_of(strategy)
+    strategy.begin(mobile(), objectives, 0)
     for _ in range(N_ROUNDS):
         asked = strategy.ask()
-        scores = additive(asked, np.random.default_rng(0))
+        scores = additive(asked, len(objectives), np.random.default_rng(0))
         before = asked.copy(), scores.copy()
         strategy.tell(asked, scores)
         strategy.ask()
@@ -142,7 +153,7 @@ def test_a_search_of_a_few_networks_finds_them_all_and_ends(
     name: str, options: dict[str, Any], toy: Callable[..., Any], additive: Callable[..., Any]
 ) -> None:
     region = FeasibleRegion(toy(**options))
-    search = Search(additive(region.space), strategies.load(name), Objective("score"), region, budget=100, seed=0)
+    search = Search(additive(region.space), strategies.load(name), [Objective("score")], region, budget=100, seed=0)
     history = search.run(progress=False)
     assert len(history.population) == region.space.size
     assert len(np.unique(history.population, axis=0)) == region.space.size
@@ -151,7 +162,7 @@ def test_a_search_of_a_few_networks_finds_them_all_and_ends(
 @every_strategy
 def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]) -> None:
     region = mobile("0.000001%")
-    search = Search(additive(region.space), strategies.load(name), Objective("score"), region, budget=1000, seed=0)
+    search = Search(additive(region.space), strategies.load(name), [Objective("score")], region, budget=1000, seed=0)
     assert len(search.run(progress=False).population) == 1
 
 
@@ -160,7 +171,7 @@ def mean_best(name: str, additive: Callable[..., Any]) -> float:
     best = []
     for seed in range(3):
         evaluator = additive(mobile().space, seed)
-        search = Search(evaluator, strategies.load(name), Objective("score"), mobile(), budget=1000, seed=seed)
+        search = Search(evaluator, strategies.load(name), [Objective("score")], mobile(), budget=1000, seed=seed)
         best.append(search.run(progress=False).metrics["score"].max())
     return float(np.mean(best))
 

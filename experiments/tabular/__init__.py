@@ -1,0 +1,1 @@
+"""Published tables of results as evaluators: strategies compared in seconds."""

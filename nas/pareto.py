@@ -1,0 +1,166 @@
+"""Which networks are best by several scores at once: fronts, how crowded they are, and the volume that they dominate.
+
+Scores are (N, M), one column an objective, higher is better in each. A row with NaN or an infinity is an evaluation
+that failed: every other row dominates it, and it is in no front.
+"""
+
+from bisect import bisect_right
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.plan_index import Population
+
+Scores = NDArray[np.float64]
+"""One row a network, one column an objective: (N, M), higher is better."""
+
+_PAIRS_A_CHUNK = 1 << 22
+
+
+def front(scores: Scores) -> NDArray[np.int64]:
+    """Return the indices of the rows that none dominates, best by the first score first; the first among equals."""
+    order = _best_first(scores)
+    order = order[np.isfinite(scores[order]).all(axis=1)]
+    ordered = scores[order]
+    if scores.shape[1] <= 2:
+        last = ordered[:, -1]
+        return order[last > np.concatenate([[-np.inf], np.maximum.accumulate(last)[:-1]])[: len(last)]]
+    kept, waiting = [], np.arange(len(ordered))
+    while len(waiting):
+        kept.append(waiting[0])
+        waiting = waiting[(ordered[waiting] > ordered[waiting[0]]).any(axis=1)]
+    return order[kept]
+
+
+def nondominated_ranks(scores: Scores) -> NDArray[np.int64]:
+    """Return (N,): 0 for the front, 1 for the front of what is left without it, and so on; equal rows rank equal.
+
+    Takes O(N log N) for one or two objectives (Jensen, IEEE Transactions on Evolutionary Computation 2003), else one
+    comparison of all pairs (Deb et al., 2002).
+    """
+    scores = np.where(np.isfinite(scores).all(axis=1, keepdims=True), scores, -np.inf)
+    if scores.shape[1] > 2:
+        return _ranks_of_pairs(scores)
+    order = _best_first(scores)
+    ranks = np.empty(len(scores), np.int64)
+    ranks[order] = _ranks_of_sorted(scores[order])
+    return ranks
+
+
+def constrained_ranks(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return ranks (N,) by constrained domination (Deb et al., 2002).
+
+    Rows without a violation (N,) are ranked by their scores; behind them come the others, by violation alone.
+    """
+    ranks = np.empty(len(scores), np.int64)
+    kept = violations == 0
+    ranks[kept] = nondominated_ranks(scores[kept])
+    ranks[~kept] = np.unique(violations[~kept], return_inverse=True)[1] + ranks[kept].max(initial=-1) + 1
+    return ranks
+
+
+def crowding_distances(scores: Scores, ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return (N,): how far the neighbours of each row are apart in its front, infinite at a front's ends (Deb, 2002).
+
+    Each objective counts relative to its range in the front.
+    """
+    distances = np.zeros(len(scores))
+    for column in scores.T:
+        order = np.lexsort((column, ranks))
+        value, rank = np.where(np.isfinite(column), column, 0.0)[order], ranks[order]
+        first = np.flatnonzero(np.append(True, rank[1:] != rank[:-1])[: len(rank)])
+        last = np.append(first[1:], len(rank))[: len(first)] - 1
+        ranges = np.repeat(value[last] - value[first], last - first + 1)
+        gaps = np.zeros(len(scores))
+        gaps[1:-1] = value[2:] - value[:-2]
+        gaps = np.divide(gaps, ranges, out=np.zeros_like(gaps), where=ranges > 0)
+        gaps[first], gaps[last] = np.inf, np.inf
+        distances[order] += gaps
+    return distances
+
+
+def hypervolume(scores: Scores, reference: NDArray[np.float64]) -> float:
+    """Return the exact volume that the rows dominate above a reference point (M,).
+
+    Two objectives are swept once; more are sliced along the last one (Zitzler, 2001), which is for a few objectives.
+    """
+    above = scores[np.isfinite(scores).all(axis=1)] - reference
+    above = above[(above > 0).all(axis=1)]
+    return _volume(above[front(above)]) if len(above) else 0.0
+
+
+class ParetoArchive:
+    """The networks that none of all that were added dominates.
+
+    Attributes:
+        population: the networks, (n, choices), best by the first objective first.
+        scores: theirs, (n, objectives).
+    """
+
+    def __init__(self, n_choices: int, n_objectives: int) -> None:
+        self.population: Population = np.empty((0, n_choices), np.int64)
+        self.scores: Scores = np.empty((0, n_objectives))
+
+    def add(self, population: Population, scores: Scores) -> None:
+        """Add networks (N, choices) with their scores (N, M); those that failed are left out."""
+        population, scores = np.concatenate([self.population, population]), np.concatenate([self.scores, scores])
+        kept = front(scores)
+        self.population, self.scores = population[kept], scores[kept]
+
+    def hypervolume(self, reference: NDArray[np.float64]) -> float:
+        """Return the volume that the archive dominates above a reference point (M,)."""
+        return hypervolume(self.scores, reference)
+
+
+def _best_first(scores: Scores) -> NDArray[np.int64]:
+    """Return the order by the first score, by the next among equals, and so on: no row dominates one before it."""
+    return np.lexsort(-scores.T[::-1])
+
+
+def _ranks_of_sorted(ordered: Scores) -> list[int]:
+    """Return the ranks of rows of one or two scores, best first.
+
+    A front dominates a row exactly if its highest last score so far is not below the row's. Those highest ones fall
+    from front to front, so that the first front that does not dominate the row is found by bisection.
+    """
+    highest: list[float] = []  # of each front, with the sign changed: ascending
+    ranks: list[int] = []
+    before: list[float] = []
+    for row in ordered.tolist():
+        if row != before:
+            rank = bisect_right(highest, -row[-1])
+            highest[rank : rank + 1] = [-row[-1]]
+            before = row
+        ranks.append(rank)
+    return ranks
+
+
+def _ranks_of_pairs(scores: Scores) -> NDArray[np.int64]:
+    n = len(scores)
+    dominates = np.empty((n, n), bool)
+    step = max(1, _PAIRS_A_CHUNK // max(1, n))
+    for start in range(0, n, step):
+        rows = scores[start : start + step, None]
+        dominates[start : start + step] = (rows >= scores).all(axis=2) & (rows > scores).any(axis=2)
+    n_dominating = dominates.sum(axis=0)
+    ranks, waiting, rank = np.zeros(n, np.int64), np.arange(n), 0
+    while len(waiting):
+        free = n_dominating[waiting] == 0
+        ranks[waiting[free]] = rank
+        n_dominating -= dominates[waiting[free]].sum(axis=0)
+        waiting, rank = waiting[~free], rank + 1
+    return ranks
+
+
+def _volume(above: Scores) -> float:
+    """Return the volume between the origin and the rows of a front, all of them positive."""
+    if above.shape[1] <= 2:
+        ordered = above[front(above)]
+        widths, heights = ordered[:, 0], ordered[:, -1]
+        if above.shape[1] == 1:
+            return float(widths.max())
+        return float((widths * np.diff(heights, prepend=0.0)).sum())
+    ordered = above[np.argsort(-above[:, -1])]
+    thickness = ordered[:, -1] - np.append(ordered[1:, -1], 0.0)
+    volumes = [depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0]
+    return float(sum(volumes))

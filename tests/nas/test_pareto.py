@@ -1,0 +1,91 @@
+"""Fronts, ranks, crowding and volumes are what their definitions say, computed the slow way."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from nas.pareto import ParetoArchive, crowding_distances, front, hypervolume, nondominated_ranks
+
+Scores = NDArray[np.float64]
+
+SCORES = st.integers(1, 4).flatmap(
+    lambda m: arrays(np.float64, st.tuples(st.integers(0, 25), st.just(m)), elements=st.integers(0, 6).map(float))
+)
+WITH_FAILURES = SCORES.flatmap(
+    lambda scores: arrays(bool, len(scores)).map(lambda failed: np.where(failed[:, None], np.nan, scores))
+)
+
+
+def dominates(a: Scores, b: Scores) -> bool:
+    if np.isnan(b).any():
+        return not np.isnan(a).any()
+    return bool((a >= b).all() and (a > b).any())
+
+
+def peeled(scores: Scores) -> list[int]:
+    ranks = [-1] * len(scores)
+    for rank in itertools.count():
+        left = [i for i in range(len(scores)) if ranks[i] < 0]
+        if not left:
+            return ranks
+        for i in [i for i in left if not any(dominates(scores[j], scores[i]) for j in left)]:
+            ranks[i] = rank
+    raise AssertionError
+
+
+@given(WITH_FAILURES)
+def test_ranks_are_those_of_peeling_one_front_after_the_other(scores: Scores) -> None:
+    assert nondominated_ranks(scores).tolist() == peeled(scores)
+
+
+@given(WITH_FAILURES)
+def test_the_front_holds_each_undominated_row_once_and_nothing_that_failed(scores: Scores) -> None:
+    found = front(scores)
+    assert not np.isnan(scores[found]).any()
+    undominated = [i for i, rank in enumerate(peeled(scores)) if rank == 0 and not np.isnan(scores[i]).any()]
+    assert {tuple(row) for row in scores[undominated]} == {tuple(row) for row in scores[found]}
+    assert len(found) == len(np.unique(scores[found], axis=0))
+    assert (np.diff(scores[found, 0]) <= 0).all()
+
+
+@given(WITH_FAILURES)
+def test_crowding_is_the_relative_distance_of_neighbours(scores: Scores) -> None:
+    ranks = nondominated_ranks(scores)
+    expected = np.zeros(len(scores))
+    for rank in set(ranks.tolist()):
+        members = np.flatnonzero(ranks == rank)
+        for column in np.nan_to_num(scores, nan=0.0).T:
+            ordered = members[np.argsort(np.where(np.isnan(column), 0, column)[members], kind="stable")]
+            expected[ordered[[0, -1]]] = np.inf
+            extent = column[ordered[-1]] - column[ordered[0]]
+            for before, member, after in zip(ordered, ordered[1:], ordered[2:], strict=False):
+                expected[member] += (column[after] - column[before]) / extent if extent else 0
+    assert crowding_distances(scores, ranks) == pytest.approx(expected)
+
+
+@given(WITH_FAILURES)
+def test_the_volume_is_that_of_the_unit_cells_below_some_row(scores: Scores) -> None:
+    n_objectives = scores.shape[1]
+    cells = np.array(list(itertools.product(range(1, 7), repeat=n_objectives)))
+    covered = np.zeros(len(cells), bool)
+    for row in scores[~np.isnan(scores).any(axis=1)]:
+        covered |= (cells <= row).all(axis=1)
+    assert hypervolume(scores, np.zeros(n_objectives)) == pytest.approx(covered.sum())
+
+
+@given(WITH_FAILURES, st.integers(1, 5))
+def test_an_archive_filled_in_parts_holds_the_front_of_all(scores: Scores, size: int) -> None:
+    archive = ParetoArchive(1, scores.shape[1])
+    rows = np.arange(len(scores))[:, None]
+    for start in range(0, len(scores), size):
+        archive.add(rows[start : start + size], scores[start : start + size])
+    kept = front(scores)
+    assert np.array_equal(archive.scores, scores[kept])
+    assert np.array_equal(archive.scores, scores[archive.population[:, 0]])
+    reference = np.full(scores.shape[1], -1.0)
+    assert archive.hypervolume(reference) == pytest.approx(hypervolume(scores, reference))

@@ -1,0 +1,28 @@
+"""Dead edges are found, and what a cell computes is described alike whatever they hold."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.cell_graph import CellGraph
+
+CELL = CellGraph(((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)), 5, none=0, identity=1, layers=(2, 3))
+ROWS = st.lists(st.integers(0, 4), min_size=6, max_size=6).map(lambda row: np.array([row]))
+
+
+def test_an_edge_is_live_on_a_path_from_the_first_node_to_the_last() -> None:
+    operations = np.array([[3, 0, 0, 1, 0, 2], [3, 2, 4, 0, 0, 3], [3, 3, 3, 0, 0, 0]])
+    assert CELL.live(operations).tolist() == [[0, 0, 0, 1, 0, 0], [3, 2, 4, 0, 0, 3], [0] * 6]
+
+
+@given(ROWS)
+def test_dead_edges_change_nothing(row: np.ndarray) -> None:
+    live = CELL.live(row)
+    assert np.array_equal(CELL.live(live), live)
+    assert np.array_equal(CELL.features(row), CELL.features(live))
+
+
+def test_features_are_counted_along_paths() -> None:
+    (features,) = CELL.features(np.array([[3, 2, 1, 4, 0, 3]])).tolist()
+    counts, paths = [1, 1, 2, 1], [3, 1, 2]  # open: 0-3, 0-2-3, 0-1-2-3
+    assert features == [*counts, *paths, 2, 4, 1, 2]
