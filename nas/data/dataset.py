@@ -33,6 +33,7 @@ class Dataset(ABC):
     Attributes:
         metrics: what networks are scored by on this kind of data, the one that matters most first.
         examples: what one example is called, in the plural.
+        augmented_by: the fields of `Augmentation` that `augmented` heeds.
         scored_at_once: how many examples make a batch where nothing is trained.
         name: of the source, without its folder.
         options: what it was loaded by.
@@ -47,6 +48,7 @@ class Dataset(ABC):
 
     metrics: ClassVar[tuple[str, ...]]
     examples: ClassVar[str]
+    augmented_by: ClassVar[tuple[str, ...]]
     scored_at_once: ClassVar[int]
 
     name: str

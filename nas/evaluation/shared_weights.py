@@ -69,7 +69,7 @@ class SharedWeights(Evaluator):
 def estimate_statistics(network: nn.Module, data: Dataset, prepare: Prepare, n_examples: int | None = None) -> None:
     """Set batch-norm statistics to those of training examples, all or some drawn by a fixed seed, in place.
 
-    The plain average over batches; a network without batch normalisation stays as it is.
+    The plain average over batches. The network is left in evaluation mode, but for its norms.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
@@ -79,7 +79,9 @@ def estimate_statistics(network: nn.Module, data: Dataset, prepare: Prepare, n_e
         norm.reset_running_stats()
         norm.momentum = None
     device = next(network.parameters()).device
-    network.train()
+    network.eval()  # whatever else behaves differently in training, as dropout does, is not to show in the statistics
+    for norm in norms:
+        norm.train()
     with torch.no_grad():
         for batch, _ in _batches(data, data.train, _drawn(len(data.train), n_examples), device):
             network(*prepare(batch))

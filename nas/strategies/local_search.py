@@ -57,7 +57,9 @@ class LocalSearch(Strategy):
                 return self.rng.permutation(neighbours)
             self._explored.add(open_members[i].tobytes())
         self._start_climb()
-        return self._unknown(self.region.sample(_DRAWN * self.initial, self.rng))[: self.initial]
+        drawn = self.region.sample(_DRAWN * self.initial, self.rng)
+        unknown = self._unknown(drawn)
+        return (unknown if len(unknown) else drawn)[: self.initial]  # nothing at all would end the search
 
     def _unknown(self, population: Population) -> Population:
         """Return the distinct feasible networks that no one has told of yet, in canonical form."""

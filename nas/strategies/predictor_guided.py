@@ -21,7 +21,7 @@ _ENCODED = 1000
 
 @dataclass(config={"extra": "forbid"})
 class PredictorGuided(Strategy):
-    """Proposes what a model of the scores so far expects to be best; the default where an evaluation is dear.
+    """Proposes what a model of the scores so far expects to be best: for evaluations that are dear, and few.
 
     Scores are modelled by their ranks, as quantiles of a normal distribution, so that nothing depends on their scale.
     Costs that a cost model predicts are taken as predicted. An evolution on the model finds the candidates.

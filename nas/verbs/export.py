@@ -21,10 +21,10 @@ from nas.export import describe_inputs, to_model, write_network, write_report
 from nas.finalists import FinalistOptions, Latency, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
-from nas.verbs.profile import scene_table
+from nas.verbs.profile import profiled_scenes, scene_table
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, table_file
 from nas.verbs.space_config import at_scene
-from search_spaces import Architecture
+from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
 
@@ -73,7 +73,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
-        "latency_by_scene": _by_scene(exported, weights, table.device, options.export, table_path),
+        "latency_by_scene": _by_scene(exported, weights, table, options.export, table_file(table_path).parent),
         "device": table.device.to_json(),
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
@@ -129,35 +129,36 @@ def _measured(
 
 
 def _by_scene(
-    exported: _Exported, weights: SharedWeights, device: Device, options: ExportOptions, profiled: Path
+    exported: _Exported, weights: SharedWeights, table: LatencyTable, options: ExportOptions, profiled: Path
 ) -> list[dict[str, Any]]:
     """Measure the network on small, typical and large examples, and predict where there is a table of that size.
 
     Nothing where all examples have one size.
     """
-    spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in _SCENES}
+    quantiles = sorted({*_SCENES, *profiled_scenes(profiled)})
+    spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
     if len(set(spaces.values())) == 1:
         return []
+    device = table.device
     models = [
         loaded_model(space, exported.architecture, exported.model, device.batch_size) for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency.passes, options.latency.measure)
+    tables = {quantile: load_table(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
+    tables |= {quantile: table for quantile, space in spaces.items() if space == table.space}
     return [
         {
             "quantile": quantile,
             "measured_ms": latency.latency_ms,
             "lowest_ms": latency.lowest_ms,
-            "predicted_ms": _predicted_at(scene_table(profiled, quantile), exported.architecture),
+            "predicted_ms": _predicted(tables[quantile], space, exported) if quantile in tables else None,
         }
-        for quantile, latency in zip(spaces, latencies, strict=True)
+        for (quantile, space), latency in zip(spaces.items(), latencies, strict=True)
     ]
 
 
-def _predicted_at(table: Path, architecture: Architecture) -> float | None:
-    if not table_file(table).exists():
-        return None
-    model = LatencyTable.load(table_file(table)).cost_model()
-    return float(model.predict(model.space.encode([architecture]))[0])
+def _predicted(table: LatencyTable, space: SearchSpace, exported: _Exported) -> float:
+    return float(table.cost_model(space).predict(space.encode([exported.architecture]))[0])
 
 
 def _require(exported: _Exported, budget_ms: float) -> None:

@@ -21,6 +21,8 @@ from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+_SCENE = "scene-"
+
 SceneQuantiles = tuple[Annotated[float, Field(ge=0, le=1)], ...]
 
 
@@ -47,7 +49,7 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
     others = _spaces_of_scenes(space, data, options.scenes)
     options.device.require_cores()
-    if (done := begin_run(options.output, "profile", options)) is not None:
+    if (done := begin_run(options.output, "profile", options, {"space": space.id})) is not None:
         return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
     model = table.cost_model()
@@ -71,7 +73,12 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
 
 def scene_table(profiled: Path, quantile: float) -> Path:
     """Return the directory of the table for examples of another size."""
-    return profiled / f"scene-{quantile:g}"
+    return profiled / f"{_SCENE}{quantile:g}"
+
+
+def profiled_scenes(profiled: Path) -> list[float]:
+    """Return the quantiles of size for which there are tables of their own."""
+    return sorted(float(path.parent.name.removeprefix(_SCENE)) for path in profiled.glob(f"{_SCENE}*/table.json"))
 
 
 def _spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequence[float]) -> dict[float, SearchSpace]:
@@ -82,12 +89,13 @@ def _spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Seque
     """
     if quantiles and data is None:
         raise InputError(f"scenes {list(quantiles)}: name the data that they are quantiles of with --data")
-    spaces = {quantile: at_scene(space, data, quantile) for quantile in quantiles if data is not None}
-    if data is not None and quantiles and set(spaces.values()) == {space}:
+    if data is None or not quantiles:
+        return {}
+    if at_scene(space, data, 0.0) == at_scene(space, data, 1.0):
         raise InputError(
             f"scenes {list(quantiles)}: the {data.examples} of {data.name} all have one size; leave it out"
         )
-    return spaces
+    return {quantile: at_scene(space, data, quantile) for quantile in quantiles}
 
 
 def _profile_scene(options: ProfileConfig, quantile: float, space: SearchSpace) -> dict[str, float]:

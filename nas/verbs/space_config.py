@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 import search_spaces
 from nas.data import DataOptions, Dataset, load_data
+from nas.data.loading import examples_of
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError, invalid
 
@@ -38,11 +39,12 @@ def load_for(config: SpaceConfig, options: DataOptions) -> tuple[SearchSpace, Da
         InputError: the data cannot be used, or the space's options ask for others than the data dictate.
     """
     plain = config.load()
-    data = load_data(_fitted(options, plain))
-    if plain.reads != data.examples:
+    if plain.reads != (held := examples_of(options.source)):
         raise InputError(
-            f"space {plain.name} reads {plain.reads}, but {data.name} holds {data.examples}: see nas spaces"
+            f"space {plain.name} reads {plain.reads}, but {options.source} holds {held}: choose another space, as "
+            "`nas spaces` lists them"
         )
+    data = load_data(_fitted(options, plain))
     fields = {field.name for field in dataclasses.fields(plain)}  # type: ignore[arg-type]  # every space is one
     given = {name: value for name, value in data.space_options().items() if name in fields}
     given |= plain.scene_options(_some(data), _TYPICAL)

@@ -231,6 +231,9 @@ def count_rows(clouds: PointClouds, voxel_size: float) -> list[dict[str, Any]]:
         fields: dict[str, Any] = {"n_points": len(alone)}
         for field, name in (("n_voxels", "n_points"), ("n_pairs", "neighbours"), ("n_corners", "corners")):
             fields[field] = tuple(max(1, len(lists[f"{name}_{stride}"])) for stride in strides(N_STRIDES))
+        # a list of merges has a pair, even where every point has a voxel of its own
+        fields["n_points"] = max(fields["n_points"], fields["n_voxels"][0] + 1)
+        fields["n_corners"] = tuple(max(n, fields["n_points"]) for n in fields["n_corners"])
         rows.append(fields)
     return sorted(rows, key=lambda fields: fields["n_voxels"])
 

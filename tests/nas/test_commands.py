@@ -105,6 +105,21 @@ def test_a_profile_for_data_takes_what_the_data_dictate(tmp_path: Path) -> None:
     assert not (tmp_path / "table").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--data", "digits", "--space", "pvcnn"], "space pvcnn reads clouds, but digits holds images"),
+        (["--data", "synthetic_scenes"], "space mobilenet_v3_32 reads images, but synthetic_scenes holds clouds"),
+        (["--data", "digits", "--data.tile-metres", "5"], "data option tile_metres 5.0 is of clouds, but digits"),
+        (["--data", "digits", "--data.channels", "1", "--train.augmentation.scale", "0.2"], "augmentation scale 0.2"),
+    ],
+)
+def test_what_does_not_fit_the_kind_of_data_is_refused(options: list[str], told: str, tmp_path: Path) -> None:
+    done = nas("train", *options, "--output", tmp_path / "train")
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
 def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "2"]
     command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options, "--output"]

@@ -1,5 +1,6 @@
 """Exported models compute what their modules do, alone or many at once, and say nothing about the machine."""
 
+import math
 import os
 import warnings
 
@@ -134,6 +135,14 @@ def test_parity_sees_a_difference(exported) -> None:
     other = Residual(4, 3)
     assert parity(models[0], other, examples(shapes[0], 1, 3)) > 100 * TOLERANCE
     assert parity(models[0], modules[0], examples(shapes[0], 4, seed=1)) < TOLERANCE
+
+
+def test_parity_does_not_hide_what_is_no_number() -> None:
+    shapes, module = ((4, 6, 6),), Residual(4, 3)
+    (model,) = export([module], [shapes])
+    broken = Residual(4, 3)
+    nn.init.constant_(broken.conv.weight, math.nan)
+    assert math.isnan(parity(model, broken, examples(shapes, 1)))
 
 
 def test_one_module_given_twice_is_exported_twice() -> None:

@@ -56,6 +56,7 @@ class ImageDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy")
     examples: ClassVar[str] = "images"
+    augmented_by: ClassVar[tuple[str, ...]] = ("crop", "flip")
     scored_at_once: ClassVar[int] = 256
 
     train: Images

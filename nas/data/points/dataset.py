@@ -52,6 +52,7 @@ class PointDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "accuracy", "cross_entropy")
     examples: ClassVar[str] = "clouds"
+    augmented_by: ClassVar[tuple[str, ...]] = ("flip", "rotation", "scale")
     scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
 
     train: Clouds

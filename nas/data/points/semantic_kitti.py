@@ -87,7 +87,7 @@ def class_numbers(raw: NDArray[np.integer], place: str) -> NDArray[np.int64]:
     Raises:
         InputError: an id that SemanticKITTI does not have.
     """
-    ids = raw & _RAW_ID_BITS
+    ids = raw.astype(np.int64) & _RAW_ID_BITS
     numbers: NDArray[np.int64] = _LEARNING_MAP[ids]
     unknown = ids[numbers == _UNKNOWN]
     if len(unknown):

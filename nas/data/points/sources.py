@@ -10,6 +10,7 @@ from nas.data.points.clouds import Frame
 from nas.data.points.numpy_files import find_numpy_frames
 from nas.data.points.semantic_kitti import VALIDATION_SEQUENCE, KittiFrame, find_kitti_frames, is_kitti
 from nas.data.points.synthetic_scenes import SyntheticFrame
+from search_spaces.errors import InputError
 
 SYNTHETIC = "synthetic_scenes"
 
@@ -43,16 +44,21 @@ def holds_points(source: str) -> bool:
 
 
 def find_frames(source: str, n_scenes: int) -> Found:
-    """Return the frames of a source of which `holds_points` is true; of these, synthetic scenes have any number.
+    """Return the frames of a source of point clouds; of these, synthetic scenes have any number.
 
     Raises:
-        InputError: a file is damaged or missing, or the frames have not all the same classes.
+        InputError: the source holds none, a file is damaged or missing, or the frames have not all the same classes.
     """
     if source == SYNTHETIC:
         note = f"is synthetic: {n_scenes} generated road scenes under a simulated scanner, no recorded scans"
         scenes = [SyntheticFrame(number) for number in range(n_scenes)]
         return Found(synthetic_scenes.CLASSES, scenes, [None] * n_scenes, (note,))
     path = Path(source).expanduser()
+    if not holds_points(source):
+        raise InputError(
+            f"{source} holds no point clouds: expected {SYNTHETIC}, an .npz file or a folder of them, or "
+            "SemanticKITTI's folder"
+        )
     if path.is_dir() and is_kitti(path):
         frames, notes = find_kitti_frames(path)
         parts, more = _parts_by_sequence(frames)
@@ -68,24 +74,28 @@ def _numpy_files(folder: Path) -> list[Path]:
 def _parts_by_sequence(frames: Sequence[KittiFrame]) -> tuple[list[str | None], tuple[str, ...]]:
     """Return the part of each frame: sequence 08 validates, as published, and the end of every other one tests.
 
-    Neighbouring frames show nearly the same, so what tests is no random choice among them.
+    Neighbouring frames show nearly the same, so what validates and tests is no random choice among them: where there is
+    no sequence 08 beside others, what comes before the end of every sequence validates.
     """
     by_sequence: dict[str | None, list[int]] = defaultdict(list)
     for number, frame in enumerate(frames):
         by_sequence[frame.sequence].append(number)
-    validation = by_sequence.pop(VALIDATION_SEQUENCE, [])
-    parts: list[str | None] = [None] * len(frames)
-    if not validation or not by_sequence:
-        return parts, ()
+    parts: list[str | None] = ["train"] * len(frames)
+    published = VALIDATION_SEQUENCE in by_sequence and len(by_sequence) > 1
+    if published:
+        for number in by_sequence.pop(VALIDATION_SEQUENCE):
+            parts[number] = "validation"
     for numbers in by_sequence.values():
         n_test = round(len(numbers) * TEST_FRACTION)
-        for position, number in enumerate(numbers):
-            parts[number] = "test" if position >= len(numbers) - n_test else "train"
-    for number in validation:
-        parts[number] = "validation"
-    if "test" not in parts:
-        return [part if part == "validation" else None for part in parts], ()
+        n_validation = 0 if published else round(len(numbers) * TEST_FRACTION)
+        for number in numbers[len(numbers) - n_test - n_validation : len(numbers) - n_test]:
+            parts[number] = "validation"
+        for number in numbers[len(numbers) - n_test :]:
+            parts[number] = "test"
+    if not {"train", "validation", "test"} <= set(parts):  # too few frames to have neighbours
+        return [part if part == "validation" and published else None for part in parts], ()
+    validated = f"sequence {VALIDATION_SEQUENCE}" if published else f"the {TEST_FRACTION:.0%} of frames before them"
     return parts, (
-        f"is validated on sequence {VALIDATION_SEQUENCE}; "
-        f"the last {TEST_FRACTION:.0%} of every other sequence are set apart as a test part",
+        f"is tested on the last {TEST_FRACTION:.0%} of every sequence, and validated on {validated}: "
+        "neighbouring frames show nearly the same",
     )

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from nas.data import Dataset
 from nas.data.images.images import Images
-from nas.evaluation.shared_weights import SharedWeights, score
+from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.supernet import Supernet
 from search_spaces import Architecture, SearchSpace
 
@@ -141,3 +141,13 @@ def test_a_score_does_not_depend_on_batches(
     whole = score(network, data, data.validation, weights.prepare(tiny.smallest()))
     monkeypatch.setattr(type(data), "scored_at_once", 7)
     assert score(network, data, data.validation, weights.prepare(tiny.smallest())) == pytest.approx(whole, rel=1e-4)
+
+
+def test_statistics_know_nothing_of_dropout(data: Dataset) -> None:
+    """A norm behind dropout sees other values in training than when it is used."""
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(3 * 16 * 16))
+    network[2].weight.requires_grad_(False)
+    estimate_statistics(network, data, lambda images: (images,))
+    images, _ = data.batch(data.train, torch.arange(len(data.train)), torch.device("cpu"))
+    torch.testing.assert_close(network[2].running_mean, images.flatten(1).mean(0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(network[2].running_var, images.flatten(1).var(0), rtol=1e-3, atol=1e-3)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import search_spaces
 from search_spaces import InputError
 from search_spaces.points import PointClouds
 from search_spaces.sparse.geometry import LARGEST, N_STRIDES, count_rows, geometry, offsets, strides
@@ -170,3 +171,11 @@ def test_a_frame_without_points_is_refused(clouds: PointClouds) -> None:
 def test_more_frames_than_can_be_told_apart_are_refused(clouds: PointClouds) -> None:
     with pytest.raises(InputError, match="5000 frames in one batch"):
         geometry(PointClouds(clouds.coordinates, clouds.features, clouds.cloud, 5000), VOXEL, 1, ())
+
+
+def test_a_frame_of_single_points_gives_rows_that_a_space_takes() -> None:
+    """Thinned scans have a voxel for every point."""
+    clouds = cloud_of(torch.arange(200.0)[:, None].expand(-1, 3) * 3 * VOXEL)
+    (rows,) = count_rows(clouds, VOXEL)
+    assert rows["n_voxels"][0] == 200
+    search_spaces.load("spvnas_small", voxel_size=VOXEL, **rows)

@@ -2,6 +2,7 @@ import pytest
 
 from nas.data.points import synthetic_scenes
 from nas.data.points.sources import find_frames, holds_points
+from search_spaces.errors import InputError
 
 
 def test_point_clouds_are_told_from_images(write_scan, write_npz, tmp_path) -> None:
@@ -28,7 +29,7 @@ def test_sequence_08_validates_and_the_ends_of_the_others_test(write_scan, tmp_p
             write_scan(f"sequences/{sequence}", f"{number:06}")
     found = find_frames(str(tmp_path), 0)
     assert found.parts == ["train"] * 8 + ["test"] * 2 + ["train"] * 4 + ["test"] + ["validation"] * 3
-    assert "is validated on sequence 08; the last 20% of every other sequence" in found.notes[0]
+    assert "the last 20% of every sequence, and validated on sequence 08" in found.notes[0]
 
 
 def test_short_sequences_leave_the_test_part_open(write_scan, tmp_path) -> None:
@@ -38,7 +39,22 @@ def test_short_sequences_leave_the_test_part_open(write_scan, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("sequences", [["00", "01"], ["08"]])
-def test_other_sequences_are_split_at_random(write_scan, tmp_path, sequences) -> None:
+def test_single_frames_leave_all_parts_open(write_scan, tmp_path, sequences) -> None:
     for sequence in sequences:
         write_scan(f"sequences/{sequence}", "000000")
     assert find_frames(str(tmp_path), 0).parts == [None] * len(sequences)
+
+
+def test_without_sequence_08_the_ends_of_sequences_validate_and_test(write_scan, tmp_path) -> None:
+    """Neighbouring frames are alike: none of them may be trained on while the next one tests."""
+    for number in range(10):
+        write_scan("sequences/03", f"{number:06}")
+    found = find_frames(str(tmp_path), 0)
+    assert found.parts == ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
+    assert "validated on the 20% of frames before them" in found.notes[0]
+
+
+def test_what_holds_no_clouds_is_told(tmp_path) -> None:
+    for source in (str(tmp_path), str(tmp_path / "missing.npz"), "digits"):
+        with pytest.raises(InputError, match=r"holds no point clouds: expected synthetic_scenes, an \.npz file"):
+            find_frames(source, 3)

@@ -104,3 +104,8 @@ def test_a_file_that_vanished_is_told(write_scan) -> None:
     path.unlink()
     with pytest.raises(InputError, match=starting(path) + " cannot be read"):
         frame.read()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "uint32"])
+def test_raw_labels_may_be_of_any_integer_type(dtype: str) -> None:
+    assert class_numbers(np.array([40, 10, 0], dtype), "frame").tolist() == [8, 0, -1]
