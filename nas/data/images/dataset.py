@@ -38,7 +38,9 @@ spec = json.load(open("report.json"))["input"]
 side = spec["tensors"]["input"]["shape"][-1]
 image = PIL.ImageOps.fit(PIL.Image.open("example.png").convert(spec["mode"]), [side] * 2, PIL.Image.BILINEAR)
 x = ((np.atleast_3d(np.asarray(image)) / 255 - spec["mean"]) / spec["std"]).transpose(2, 0, 1)[None].astype("float32")
-print(spec["classes"][onnxruntime.InferenceSession("model.onnx").run(None, {"input": x})[0].argmax()])
+options = onnxruntime.SessionOptions()
+options.add_free_dimension_override_by_name("batch", 1)  # as latency was measured; leave it out for any batch size
+print(spec["classes"][onnxruntime.InferenceSession("model.onnx", options).run(None, {"input": x})[0].argmax()])
 """
 
 
