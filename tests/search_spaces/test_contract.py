@@ -282,14 +282,13 @@ def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpac
 
 
 @every_space
-@pytest.mark.parametrize("open_axes", [False, True], ids=["largest", "sampled, of any batch size"])
-def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace, open_axes: bool) -> None:
-    architecture = sampled(space, 1)[-1] if open_axes else space.largest()
+def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace) -> None:
+    architecture = sampled(space, 1)[-1]
     network = supernet(space).extract(architecture)
     x = example(space, architecture, 64)
     settle(network, x)
-    examples = [example(space, architecture, batch_size) for batch_size in ((2, 3, 1) if open_axes else (1,))]
-    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1], open_axes=open_axes)
+    examples = [example(space, architecture, batch_size) for batch_size in (2, 3, 1)]
+    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1], open_axes=True)
     difference, spread = parity(model, network, examples), network(*x).std()
     print(f"onnxruntime differs by {difference:.1e}, where outputs spread over {spread:.1e}")
     assert difference <= min(1e-4, 1e-3 * spread)
