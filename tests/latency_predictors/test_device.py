@@ -34,7 +34,7 @@ def matmul(size: int, batch_size: int = 1) -> Model:
 
 
 def test_measurements_are_consistent() -> None:
-    models = {"small": matmul(8), "large": matmul(256)}
+    models = {"small": matmul(8, 4), "large": matmul(256, 4)}
     found = measure(Device(batch_size=4), models, options=SHORT)
     assert list(found) == ["small", "large"]
     for measurement in found.values():
@@ -115,7 +115,7 @@ def test_a_model_that_cannot_run_is_named() -> None:
 
 
 def test_outputs_have_the_size_of_what_is_fed() -> None:
-    runner = device_module._Runner(Device(), "network", matmul(3, batch_size=5))
+    runner = device_module._Runner(Device(batch_size=5), "network", matmul(3, batch_size=5))
     (output,) = runner._binding.get_outputs()
     assert output.shape() == [5, 3]
 
