@@ -16,7 +16,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -51,6 +51,14 @@ class SearchOptions:
     n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
     n_statistics: int = Field(default=1024, ge=64, description="training examples for batch-norm statistics")
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
+
+    def __post_init__(self) -> None:
+        strategy = strategies.load(self.strategy.name, **self.strategy.options)
+        if strategy.for_dear_evaluations and self.evaluator == "predictor":
+            raise InputError(
+                f"strategy {self.strategy.name} would not end on {self.n_predicted} predictions: it is for few, dear "
+                "evaluations; say evaluator shared_weights"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

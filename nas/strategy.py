@@ -20,12 +20,14 @@ class Strategy(ABC):
 
     Attributes:
         multi_objective: whether it serves several objectives at once.
+        for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
         region: the networks that may be proposed.
         objectives: what is to be raised or lowered; a column of the scores each.
         rng: the only source of randomness.
     """
 
     multi_objective: ClassVar[bool] = False
+    for_dear_evaluations: ClassVar[bool] = False
 
     region: FeasibleRegion
     objectives: tuple[Objective, ...]

@@ -28,6 +28,7 @@ class PredictorGuided(Strategy):
     """
 
     multi_objective = True
+    for_dear_evaluations = True
 
     initial: int = Field(default=12, ge=2, description="random networks to begin with")
     batch: int = Field(default=5, ge=1, description="fewest networks proposed at a time")

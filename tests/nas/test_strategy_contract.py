@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.candidates import SearchOptions, StrategyOptions
 from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import Search
@@ -190,3 +192,10 @@ def test_options_that_a_strategy_lacks_are_refused(name: str) -> None:
 def test_an_unknown_strategy_is_told_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown strategy 'random_serch': did you mean random_search"):
         strategies.load("random_serch")
+
+
+def test_a_strategy_for_dear_evaluations_is_not_let_loose_on_predictions() -> None:
+    guided = StrategyOptions("predictor_guided")
+    with pytest.raises(ValidationError, match="predictor_guided would not end on 50000 predictions"):
+        SearchOptions(strategy=guided)
+    assert SearchOptions(strategy=guided, evaluator="shared_weights").strategy == guided

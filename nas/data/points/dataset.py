@@ -19,7 +19,7 @@ from nas.data.points.augmentation import augment, thinned
 from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
 from nas.data.points.partition import BLOCK_TILES, partition
 from nas.data.points.scanning import Example, Scan, scan
-from nas.data.points.sources import TEST_FRACTION, Found, find_frames
+from nas.data.points.sources import SYNTHETIC, TEST_FRACTION, Found, find_frames
 from search_spaces.errors import InputError
 from search_spaces.points import PointClouds
 from search_spaces.storage import write_atomic
@@ -121,6 +121,8 @@ def load_points(options: DataOptions) -> PointDataset:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
     name = Path(options.source).expanduser().absolute().name.removesuffix(".npz")
+    if SYNTHETIC not in (options.source, options.test_source) and options.n_scenes != DataOptions(SYNTHETIC).n_scenes:
+        raise InputError(f"data option n_scenes {options.n_scenes} is of {SYNTHETIC}, not of {name}: leave it out")
     found = find_frames(options.source, options.n_scenes)
     if options.tile_metres is None and len(found.frames) == 1:
         options = dataclasses.replace(options, tile_metres=_TILE_METRES)

@@ -71,7 +71,7 @@ def test_clouds_need_not_fit_into_memory(folder, frame) -> None:
 
 def test_the_fingerprint_is_that_of_clouds_and_split(folder, write_npz) -> None:
     first = load(folder).fingerprint
-    assert load(folder, n_scenes=7, max_points=9).fingerprint == first
+    assert load(folder, max_points=9).fingerprint == first
     assert load(folder, split_seed=1).fingerprint != first
     write_npz("clouds/0.npz", seed=99)
     load_data.cache_clear()
@@ -159,3 +159,8 @@ def test_an_example_goes_into_a_bundle(folder, tmp_path) -> None:
     example = np.load(tmp_path / "example.npz")
     assert np.array_equal(example["points"], data.validation[0].points)
     assert tuple(example["classes"]) == data.classes == tuple(data.describe()["classes"])
+
+
+def test_a_number_of_scenes_is_refused_where_none_are_made(frame: Path) -> None:
+    with pytest.raises(InputError, match="data option n_scenes 7 is of synthetic_scenes, not of frame"):
+        load_data(DataOptions(str(frame), n_scenes=7))
