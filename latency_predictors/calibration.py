@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from latency_predictors.counts import count
 from search_spaces import Block
@@ -49,7 +49,7 @@ class Calibration:
         """
         ones = np.ones((len(features), 1))
         columns = np.hstack([features * [1.0, -1.0, -1.0, 1.0], ones, -ones])  # the constant may have either sign
-        solution, _ = nnls(columns / measured_ms[:, None], np.ones(len(features)))
+        solution, _ = scipy.optimize.nnls(columns / measured_ms[:, None], np.ones(len(features)))
         latency, block, traffic, weights, above, below = (float(value) for value in solution)
         return cls(latency, block, traffic, weights, above - below)
 

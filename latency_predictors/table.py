@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are used, which is seconds saved at every command's start
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from scipy.stats import spearmanr
 
 import search_spaces
 from latency_predictors.calibration import Calibration, block_features
@@ -187,7 +187,7 @@ class LatencyTable:
 
 def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Return Spearman's coefficient; 0 where one of them is constant, which has no ranks."""
-    return float(spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
+    return float(scipy.stats.spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
 
 
 def _network_to_json(network: MeasuredNetwork) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def to_model(network: nn.Module, space: SearchSpace, architecture: Architecture)
     """
     generator = torch.Generator().manual_seed(0)
     examples = [space.example(architecture, batch_size, generator) for batch_size in _BATCH_SIZES]
-    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1], open_axes=True)
+    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1])
     difference = parity(model, network, examples)
     if not difference <= _LARGEST_DIFFERENCE:  # NaN is refused, too
         raise InputError(

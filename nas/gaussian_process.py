@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import minimize
 
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
@@ -77,7 +76,7 @@ class GaussianProcess:
         if len(inputs) > _FITTED:
             chosen = rng.choice(len(inputs), _FITTED, replace=False)
         parts = _parts(inputs[chosen], inputs[chosen])
-        fitted = minimize(
+        fitted = scipy.optimize.minimize(
             _negative_log_posterior,
             self._logs,
             (parts, values[chosen]),
@@ -89,8 +88,8 @@ class GaussianProcess:
         self._logs, self._inputs = fitted.x, inputs
         covariance = _kernel(_parts(inputs, inputs), self._logs)
         covariance[np.diag_indices(len(inputs))] += np.exp(self._logs[-1]) + _JITTER
-        self._root = cholesky(covariance, lower=True)
-        self._weights = cho_solve((self._root, True), values)
+        self._root = scipy.linalg.cholesky(covariance, lower=True)
+        self._weights = scipy.linalg.cho_solve((self._root, True), values)
 
     def mean(self, inputs: Inputs) -> Floats:
         """Return the expected values (N,)."""
@@ -100,7 +99,7 @@ class GaussianProcess:
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return the expected values (N,) and their standard deviations (N,), noise not included."""
         across = _kernel(_parts(inputs, self._inputs), self._logs)
-        solved = solve_triangular(self._root, across.T, lower=True)
+        solved = scipy.linalg.solve_triangular(self._root, across.T, lower=True)
         weights = np.exp(self._logs)
         own = weights[0] * _squares(inputs) + weights[1] + weights[3]
         return across @ self._weights, np.sqrt(np.maximum(own - (solved**2).sum(axis=0), 0.0))
@@ -143,8 +142,8 @@ def _negative_log_posterior(logs: Floats, parts: tuple[Floats, Floats, Floats], 
     noise = np.exp(logs[-1])
     covariance = linear + exponential + gaussian
     covariance[np.diag_indices(len(values))] += noise + _JITTER
-    root = cholesky(covariance, lower=True)
-    inverse = cho_solve((root, True), np.eye(len(values)))
+    root = scipy.linalg.cholesky(covariance, lower=True)
+    inverse = scipy.linalg.cho_solve((root, True), np.eye(len(values)))
     weights = inverse @ values
     outer = inverse - np.outer(weights, weights)
     of_exponential = exponential * (2 * parts[1] * np.exp(-logs[2]))

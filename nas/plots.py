@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from latency_predictors.table import LatencyTable
 from nas.finalists import Finalist
 from nas.pareto import front
 from search_spaces.storage import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def plot_pareto(
@@ -24,8 +27,7 @@ def plot_pareto(
     budget_ms: float,
 ) -> None:
     """Write a PNG of evaluated networks by predicted latency and a metric, with finalists as they were measured."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _blank(6, 4)
     axes.plot(latency_ms, values, ".", color="0.7", label="evaluated on shared weights (latency predicted)")
     best = front(np.stack([-latency_ms, values], axis=1))
     axes.plot(latency_ms[best], values[best], "-", color="C0", label="Pareto front")
@@ -38,8 +40,7 @@ def plot_pareto(
 
 def plot_predictions(path: Path, table: LatencyTable, finalists: Sequence[Finalist]) -> None:
     """Write a PNG of predicted against measured latency: held-out networks of the table, and finalists."""
-    figure = Figure(figsize=(4.5, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _blank(4.5, 4.5)
     held_out = table.held_out_networks
     predicted = table.cost_model().predict(table.space.encode([network.architecture for network in held_out]))
     axes.plot([network.latency_ms for network in held_out], predicted, ".", color="0.5", label="held-out networks")
@@ -52,7 +53,15 @@ def plot_predictions(path: Path, table: LatencyTable, finalists: Sequence[Finali
     _save(figure, path)
 
 
-def _plot_finalists(axes: Axes, finalists: Sequence[Finalist], heights: Sequence[float]) -> None:
+def _blank(width: float, height: float) -> "tuple[Figure, Axes]":
+    """Return a figure of a size in inches, and its axes."""
+    from matplotlib.figure import Figure  # here, as every command would else wait for it at its start
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _plot_finalists(axes: "Axes", finalists: Sequence[Finalist], heights: Sequence[float]) -> None:
     for meets, colour, label in ((True, "C2", "finalists that keep the budget"), (False, "C3", "dropped finalists")):
         chosen = [i for i, finalist in enumerate(finalists) if finalist.meets_budget == meets]
         if chosen:
@@ -60,7 +69,7 @@ def _plot_finalists(axes: Axes, finalists: Sequence[Finalist], heights: Sequence
             axes.plot(x, [heights[i] for i in chosen], "o", color=colour, label=f"{label} (measured)")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: "Figure", path: Path) -> None:
     image = BytesIO()
     figure.savefig(image, format="png", dpi=150)
     write_atomic(path, lambda temporary: temporary.write_bytes(image.getvalue()))

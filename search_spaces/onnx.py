@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from search_spaces.block import TensorSpec
 from search_spaces.errors import InputError
-from search_spaces.sparse.onnx_form import TRANSLATIONS, define
 
 OPSET = 20
 """What the exporter of torch 2.13 writes without converting, so every model goes through one path."""
@@ -34,7 +33,7 @@ _EXPORTER_WARNINGS = (r".*`isinstance\(treespec, LeafSpec\)` is deprecated", r".
 
 
 def to_onnx(
-    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], *, open_axes: bool
+    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], built_in: Collection[str] = ()
 ) -> list[onnx.ModelProto]:
     """Export each module as it behaves in eval mode; the modules are left as they were.
 
@@ -45,8 +44,8 @@ def to_onnx(
         modules: modules of one tensor result each, on any device.
         inputs: for each module, what it takes.
         examples: for each module, tensors to trace it with.
-        open_axes: whether the leading axes may have any size, those of one name the same; else the examples' sizes
-            are built in. Give examples with more than one row: torch.export takes a 1 for a constant.
+        built_in: names of leading axes whose size is the examples' for ever. Others may have any size, those of one
+            name the same; give examples of them with more than one row: torch.export takes a 1 for a constant.
 
     Returns:
         One self-contained model a module, in order.
@@ -56,7 +55,7 @@ def to_onnx(
     models: list[onnx.ModelProto] = []
     for start in range(0, len(modules), _MODULES_A_CALL):
         part = slice(start, start + _MODULES_A_CALL)
-        models += _export_side_by_side(modules[part], inputs[part], examples[part], open_axes)
+        models += _export_side_by_side(modules[part], inputs[part], examples[part], built_in)
     return models
 
 
@@ -82,12 +81,11 @@ def parity(model: onnx.ModelProto | bytes, module: nn.Module, examples: Sequence
 
 
 def _export_side_by_side(
-    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], open_axes: bool
+    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], built_in: Collection[str]
 ) -> list[onnx.ModelProto]:
     branches = _Branches(modules)
     with _evaluating(branches), _quiet_exporter():
-        joint = _export_joint(branches, inputs, examples, open_axes)
-    define(joint)
+        joint = _export_joint(branches, inputs, examples, built_in)
     _strip_provenance(joint)
     extractor = onnx.utils.Extractor(joint)
     return [_extract_branch(extractor, index, specs) for index, specs in enumerate(inputs)]
@@ -105,16 +103,21 @@ class _Branches(nn.Module):
 
 
 def _export_joint(
-    joint: _Branches, inputs: Sequence[Inputs], examples: Sequence[Example], open_axes: bool
+    joint: _Branches, inputs: Sequence[Inputs], examples: Sequence[Example], built_in: Collection[str]
 ) -> onnx.ModelProto:
+    from search_spaces.sparse import onnx_form  # brings onnxscript, for which only an export need wait
+
     tensors = tuple(
         tuple(tensor.to(_device_of(module)) for tensor in example)
         for module, example in zip(joint.branches, examples, strict=True)
     )
     # an axis of its own for each branch, which would else read its size from another's input
-    names = {_joint_name(i, spec.axis) for i, specs in enumerate(inputs) for spec in specs}
-    dims = {name: torch.export.Dim(name) for name in names}
-    axes = tuple(tuple({0: dims[_joint_name(i, spec.axis)]} for spec in specs) for i, specs in enumerate(inputs))
+    opened = [(i, spec.axis) for i, specs in enumerate(inputs) for spec in specs if spec.axis not in built_in]
+    dims = {axis: torch.export.Dim(_joint_name(*axis)) for axis in opened}
+    axes = tuple(
+        tuple({0: dims[i, spec.axis]} if (i, spec.axis) in dims else None for spec in specs)
+        for i, specs in enumerate(inputs)
+    )
     program = torch.onnx.export(
         joint,
         tensors,
@@ -122,12 +125,14 @@ def _export_joint(
         opset_version=OPSET,
         input_names=[_joint_name(i, spec.name) for i, specs in enumerate(inputs) for spec in specs],
         output_names=[_joint_name(i, "output") for i in range(len(inputs))],
-        dynamic_shapes=(axes,) if open_axes else None,
-        custom_translation_table=TRANSLATIONS,
+        dynamic_shapes=(axes,) if dims else None,
+        custom_translation_table=onnx_form.TRANSLATIONS,
         verbose=False,
     )
     assert program is not None
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto  # made anew at every access
+    onnx_form.define(model)
+    return model
 
 
 def _extract_branch(extractor: onnx.utils.Extractor, index: int, specs: Inputs) -> onnx.ModelProto:

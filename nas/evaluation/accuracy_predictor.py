@@ -4,13 +4,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
-from scipy.stats import kendalltau
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold
-from sklearn.neural_network import MLPRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from nas.evaluation.evaluator import Evaluator, Metrics
@@ -67,6 +64,11 @@ class AccuracyPredictor(Evaluator):
         Raises:
             InputError: too few networks are left.
         """
+        # here, as every command would else wait for scikit-learn at its start
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.model_selection import KFold
+        from sklearn.neural_network import MLPRegressor
+
         known = np.isfinite(values)
         population, values = population[known], values[known]
         if len(values) < _N_MEMBERS:
@@ -90,7 +92,7 @@ class AccuracyPredictor(Evaluator):
                 held_out[unseen] = network.predict(features[unseen])
                 pairs = zip(network.coefs_, network.intercepts_, strict=True)
                 layers.append([array.astype(np.float32) for pair in pairs for array in pair])
-        kendall = float(np.nan_to_num(kendalltau(held_out, values).statistic))
+        kendall = float(np.nan_to_num(scipy.stats.kendalltau(held_out, values).statistic))
         return cls(space, metric, layers, offset, scale, kendall)
 
     def evaluate(self, population: Population) -> Metrics:

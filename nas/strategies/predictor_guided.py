@@ -5,10 +5,10 @@ networks, and with the front of what it expects instead of a single best by samp
 """
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from scipy.stats import norm, rankdata
 
 from nas.gaussian_process import Encoder, Floats, GaussianProcess
 from nas.pareto import Scores, constrained_ranks
@@ -130,7 +130,7 @@ class PredictorGuided(Strategy):
 
 def _normal_ranks(values: Floats) -> Floats:
     """Return the quantiles of a normal distribution that the ranks of values (N,) are at; equal for equal values."""
-    quantiles: Floats = norm.ppf((rankdata(values) - 0.5) / len(values))
+    quantiles: Floats = scipy.stats.norm.ppf((scipy.stats.rankdata(values) - 0.5) / len(values))
     return quantiles
 
 

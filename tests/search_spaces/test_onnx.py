@@ -60,9 +60,9 @@ def examples(shapes: Shapes, *batch_sizes: int, seed: int = 0) -> list[tuple[Ten
     return [tuple(spec.draw(size, generator) for spec in specs(shapes)) for size in batch_sizes]
 
 
-def export(modules: list[nn.Module], shapes: list[Shapes], batch_size: int = 2, *, open_axes: bool = True):
+def export(modules: list[nn.Module], shapes: list[Shapes], batch_size: int = 2, built_in: tuple[str, ...] = ()):
     traced = [examples(some, batch_size)[0] for some in shapes]
-    return to_onnx(modules, [specs(some) for some in shapes], traced, open_axes=open_axes)
+    return to_onnx(modules, [specs(some) for some in shapes], traced, built_in)
 
 
 def _modules() -> tuple[list[nn.Module], list[Shapes]]:
@@ -124,7 +124,7 @@ def test_modules_in_training_mode_give_the_eval_graph_and_keep_their_modes() -> 
 
 def test_batch_size_can_be_built_in() -> None:
     module = Residual(3, 3)
-    (model,) = export([module], [((3, 5, 5),)], open_axes=False)
+    (model,) = export([module], [((3, 5, 5),)], built_in=("batch",))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [2, 3, 5, 5]
     assert parity(model.SerializeToString(), module, examples(((3, 5, 5),), 2)) < TOLERANCE
@@ -147,7 +147,7 @@ def test_parity_does_not_hide_what_is_no_number() -> None:
 
 def test_one_module_given_twice_is_exported_twice() -> None:
     module = Residual(4, 3)
-    models = export([module, module], [((4, 6, 6),), ((4, 9, 9),)], 1, open_axes=False)
+    models = export([module, module], [((4, 6, 6),), ((4, 9, 9),)], 1, built_in=("batch",))
     assert parity(models[0], module, examples(((4, 6, 6),), 1)) < TOLERANCE
     assert parity(models[1], module, examples(((4, 9, 9),), 1)) < TOLERANCE
 
@@ -168,12 +168,12 @@ def test_export_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_nothing_to_export() -> None:
-    assert to_onnx([], [], [], open_axes=True) == []
+    assert to_onnx([], [], []) == []
 
 
 def test_bad_arguments_are_told_in_one_line() -> None:
     with pytest.raises(InputError, match="1 modules, 0 inputs, 0 examples"):
-        to_onnx([nn.Identity()], [], [], open_axes=False)
+        to_onnx([nn.Identity()], [], [])
 
 
 class Gather(nn.Module):
@@ -188,7 +188,7 @@ def test_axes_of_other_names_have_sizes_of_their_own() -> None:
     generator = torch.Generator().manual_seed(0)
     drawn = [tuple(spec.draw(size, generator) for spec in taken) for size in (1, 2)]
     assert [tuple(x.shape) for x in drawn[1]] == [(14, 5), (8, 3)]
-    (model,) = to_onnx([Gather()], [taken], drawn[:1], open_axes=True)
+    (model,) = to_onnx([Gather()], [taken], drawn[:1])
     assert parity(model, Gather(), drawn) < TOLERANCE
     assert set(feed(model, drawn[0])) == {"rows", "index"}
     assert [value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input] == ["voxels", "points"]

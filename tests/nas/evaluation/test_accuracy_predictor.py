@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.neural_network
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from sklearn.neural_network import MLPRegressor
 
 import search_spaces
-from nas.evaluation import accuracy_predictor as predictor_module
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
@@ -68,7 +68,7 @@ def test_predictions_are_the_mean_of_the_fitted_perceptrons(
             super().fit(*arguments)
             fitted.append(self)
 
-    monkeypatch.setattr(predictor_module, "MLPRegressor", Recording)
+    monkeypatch.setattr(sklearn.neural_network, "MLPRegressor", Recording)
     predictor = AccuracyPredictor.fit(space, *evaluated, seed=0)
     population = space.canonical(space.sample(50, np.random.default_rng(1)))
     outputs = np.mean([network.predict(space.one_hot(population)) for network in fitted], axis=0)

@@ -126,7 +126,7 @@ def test_a_cloud_has_the_largest_of_its_points() -> None:
 @pytest.mark.parametrize("block", [BLOCKS[0], BLOCKS[4]], ids=repr)
 def test_no_exported_node_loses_sums_where_threads_meet(block: Block) -> None:
     """In ScatterND, threads of onnxruntime that add to one row overwrite each other; ScatterElements has one thread."""
-    (model,) = to_onnx([block.build()], [block.inputs], [inputs(block)], open_axes=True)
+    (model,) = to_onnx([block.build()], [block.inputs], [inputs(block)])
     nodes = [node.op_type for node in model.graph.node]
     assert "ScatterND" not in nodes
     assert "ScatterElements" in nodes
@@ -135,5 +135,5 @@ def test_no_exported_node_loses_sums_where_threads_meet(block: Block) -> None:
 def test_onnxruntime_sums_many_points_in_few_voxels() -> None:
     block = PointVoxelConv(40_000, 5, 8, 2, False)
     module, tensors = built(block), inputs(block, 1)
-    (model,) = to_onnx([module], [block.inputs], [inputs(BLOCKS[0])], open_axes=True)
+    (model,) = to_onnx([module], [block.inputs], [inputs(BLOCKS[0])])
     assert parity(model, module, [tensors]) < 1e-4

@@ -145,7 +145,7 @@ def test_onnxruntime_reads_scenes_of_any_size_from_the_numpy_function() -> None:
     architecture = SPACE.smallest()
     made = network(SPACE, architecture)
     example = SPACE.prepare(batch(scene(120, 0), scene(130, 1)), architecture)
-    (model,) = to_onnx([made], [SPACE.inputs(architecture)], [example], open_axes=True)
+    (model,) = to_onnx([made], [SPACE.inputs(architecture)], [example])
     clouds = [batch(scene(n, n)) for n in (90, 500)]
     assert parity(model, made, [SPACE.prepare(c, architecture) for c in clouds]) < 1e-5
     bundled: dict[str, Any] = {}
@@ -164,7 +164,7 @@ def test_onnxruntime_reads_scenes_of_any_size_from_the_numpy_function() -> None:
 )
 def test_threads_of_onnxruntime_lose_no_sums(block: Block) -> None:
     module, example = block.build(), block.example(2, torch.Generator())
-    (model,) = to_onnx([module], [block.inputs], [example], open_axes=True)
+    (model,) = to_onnx([module], [block.inputs], [example])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -126,5 +126,5 @@ def test_other_forms_are_exported_too(options: dict[str, object]) -> None:
     torch.manual_seed(0)
     network = space.build(architecture).eval()
     examples = [space.prepare(clouds(*sizes), architecture) for sizes in ((30, 50), (90,), (5, 60, 7))]
-    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1], open_axes=True)
+    (model,) = to_onnx([network], [space.inputs(architecture)], examples[:1])
     assert parity(model, network, examples) < 1e-5
