@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from nas import strategies
+from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.shared_weights import SharedWeights
@@ -90,7 +91,7 @@ def find_candidates(
     `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
     """
-    sought = sought_metric(weights, options)
+    sought = sought_metric(weights.data, options)
     predicted_sought = dataclasses.replace(sought, metric=f"predicted_{sought.metric}")
 
     def run(journal: str, evaluator: Evaluator, strategy: Strategy, objective: Objective, budget: int) -> History:
@@ -125,15 +126,15 @@ def find_candidates(
     return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
 
 
-def sought_metric(weights: SharedWeights, options: SearchOptions) -> Objective:
+def sought_metric(data: Dataset, options: SearchOptions) -> Objective:
     """Return what is maximised, or for cross entropy minimised.
 
     Raises:
         InputError: the data are not scored by the metric that was asked for.
     """
-    metric = options.metric or weights.metrics[0]
-    if metric not in weights.metrics:
-        raise unknown(f"metric of {weights.data.name}", metric, weights.metrics)
+    metric = options.metric or data.metrics[0]
+    if metric not in data.metrics:
+        raise unknown(f"metric of {data.name}", metric, data.metrics)
     return Objective(metric, maximise=metric != "cross_entropy")
 
 

@@ -112,7 +112,9 @@ def _read_budget(text: str, unit: str) -> tuple[float, bool]:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0) or (suffix == "%" and number > 100):
-        raise InputError(f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit} or 40%")
+        raise InputError(
+            f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit}, or a percentage up to 100%"
+        )
     return number, suffix == "%"
 
 

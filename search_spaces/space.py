@@ -31,7 +31,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if len(set(self.options)) < len(self.options):
-            raise InputError(f"choice {self.name!r} has an option twice: {self.options}")
+            raise InputError(f"choice {self.name!r} has an option twice, {self.options}: leave one out")
 
 
 class Architecture(Mapping[str, Option]):

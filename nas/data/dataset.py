@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.data.options import Augmentation, DataOptions
+from search_spaces.errors import InputError
 
 IGNORED = -1
 """The label of what is neither trained nor scored on."""
@@ -60,6 +61,14 @@ class Dataset(ABC):
     test_reader: Callable[[], Part] = field(repr=False)
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def require_heeded(self, augmentation: Augmentation) -> None:
+        """Raise if the augmentation says anything that does nothing to this kind of data."""
+        plain = Augmentation()
+        for entry in fields(augmentation):
+            value = getattr(augmentation, entry.name)
+            if entry.name not in self.augmented_by and value != getattr(plain, entry.name):
+                raise InputError(f"augmentation {entry.name} {value!r} does nothing to {self.examples}: leave it out")
 
     def read_test(self) -> Part:
         """Return the test examples, read now: only the final report may look at them."""

@@ -31,7 +31,7 @@ class DataOptions:
         description="side in pixels of the stored, square images; unset: what the largest network reads, or 32",
     )
     channels: int = Field(default=3, description="1 for grey images, 3 for colour")
-    skip_corrupt: bool = Field(default=False, description="leave out images that cannot be decoded instead of stopping")
+    skip_corrupt: bool = Field(default=False, description="leave out what cannot be read instead of stopping")
     memory_gb: float = Field(default=4.0, ge=0, description="decoded images or clouds up to this size stay in memory")
     n_scenes: int = Field(default=60, ge=3, le=100_000, description="synthetic_scenes: how many are made")
     tile_metres: float | None = Field(

@@ -1,6 +1,5 @@
 """Gradient descent on one network or several that share weights: every step a function of (seed, step) alone."""
 
-import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from nas.data import Augmentation, Dataset
+from nas.data import Dataset
 from nas.data.dataset import IGNORED, Prepare
 from nas.training.options import TrainingOptions, torch_device
 from search_spaces.errors import InputError
@@ -35,7 +34,6 @@ class Descent:
     """
 
     def __init__(self, model: nn.Module, data: Dataset, options: TrainingOptions) -> None:
-        _require_heeded(data, options.augmentation)
         self.device = torch_device(options.device)
         self.model = model.to(self.device).train()
         self.data = data
@@ -110,14 +108,6 @@ class Descent:
             name, _, entry = path.rpartition(".")
             own = torch.empty_like(parameters[name] if value.ndim else value)  # a number is a count of steps
             self._optimizer.state[parameters[name]][entry] = own.copy_(value)
-
-
-def _require_heeded(data: Dataset, augmentation: Augmentation) -> None:
-    plain = Augmentation()
-    for field in dataclasses.fields(augmentation):
-        value = getattr(augmentation, field.name)
-        if field.name not in data.augmented_by and value != getattr(plain, field.name):
-            raise InputError(f"augmentation {field.name} {value!r} does nothing to {data.examples}: leave it out")
 
 
 def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> Tensor:

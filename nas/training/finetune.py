@@ -20,7 +20,11 @@ def finetune(
         prepare: makes the network's inputs of a batch.
         options: how it is trained.
         progress: whether to show a bar.
+
+    Raises:
+        InputError: training diverges, or an option does nothing to the data.
     """
+    data.require_heeded(options.augmentation)
     home = next(network.parameters()).device
     descent = Descent(network, data, options)
     with progress_bar(descent.n_steps, "finetune", "step", show=progress) as bar:

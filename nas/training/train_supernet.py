@@ -37,8 +37,10 @@ def train_supernet(
     Writes `supernet.safetensors`, checkpoint and result in one, and `metrics.jsonl`, some twenty records.
 
     Raises:
-        InputError: the directory holds the training of another space, other data or other options.
+        InputError: the directory holds the training of another space, other data or other options; or an option does
+            nothing to the data.
     """
+    data.require_heeded(options.augmentation)
     torch.manual_seed(options.seed)
     supernet = Supernet(space)
     channels_last(supernet)

@@ -56,6 +56,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     supernet_directory, table_path = Path(searched["supernet"]), Path(searched["table"])
     table = load_table(table_path, searched["allow_foreign_table"])
     supernet, data = load_supernet(supernet_directory)
+    data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
     if (done := begin_run(options.output, "export", options, inputs)) is not None:
         return done

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions
+from nas.candidates import SearchOptions, sought_metric
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
@@ -48,6 +48,9 @@ class RunConfig:
 def run(options: RunConfig) -> dict[str, Any]:
     """Train, profile, search and export in turn: from data and a latency budget to a measured network."""
     loaded, data = load_for(options.space, options.data)
+    for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
+        data.require_heeded(training.augmentation)
+    sought_metric(data, options.search)
     space = loaded.to_json()
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))

@@ -26,6 +26,7 @@ class TrainConfig:
 def train(options: TrainConfig) -> dict[str, Any]:
     """Train the shared weights of all networks of a space."""
     space, data = load_for(options.space, options.data)
+    data.require_heeded(options.train.augmentation)
     if (done := begin_run(options.output, "train", options, {"data": data.fingerprint})) is not None:
         return done
     supernet = train_supernet(space, data, options.output, options.train)

@@ -21,7 +21,7 @@ class AutoFormerFor32(AutoFormerTiny):
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
     patch: int = Field(default=4, ge=1, description="side of a patch")
-    resolution: int = Field(default=32, ge=1, description="image size, a multiple of the patch")
+    resolution: int = Field(default=32, ge=1, validate_default=True, description="image size, a multiple of the patch")
     depths: tuple[PositiveInt, ...] = Field(
         default=(3, 4, 5, 6), min_length=1, description="numbers of layers to choose from"
     )

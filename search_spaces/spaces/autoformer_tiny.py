@@ -26,7 +26,7 @@ class AutoFormerTiny(SearchSpace):
     n_classes: int = Field(default=1000, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")
     patch: int = Field(default=16, ge=1, description="side of a patch")
-    resolution: int = Field(default=224, ge=1, description="image size, a multiple of the patch")
+    resolution: int = Field(default=224, ge=1, validate_default=True, description="image size, a multiple of the patch")
     depths: tuple[PositiveInt, ...] = Field(
         default=(12, 13, 14), min_length=1, description="numbers of layers to choose from"
     )

@@ -64,6 +64,9 @@ def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[st
         (["--space.options", "resolutions=[24,32"], "expected a number, a word or a list"),
         (["--space.options", "resolutions=[2000]"], "image_size 2000"),
         (["--output", "/proc/foo/x"], "/proc/foo"),
+        (["--search.metric", "mean_iou"], "unknown metric of digits 'mean_iou'"),
+        (["--train.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
+        (["--export.training.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
     ],
 )
 def test_a_run_refuses_before_anything_runs(tmp_path: Path, arguments: list[str], told: str) -> None:

@@ -22,6 +22,7 @@ from nas.data.images.images import Images
 from nas.data.images.partition import partition
 from nas.data.images.scanning import Scan, scan
 from nas.data.options import Augmentation, DataOptions
+from nas.data.source import DIGITS
 from search_spaces.errors import InputError
 from search_spaces.storage import write_atomic
 
@@ -137,7 +138,7 @@ def load_images(options: DataOptions) -> ImageDataset:
         validation=scans["validation"].images(),
         mean=mean,
         std=std,
-        flip=options.source != "digits",
+        flip=options.source != DIGITS,
         fingerprint=_fingerprint(options, scans),
         test_reader=partial(_read_test, scans["test"], keep),
         skipped=skipped,

@@ -10,7 +10,8 @@ from nas.data.images.digits import read_digits
 from nas.data.images.examples import Examples
 from nas.data.images.folders import read_class_folders, subfolders
 from nas.data.images.parquet import read_parquet
-from search_spaces.errors import InputError, unknown
+from nas.data.source import DIGITS, require_source
+from search_spaces.errors import InputError
 
 PART_NAMES = {
     "train": "train",
@@ -31,24 +32,16 @@ def find_parts(source: str) -> Parts:
     Raises:
         InputError: there is no such source, or it is not clear which part a file belongs to.
     """
+    require_source(source)
     path = Path(source).expanduser()
-    if source == "digits":
+    if source == DIGITS:
         return {"train": read_digits}
-    if not path.exists():
-        raise _missing(path)
     if path.is_file():
         return {"train": partial(read_parquet, [path])}
     files = sorted(file for file in path.rglob("*.parquet") if not _is_hidden(file.relative_to(path)))
     if files:
         return {part: partial(read_parquet, found) for part, found in _files_by_part(path, files).items()}
     return _part_folders(path) or {"train": partial(read_class_folders, path)}
-
-
-def _missing(path: Path) -> InputError:
-    if not path.parent.is_dir():
-        return InputError(f"no such data source {str(path)!r}: there is no folder {path.parent}")
-    candidates = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix == ".parquet")
-    return unknown(f"data source in {path.parent.absolute()}", path.name, ["digits", *candidates])
 
 
 def _is_hidden(path: Path) -> bool:

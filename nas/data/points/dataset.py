@@ -19,7 +19,8 @@ from nas.data.points.augmentation import augment, thinned
 from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
 from nas.data.points.partition import BLOCK_TILES, partition
 from nas.data.points.scanning import Example, Scan, scan
-from nas.data.points.sources import SYNTHETIC, TEST_FRACTION, Found, find_frames
+from nas.data.points.sources import TEST_FRACTION, Found, find_frames
+from nas.data.source import SYNTHETIC
 from search_spaces.errors import InputError
 from search_spaces.points import PointClouds
 from search_spaces.storage import write_atomic
@@ -195,7 +196,7 @@ def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str
         n_points = np.sum([example.histogram for example in examples], axis=0)
         absent = [name for name, n in zip(found.classes, n_points, strict=True) if n == 0]
         if absent:
-            counted = "" if part == "train" else f"; each counts as 1 of {len(found.classes)} in the mean IoU"
+            counted = "" if part == "train" else "; the mean IoU is of the others"
             yield f"has no point of {', '.join(absent)} in the {part} part{counted}"
     seen: set[bytes] = set()
     for part, examples in parts.items():

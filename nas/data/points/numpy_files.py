@@ -14,7 +14,10 @@ from nas.data.points import semantic_kitti
 from nas.data.points.clouds import N_CHANNELS, Cloud, checked
 from search_spaces.errors import InputError
 
-_EXPECTED = "points (N, 4) of numbers, labels (N,) of integers, and where these are not SemanticKITTI's ids, classes"
+_EXPECTED = (
+    "points (N, 4) of floats, labels (N,) of integers, and classes, the names that labels count, unless labels are "
+    "SemanticKITTI's raw ids"
+)
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,19 @@ def file_classes(path: Path) -> tuple[str, ...] | None:
 
 
 def find_numpy_frames(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[NumpyFrame]]:
-    """Return the classes and the frames of some `.npz` files.
+    """Return the classes and the frames of some `.npz` files; one that is damaged says so when it is read.
 
     Raises:
-        InputError: one of them is damaged, or their classes differ.
+        InputError: their classes differ.
     """
-    first, *others = (file_classes(path) for path in paths)
-    for path, classes in zip(paths[1:], others, strict=True):
-        if classes != first:
+    declared = {path: file_classes(path) for path in paths if zipfile.is_zipfile(path)}
+    first, expected = next(iter(declared.items()), (None, None))
+    for path, classes in declared.items():
+        if classes != expected:
             raise InputError(
-                f"{path} has the classes {_names(classes)}, but {paths[0]} has {_names(first)}: expected the same"
+                f"{path} has the classes {_names(classes)}, but {first} has {_names(expected)}: expected the same"
             )
-    known = first or semantic_kitti.CLASSES
+    known = expected or semantic_kitti.CLASSES
     return known, [NumpyFrame(path, known) for path in paths]
 
 
@@ -98,5 +102,5 @@ def _load(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).partition(". ")[0]  # NumPy goes on: load it as a pickle
         raise InputError(f"{path} is not a whole NumPy archive ({reason}): expected {_EXPECTED}") from None

@@ -82,11 +82,14 @@ _LEARNING_MAP = _learning_map()
 
 
 def class_numbers(raw: NDArray[np.integer], place: str) -> NDArray[np.int64]:
-    """Return the class number of each raw label (N,), `IGNORED` where it is of none of the 19 classes.
+    """Return the class number of each raw label (N,), `IGNORED` where it is that, or of none of the 19 classes.
 
     Raises:
         InputError: an id that SemanticKITTI does not have.
     """
+    raw = np.where(raw == IGNORED, 0, raw)  # none of uint32, as the labels of SemanticKITTI itself are
+    if raw.min(initial=0) < 0:
+        raise InputError(f"{place} has the label {raw.min()}: expected SemanticKITTI's raw ids, or {IGNORED} for none")
     ids = raw.astype(np.int64) & _RAW_ID_BITS
     numbers: NDArray[np.int64] = _LEARNING_MAP[ids]
     unknown = ids[numbers == _UNKNOWN]

@@ -10,9 +10,8 @@ from nas.data.points.clouds import Frame
 from nas.data.points.numpy_files import find_numpy_frames
 from nas.data.points.semantic_kitti import VALIDATION_SEQUENCE, KittiFrame, find_kitti_frames, is_kitti
 from nas.data.points.synthetic_scenes import SyntheticFrame
+from nas.data.source import SYNTHETIC, require_source
 from search_spaces.errors import InputError
-
-SYNTHETIC = "synthetic_scenes"
 
 # fixed, so that no option can move a frame from the test part into training
 TEST_FRACTION, TEST_SEED = 0.2, 0
@@ -36,11 +35,25 @@ class Found:
 
 
 def holds_points(source: str) -> bool:
-    """Return whether a source is one of point clouds: synthetic scenes, `.npz` files, or SemanticKITTI's folders."""
+    """Return whether a source is one of point clouds: synthetic scenes, `.npz` files, or SemanticKITTI's folders.
+
+    Raises:
+        InputError: there is no such source, or it could be either.
+    """
+    require_source(source)
     path = Path(source).expanduser()
-    if source == SYNTHETIC:
+    if not path.is_dir():
+        return source == SYNTHETIC or path.suffix == ".npz"
+    if is_kitti(path):
         return True
-    return is_kitti(path) or bool(_numpy_files(path)) if path.is_dir() else path.suffix == ".npz" and path.exists()
+    clouds = _numpy_files(path)
+    others = sorted(entry for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".parquet")
+    others = [entry for entry in others if not entry.name.startswith(".")]
+    if clouds and others:
+        raise InputError(
+            f"{source} may hold clouds ({clouds[0].name}) or images ({others[0].name}): give each a folder of its own"
+        )
+    return bool(clouds)
 
 
 def find_frames(source: str, n_scenes: int) -> Found:

@@ -11,6 +11,7 @@ from search_spaces import InputError
     ("name", "options", "message"),
     [
         ("autoformer_32", {"resolution": 30}, "resolution 30: expected a multiple of the patch, such as 32"),
+        ("autoformer_32", {"patch": 5}, "resolution 32: expected a multiple of the patch, such as 35"),
         ("autoformer_tiny", {"resolution": 8}, "resolution 8: expected a multiple of the patch, such as 16"),
         (
             "autoformer_32",

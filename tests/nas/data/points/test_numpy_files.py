@@ -45,7 +45,16 @@ def test_truncated_files_are_refused(write_npz, keep) -> None:
     path = write_npz()
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=f"^{re.escape(str(path))} is not a whole NumPy archive"):
-        find_numpy_frames([path])
+        find_numpy_frames([path])[1][0].read()
+
+
+def test_a_damaged_file_does_not_hide_the_classes_of_the_others(write_npz) -> None:
+    labels = np.resize([0, 1], 60)
+    paths = [write_npz(name, classes=["x", "y"], labels=labels) for name in ("a.npz", "b.npz")]
+    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    classes, frames = find_numpy_frames(paths)
+    assert classes == ("x", "y")
+    assert frames[1].read().labels.max() < 2
 
 
 def test_pickled_objects_are_not_loaded(write_npz) -> None:
@@ -59,7 +68,7 @@ def test_a_single_array_is_no_archive(tmp_path) -> None:
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(InputError, match="is not a whole NumPy archive"):
-        find_numpy_frames([path])
+        find_numpy_frames([path])[1][0].read()
 
 
 def test_all_files_have_the_same_classes(write_npz) -> None:

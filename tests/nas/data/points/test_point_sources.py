@@ -8,12 +8,23 @@ from search_spaces.errors import InputError
 def test_point_clouds_are_told_from_images(write_scan, write_npz, tmp_path) -> None:
     scan, archive = write_scan("drive", "000000"), write_npz("clouds/a.npz")
     write_scan("kitti/sequences/00", "000000")
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "images" / "cats").mkdir(parents=True)
     (tmp_path / "a.parquet").touch()
     for source in (scan.parents[1], archive, archive.parent, tmp_path / "kitti", "synthetic_scenes"):
         assert holds_points(str(source)), source
-    for source in (tmp_path / "empty", tmp_path / "a.parquet", tmp_path / "none.npz", tmp_path / "no", "digits"):
+    for source in (tmp_path / "images", tmp_path / "a.parquet", "digits"):
         assert not holds_points(str(source)), source
+
+
+def test_a_folder_that_may_hold_either_is_refused(write_npz, tmp_path) -> None:
+    write_npz("images/stray.npz")
+    (tmp_path / "images" / ".cache").mkdir()
+    assert holds_points(str(tmp_path / "images"))
+    (tmp_path / "images" / "cats").mkdir()
+    with pytest.raises(
+        InputError, match=r"images may hold clouds \(stray.npz\) or images \(cats\): give each a folder"
+    ):
+        holds_points(str(tmp_path / "images"))
 
 
 def test_synthetic_scenes_are_called_so() -> None:
@@ -55,6 +66,7 @@ def test_without_sequence_08_the_ends_of_sequences_validate_and_test(write_scan,
 
 
 def test_what_holds_no_clouds_is_told(tmp_path) -> None:
-    for source in (str(tmp_path), str(tmp_path / "missing.npz"), "digits"):
+    (tmp_path / "cats").mkdir()
+    for source in (str(tmp_path), "digits"):
         with pytest.raises(InputError, match=r"holds no point clouds: expected synthetic_scenes, an \.npz file"):
             find_frames(source, 3)

@@ -36,6 +36,12 @@ def test_unknown_raw_ids_are_refused() -> None:
         class_numbers(np.array([40, 12, 12, 300]), "a.label")
 
 
+def test_minus_one_is_no_label_and_other_negative_ones_are_refused() -> None:
+    assert class_numbers(np.array([-1, 40]), "a.label").tolist() == [IGNORED, CLASSES.index("road")]
+    with pytest.raises(InputError, match=r"^a\.label has the label -2: expected SemanticKITTI's raw ids, or -1"):
+        class_numbers(np.array([-1, -2, 40]), "a.label")
+
+
 def test_a_folder_with_points_and_labels(write_scan) -> None:
     second, first = write_scan("drive", "000001"), write_scan("drive", "000000")
     frames, notes = find_kitti_frames(first.parents[1])
