@@ -35,6 +35,15 @@ SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
     "autoformer_small": ({}, 4),
     "autoformer_base": ({}, 2),
     "pvcnn": ({"n_points": 2048, "grid": 0.5}, 4),
+    "spvnas": (  # a tenth of a LiDAR frame
+        {
+            "n_points": 12338,
+            "n_voxels": (9444, 6864, 4202, 2131, 948),
+            "n_pairs": (9492, 11850, 11233, 7116, 3641),
+            "n_corners": (25490, 34483, 45525, 53556, 58252),
+        },
+        1,
+    ),
 }
 """Options and batch size of each space."""
 
