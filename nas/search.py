@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,14 +112,14 @@ class Search:
                     break
                 fresh = _new_rows(asked, known, self.budget - len(known))
                 stale = 0 if len(fresh) else stale + 1
-                self._evaluate(fresh, recorder)
+                for n_done in self._evaluate(fresh, recorder):
+                    bar.update(n_done)
                 known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
                 self._tell(asked, known, recorder)
-                bar.update(len(fresh))
         return recorder.history(len(self.region.space.choices))
 
-    def _evaluate(self, fresh: Population, recorder: "_Recorder") -> None:
-        """Evaluate networks that no journal holds yet, recording them batch by batch.
+    def _evaluate(self, fresh: Population, recorder: "_Recorder") -> Iterator[int]:
+        """Evaluate networks that no journal holds yet, recording them batch by batch; yield the size of each batch.
 
         A batch that the journal holds in part is evaluated whole: last digits may depend on all of it.
         """
@@ -130,6 +130,7 @@ class Search:
                 costs = {name: model.predict(batch) for name, model in self.costs.items()}
                 metrics = self.evaluator.evaluate(batch) | costs
                 recorder.record(missing, {name: values[-len(missing) :] for name, values in metrics.items()})
+            yield len(batch)
 
     def _tell(self, asked: Population, known: Mapping[bytes, int], recorder: "_Recorder") -> None:
         """Tell the strategy the scores of what it asked for, as far as the budget went."""
