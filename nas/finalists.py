@@ -14,6 +14,7 @@ from latency_predictors.table import LatencyTable
 from nas.evaluation.shared_weights import SharedWeights
 from nas.search import History
 from search_spaces import Architecture
+from search_spaces.progress import progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,20 +87,22 @@ def measured_finalists(
     space, device = weights.space, table.device
     predicted_ms = table.cost_model(space).predict(candidates.population)
     architectures = space.decode(candidates.population)
-    for start in range(0, len(architectures), options.at_a_time):
-        group = range(start, min(start + options.at_a_time, len(architectures)))
-        models = [
-            network_model(space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
-            for i in group
-        ]
-        latencies = measure_networks(device, models, options.passes, options.measure)
-        for i, latency in zip(group, latencies, strict=True):
-            yield Finalist(
-                architecture=architectures[i],
-                metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
-                predicted_ms=float(predicted_ms[i]),
-                measured=latency,
-                meets_budget=latency.latency_ms <= budget_ms,
-            )
-        if any(latency.latency_ms <= budget_ms for latency in latencies):
-            return
+    with progress_bar(len(architectures), "measure", "finalist") as bar:
+        for start in range(0, len(architectures), options.at_a_time):
+            group = range(start, min(start + options.at_a_time, len(architectures)))
+            models = [
+                network_model(space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
+                for i in group
+            ]
+            latencies = measure_networks(device, models, options.passes, options.measure)
+            for i, latency in zip(group, latencies, strict=True):
+                yield Finalist(
+                    architecture=architectures[i],
+                    metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
+                    predicted_ms=float(predicted_ms[i]),
+                    measured=latency,
+                    meets_budget=latency.latency_ms <= budget_ms,
+                )
+            bar.update(len(group))
+            if any(latency.latency_ms <= budget_ms for latency in latencies):
+                return

@@ -61,7 +61,8 @@ OUT_OF_RANGE = ("0ms", "0%", "-1ms", "-1%", "101%", "infms", "inf%", "-infms", "
 
 @pytest.mark.parametrize("text", [*NO_NUMBERS, *OTHER_UNITS, *OUT_OF_RANGE])
 def test_other_budgets_are_refused_in_one_line(text: str) -> None:
-    with pytest.raises(InputError, match=r"expected a positive number with its unit, such as 2\.5ms or 40%") as error:
+    told = r"expected a positive number with its unit, such as 2\.5ms, or a percentage up to 100%"
+    with pytest.raises(InputError, match=told) as error:
         parse_budget(text, random_cost(mobile()))
     assert repr(text) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
