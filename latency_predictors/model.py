@@ -22,7 +22,7 @@ class Model:
 
 
 def block_models(blocks: Sequence[Block], batch_size: int) -> list[Model]:
-    """Export each block, freshly built, with the batch size built in."""
+    """Export each block, freshly built, as networks are deployed: batch size built in, numbers of points open."""
     examples = [block.example(batch_size, _generator()) for block in blocks]
     inputs = [block.inputs for block in blocks]
     built_in = _batch_axes(itertools.chain(*inputs))
@@ -34,7 +34,7 @@ def block_models(blocks: Sequence[Block], batch_size: int) -> list[Model]:
 
 
 def network_model(space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module, batch_size: int) -> Model:
-    """Export an architecture's network with the batch size built in."""
+    """Export an architecture's network in the same form."""
     example = space.example(architecture, batch_size, _generator())
     inputs = space.inputs(architecture)
     (model,) = to_onnx([network], [inputs], [example], _batch_axes(inputs))

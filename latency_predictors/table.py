@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy  # loads its parts when they are used, which is seconds saved at every command's start
+import scipy  # loads its parts when they are used, and its statistics alone take 0.9 s
 from numpy.typing import NDArray
 from pydantic import ValidationError
 

@@ -1,7 +1,8 @@
 """Clouds in NumPy files: `points` and `labels`, and `classes` where the labels are not SemanticKITTI's."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def find_numpy_frames(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Nump
     Raises:
         InputError: their classes differ.
     """
-    declared = {path: file_classes(path) for path in paths if zipfile.is_zipfile(path)}
+    declared = dict(_declared(paths))
     first, expected = next(iter(declared.items()), (None, None))
     for path, classes in declared.items():
         if classes != expected:
@@ -90,6 +91,13 @@ def find_numpy_frames(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Nump
             )
     known = expected or semantic_kitti.CLASSES
     return known, [NumpyFrame(path, known) for path in paths]
+
+
+def _declared(paths: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, ...] | None]]:
+    """Yield the classes of each file in which they can be read."""
+    for path in paths:
+        with suppress(InputError):  # reading the frame raises it again, and there the file may be left out
+            yield path, file_classes(path)
 
 
 def _names(classes: tuple[str, ...] | None) -> str:

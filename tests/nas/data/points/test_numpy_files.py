@@ -48,13 +48,16 @@ def test_truncated_files_are_refused(write_npz, keep) -> None:
         find_numpy_frames([path])[1][0].read()
 
 
-def test_a_damaged_file_does_not_hide_the_classes_of_the_others(write_npz) -> None:
+@pytest.mark.parametrize("damage", [lambda content: content[:100], lambda content: content.replace(b"NUMPY", b"numpy")])
+def test_a_damaged_file_does_not_hide_the_classes_of_the_others(write_npz, damage) -> None:
     labels = np.resize([0, 1], 60)
     paths = [write_npz(name, classes=["x", "y"], labels=labels) for name in ("a.npz", "b.npz")]
-    paths[0].write_bytes(paths[0].read_bytes()[:100])
+    paths[0].write_bytes(damage(paths[0].read_bytes()))
     classes, frames = find_numpy_frames(paths)
     assert classes == ("x", "y")
     assert frames[1].read().labels.max() < 2
+    with pytest.raises(InputError, match=r"a\.npz is not a whole NumPy archive"):
+        frames[0].read()
 
 
 def test_pickled_objects_are_not_loaded(write_npz) -> None:

@@ -1,0 +1,35 @@
+"""What is measured has the form that is deployed."""
+
+import onnx
+
+import search_spaces
+from latency_predictors.model import Model, block_models, network_model
+from search_spaces.block import TensorSpec
+
+
+def check_form(model: Model, inputs: tuple[TensorSpec, ...]) -> None:
+    """Check that sizes are built in where they are the batch's, and open where they are those of a scene."""
+    (*values,) = onnx.load_from_string(model.content).graph.input
+    leading = {value.name: value.type.tensor_type.shape.dim[0] for value in values}
+    assert leading.keys() == {spec.name for spec in inputs}
+    for spec in inputs:
+        assert leading[spec.name].dim_param == (spec.axis if spec.rows > 1 else ""), spec
+        assert len(model.feed[spec.name]) == spec.rows
+
+
+def test_blocks_of_images_have_the_batch_size_built_in() -> None:
+    space = search_spaces.load("autoformer_32")
+    blocks = list(space.plan(space.smallest()).values())[:2]
+    for block, model in zip(blocks, block_models(blocks, 1), strict=True):
+        check_form(model, block.inputs)
+
+
+def test_blocks_and_networks_of_points_have_open_numbers_of_rows() -> None:
+    rows = {"n_voxels": (50, 40, 30, 20, 10), "n_pairs": (60, 50, 40, 30, 20), "n_corners": (90,) * 5}
+    space = search_spaces.load("spvnas_small", n_points=60, **rows)
+    plan = space.plan(space.smallest())
+    blocks = [plan["voxelise"], plan["stem1"], plan["down1_transition"]]
+    for block, model in zip(blocks, block_models(blocks, 1), strict=True):
+        check_form(model, block.inputs)
+    architecture = space.smallest()
+    check_form(network_model(space, architecture, space.build(architecture), 1), space.inputs(architecture))
