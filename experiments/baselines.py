@@ -21,6 +21,7 @@ from rich.table import Table
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import MeasureOptions
 from latency_predictors.model import network_model
+from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.finalists import measure_networks
 from nas.objectives import Constraint, FeasibleRegion
@@ -48,12 +49,12 @@ def main() -> None:
         f"best of {arguments.random} random": _best_random(weights, region, arguments.random),
         "uniformly scaled": _uniformly_scaled(supernet.space, model, best),
     }
-    test = data.read_test()
+    scored = [Batches(data, part) for part in (data.validation, data.read_test())]
     rows: dict[str, list[Any]] = {}
     models = []
     for name, architecture in networks.items():
         network = weights.extract(architecture)
-        parts = [score(network, data, part, weights.prepare(architecture)) for part in (data.validation, test)]
+        parts = [score(network, batches, weights.prepare(architecture)) for batches in scored]
         rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
         models.append(network_model(supernet.space, architecture, network, table.device.batch_size))
     for row, latency in zip(rows.values(), measure_networks(table.device, models, 3, MeasureOptions()), strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
+from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.training import TrainingOptions, finetune
 from nas.verbs.search import load_supernet
@@ -37,6 +38,7 @@ def main() -> None:
     population = space.canonical(space.sample(arguments.networks, np.random.default_rng(0)))
     shared = SharedWeights(supernet, data).evaluate(population)[arguments.metric]
     options = TrainingOptions(epochs=arguments.epochs)
+    training, validation = Batches(data, data.train), Batches(data, data.validation)
     alone = np.empty((arguments.runs, arguments.networks))
     with progress_bar(alone.size, "stand-alone", "training") as bar:
         for run, network_number in np.ndindex(alone.shape):
@@ -45,8 +47,8 @@ def main() -> None:
             torch.manual_seed(run)
             network = space.build(architecture)
             finetune(network, data, prepare, replace(options, seed=run), progress=False)
-            estimate_statistics(network, data, prepare)
-            alone[run, network_number] = score(network.eval(), data, data.validation, prepare)[arguments.metric]
+            estimate_statistics(network, training, prepare)
+            alone[run, network_number] = score(network.eval(), validation, prepare)[arguments.metric]
             bar.update()
     print(
         f"{arguments.metric} of {arguments.networks} networks, {arguments.epochs} epochs alone, {arguments.runs} runs"

@@ -32,7 +32,11 @@ class DataOptions:
     )
     channels: int = Field(default=3, description="1 for grey images, 3 for colour")
     skip_corrupt: bool = Field(default=False, description="leave out what cannot be read instead of stopping")
-    memory_gb: float = Field(default=4.0, ge=0, description="decoded images or clouds up to this size stay in memory")
+    memory_gb: float = Field(
+        default=4.0,
+        ge=0,
+        description="so much stays in memory of decoded images or clouds, and as much of what networks are scored on",
+    )
     n_scenes: int = Field(default=60, ge=3, le=100_000, description="synthetic_scenes: how many are made")
     tile_metres: float | None = Field(
         default=None,

@@ -1,18 +1,16 @@
 """How good networks are with the weights that they inherit from a supernet."""
 
-import math
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nas.data import Dataset, Part
+from nas.data import Dataset
 from nas.data.dataset import IGNORED, Prepare
+from nas.evaluation.batches import Batches
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.scores import scores
 from nas.supernet import Supernet
@@ -43,8 +41,8 @@ class SharedWeights(Evaluator):
         self.space = supernet.space
         self.data = data
         self.metrics = data.metrics
-        self._validation = _drawn(len(data.validation), n_validation)
-        self._n_statistics = n_statistics
+        self._validation = Batches(data, data.validation, n_validation)
+        self._statistics = Batches(data, data.train, n_statistics)
 
     def evaluate(self, population: Population) -> Metrics:
         results = [self._evaluate(architecture) for architecture in self.space.decode(population)]
@@ -54,7 +52,7 @@ class SharedWeights(Evaluator):
         """Return the architecture's static network with statistics of its own, in evaluation mode."""
         network = self.supernet.extract(architecture)
         channels_last(network)
-        estimate_statistics(network, self.data, self.prepare(architecture), self._n_statistics)
+        estimate_statistics(network, self._statistics, self.prepare(architecture))
         return network.eval()
 
     def prepare(self, architecture: Architecture) -> Prepare:
@@ -63,11 +61,11 @@ class SharedWeights(Evaluator):
 
     def _evaluate(self, architecture: Architecture) -> dict[str, float]:
         network = self.extract(architecture)
-        return score(network, self.data, self.data.validation, self.prepare(architecture), self._validation)
+        return score(network, self._validation, self.prepare(architecture))
 
 
-def estimate_statistics(network: nn.Module, data: Dataset, prepare: Prepare, n_examples: int | None = None) -> None:
-    """Set batch-norm statistics to those of training examples, all or some drawn by a fixed seed, in place.
+def estimate_statistics(network: nn.Module, batches: Batches, prepare: Prepare) -> None:
+    """Set batch-norm statistics to those of training examples, in place.
 
     The plain average over batches. The network is left in evaluation mode, but for its norms.
     """
@@ -83,36 +81,22 @@ def estimate_statistics(network: nn.Module, data: Dataset, prepare: Prepare, n_e
     for norm in norms:
         norm.train()
     with torch.no_grad():
-        for batch, _ in _batches(data, data.train, _drawn(len(data.train), n_examples), device):
-            network(*prepare(batch))
+        for inputs, _ in batches.prepared(prepare, device):
+            network(*inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def score(
-    network: nn.Module, data: Dataset, part: Part, prepare: Prepare, indices: Tensor | None = None
-) -> dict[str, float]:
-    """Return the data set's metrics of a network over a part of the data, or over its examples at some indices."""
+def score(network: nn.Module, batches: Batches, prepare: Prepare) -> dict[str, float]:
+    """Return a network's scores on some examples, by the data set's metrics."""
     device = next(network.parameters()).device
-    chosen = torch.arange(len(part)) if indices is None else indices
-    n = len(data.classes)
+    n = len(batches.data.classes)
     confusion, loss = torch.zeros(n, n, dtype=torch.int64), 0.0
     with torch.inference_mode():
-        for batch, labels in _batches(data, part, chosen, device):
-            logits = network(*prepare(batch))
+        for inputs, labels in batches.prepared(prepare, device):
+            logits = network(*inputs)
             loss += cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED).item()
             counted = labels != IGNORED
             cells = labels[counted] * n + logits.argmax(1)[counted]
             confusion += torch.bincount(cells, minlength=n * n).reshape(n, n).cpu()
-    return scores(data.metrics, confusion, loss)
-
-
-def _batches(data: Dataset, part: Part, indices: Tensor, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
-    """Yield examples and labels in order, in batches that differ by one example at most in size."""
-    for chosen in indices.tensor_split(math.ceil(len(indices) / data.scored_at_once)):
-        yield data.batch(part, chosen, device)
-
-
-def _drawn(n: int, at_most: int | None) -> Tensor:
-    """Return indices in random order, always the same: files come class by class, and batches should not."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:at_most]
+    return scores(batches.data.metrics, confusion, loss)

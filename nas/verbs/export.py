@@ -16,6 +16,7 @@ from latency_predictors.model import loaded_model
 from latency_predictors.table import LatencyTable
 from nas.data import Dataset
 from nas.data.dataset import Prepare
+from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.export import describe_inputs, to_model, write_network, write_report
 from nas.finalists import FinalistOptions, Latency, measure_networks
@@ -172,9 +173,9 @@ def _require(exported: _Exported, budget_ms: float) -> None:
 
 def _finetune(network: nn.Module, data: Dataset, prepare: Prepare, options: TrainingOptions) -> dict[str, Any]:
     """Train the network further, in place; return its validation scores before."""
-    before = score(network, data, data.validation, prepare)
+    before = score(network, Batches(data, data.validation), prepare)
     finetune(network, data, prepare, options)
-    estimate_statistics(network, data, prepare)
+    estimate_statistics(network, Batches(data, data.train), prepare)
     network.eval()
     return {"validation_before_finetuning": before}
 
@@ -196,9 +197,9 @@ def _scores(network: nn.Module, data: Dataset, prepare: Prepare) -> dict[str, An
     test = data.read_test()
     return {
         "examples": data.examples,
-        "validation": score(network, data, data.validation, prepare),
+        "validation": score(network, Batches(data, data.validation), prepare),
         "n_validation": len(data.validation),
-        "test": score(network, data, test, prepare),
+        "test": score(network, Batches(data, test), prepare),
         "n_test": len(test),
     }
 

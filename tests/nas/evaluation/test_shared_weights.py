@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from nas.data import Dataset
 from nas.data.images.images import Images
+from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.supernet import Supernet
 from search_spaces import Architecture, SearchSpace
@@ -100,14 +101,14 @@ def test_evaluation_is_the_same_each_time(supernet: Supernet, tiny: SearchSpace,
 
 def test_some_images_may_stand_for_all(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
     some = SharedWeights(supernet, data, n_validation=13, n_statistics=16)
-    assert len(some._validation) == len(set(some._validation.tolist())) == 13
+    assert len(some._validation.indices) == len(set(some._validation.indices.tolist())) == 13
     network = some.extract(tiny.smallest())
-    chosen = data.validation.labels[some._validation]
-    logits = network(prepared(data.validation, 12)[some._validation])
+    chosen = data.validation.labels[some._validation.indices]
+    logits = network(prepared(data.validation, 12)[some._validation.indices])
     assert some.evaluate(tiny.encode([tiny.smallest()]))["accuracy"] == pytest.approx(
         (logits.argmax(1) == chosen).float().mean().item()
     )
-    assert len(SharedWeights(supernet, data, n_validation=1000)._validation) == len(data.validation)
+    assert len(SharedWeights(supernet, data, n_validation=1000)._validation.indices) == len(data.validation)
 
 
 def test_statistics_do_not_depend_on_the_order_of_files(supernet: Supernet, tiny: SearchSpace, data: Dataset) -> None:
@@ -138,16 +139,18 @@ def test_a_score_does_not_depend_on_batches(
 ) -> None:
     weights = SharedWeights(supernet, data)
     network = weights.extract(tiny.smallest())
-    whole = score(network, data, data.validation, weights.prepare(tiny.smallest()))
+    whole = score(network, Batches(data, data.validation), weights.prepare(tiny.smallest()))
     monkeypatch.setattr(type(data), "scored_at_once", 7)
-    assert score(network, data, data.validation, weights.prepare(tiny.smallest())) == pytest.approx(whole, rel=1e-4)
+    assert score(network, Batches(data, data.validation), weights.prepare(tiny.smallest())) == pytest.approx(
+        whole, rel=1e-4
+    )
 
 
 def test_statistics_know_nothing_of_dropout(data: Dataset) -> None:
     """A norm behind dropout sees other values in training than when it is used."""
     network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(3 * 16 * 16))
     network[2].weight.requires_grad_(False)
-    estimate_statistics(network, data, lambda images: (images,))
+    estimate_statistics(network, Batches(data, data.train), lambda images: (images,))
     images, _ = data.batch(data.train, torch.arange(len(data.train)), torch.device("cpu"))
     torch.testing.assert_close(network[2].running_mean, images.flatten(1).mean(0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(network[2].running_var, images.flatten(1).var(0), rtol=1e-3, atol=1e-3)

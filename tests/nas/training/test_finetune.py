@@ -5,6 +5,7 @@ from functools import partial
 import torch
 
 from nas.data import Augmentation, Dataset
+from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import score
 from nas.supernet import Supernet
 from nas.training import TrainingOptions, finetune
@@ -19,10 +20,10 @@ def test_a_network_is_improved_and_left_in_evaluation_mode(tiny: SearchSpace, da
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     network = supernet.extract(tiny.smallest())
     prepare = partial(tiny.prepare, architecture=tiny.smallest())
-    loss = score(network, data, data.train, prepare)["cross_entropy"]
+    loss = score(network, Batches(data, data.train), prepare)["cross_entropy"]
     finetune(network, data, prepare, OPTIONS, progress=False)
     assert not any(module.training for module in network.modules())
-    after = score(network, data, data.validation, prepare)
+    after = score(network, Batches(data, data.validation), prepare)
     assert after["cross_entropy"] < 0.8 * loss
     assert after["accuracy"] > 0.5
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
