@@ -11,7 +11,7 @@ class DataOptions:
     source: str = Field(
         min_length=1,
         description="digits, a Parquet file, a folder of Parquet files, or a folder with one subfolder per class; "
-        "synthetic_scenes, an .npz file or a folder of them, or SemanticKITTI's folder",
+        "synthetic_scenes, synthetic_objects, an .npz file or a folder of them, or SemanticKITTI's folder",
     )
     test_source: str | None = Field(
         default=None,
@@ -37,7 +37,7 @@ class DataOptions:
         ge=0,
         description="so much stays in memory of decoded images or clouds, and as much of what networks are scored on",
     )
-    n_scenes: int = Field(default=60, ge=3, le=100_000, description="synthetic_scenes: how many are made")
+    n_scenes: int = Field(default=60, ge=3, le=100_000, description="how many synthetic scenes or objects are made")
     tile_metres: float | None = Field(
         default=None,
         ge=1,

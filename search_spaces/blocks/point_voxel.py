@@ -200,6 +200,32 @@ class _CloudFeatures(nn.Module):
         return result
 
 
+@dataclasses.dataclass(frozen=True)
+class CloudClassifier(CloudFeatures):
+    """Features of each cloud as in `CloudFeatures`, dropout, linear classifier."""
+
+    dropout: float
+    n_classes: int
+
+    @property
+    def output(self) -> TensorSpec:
+        return TensorSpec((self.n_classes,), "output", CLOUDS)
+
+    def build(self) -> nn.Module:
+        return _CloudClassifier(self)
+
+
+class _CloudClassifier(_CloudFeatures):
+    def __init__(self, block: CloudClassifier) -> None:
+        super().__init__(block.in_channels, block.widths)
+        self.dropout = nn.Dropout(block.dropout)
+        self.classifier = nn.Linear((block.in_channels, *block.widths)[-1], block.n_classes)
+
+    def forward(self, features: Tensor, cloud: Tensor, cube: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.dropout(super().forward(features, cloud, cube)))
+        return logits
+
+
 class _CloudNorm(nn.BatchNorm1d):
     """Batch normalisation over clouds; a batch of one, which has no variance, is normalised by running statistics."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from search_spaces.block import Block
 from search_spaces.blocks.mobile import divisible
 from search_spaces.blocks.point_voxel import (
+    CloudClassifier,
     CloudFeatures,
     CloudMix,
     PointClassifier,
@@ -71,7 +72,8 @@ class PVCNN(SearchSpace):
     """Stages of point-voxel convolutions, then linear layers on points; every feature reaches the classifier.
 
     The largest network is the published one, for indoor scenes (`s3dis`) or parts of objects (`shapenet`; without the
-    object's category, which scenes do not have). Rows of the result are points.
+    object's category, which scenes do not have). In segmentation, rows of the result are points; in classification,
+    clouds: the maximum over a cloud's points goes through the layers of the head alone.
 
     A network reads `features` (points, in_channels), `coordinates` (points, 3), `cloud` (points,), the number of each
     point's cloud, and `cube` (clouds, 4), the centre and the side of the cube that a cloud's grid covers. Published
@@ -88,6 +90,7 @@ class PVCNN(SearchSpace):
     in_channels: int = Field(default=9, ge=1, description="features of a point")
     n_points: int = Field(default=4096, ge=1, description="points of a typical cloud")
     network: Literal["s3dis", "shapenet"] = Field(default="s3dis", description="the published network that is largest")
+    task: Literal["segmentation", "classification"] = Field(default="segmentation", description="what is classified")
     width: float = Field(default=1.0, gt=0, le=4, description="width multiplier of every layer")
     grid: float = Field(default=1.0, ge=0.25, le=4, description="multiplier of every grid's resolution")
 
@@ -118,6 +121,10 @@ class PVCNN(SearchSpace):
         last = list(channels.values())[-1]
         published = _PUBLISHED[self.network]
         head_widths = [divisible(width * self.width * options["head"]) for width in published.head_widths]
+        if self.task == "classification":
+            dropout = published.dropouts[0]
+            yield "head", CloudClassifier(self.n_points, last, tuple(head_widths), dropout, self.n_classes)
+            return
         cloud_widths = tuple(divisible(width * self.width * options["head"]) for width in published.cloud_widths)
         cloud = CloudFeatures(self.n_points, last, cloud_widths)
         mixed, *hidden = head_widths

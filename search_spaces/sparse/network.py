@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import torch
@@ -86,6 +86,7 @@ class PointVoxelSpace(SearchSpace):
     n_stages: ClassVar[int] = 4
 
     n_classes: int = Field(default=19, ge=2, description="classes of the data")
+    task: Literal["segmentation"] = Field(default="segmentation", description="what is classified: every point")
     in_channels: int = Field(default=4, ge=1, description="features of a point, such as x, y, z and remission")
     voxel_size: float = Field(default=0.05, gt=0, description="edge of a voxel at stride 1, in metres")
     n_points: int = Field(default=123389, ge=1, description="points of a typical frame")

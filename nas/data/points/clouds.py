@@ -23,18 +23,20 @@ class Cloud:
 
     Attributes:
         points: float32 (N, 4): x, y, z in metres, and remission.
-        labels: int64 (N,): class numbers, or `IGNORED`.
+        labels: int64 (N,): class numbers, or `IGNORED`; (1,) for a cloud labelled as a whole.
+        whole: whether it is.
     """
 
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.points)
 
     def take(self, rows: NDArray[np.int64]) -> "Cloud":
         """Return the cloud of the points at `rows`, int64 (M,)."""
-        return Cloud(self.points[rows], self.labels[rows])
+        return Cloud(self.points[rows], self.labels if self.whole else self.labels[rows], self.whole)
 
     @property
     def n_bytes(self) -> int:
@@ -48,7 +50,7 @@ class Cloud:
         return digest.digest()
 
     def histogram(self, n_classes: int) -> NDArray[np.int64]:
-        """Return (classes,): how many points each class has."""
+        """Return (classes,): how many labels each class has."""
         counts: NDArray[np.int64] = np.bincount(self.labels[self.labels != IGNORED], minlength=n_classes)
         return counts
 
@@ -96,20 +98,21 @@ class Clouds:
         return self.frames[position].read()
 
 
-def checked(points: NDArray[np.float32], labels: NDArray[np.int64], place: str) -> Cloud:
+def checked(points: NDArray[np.float32], labels: NDArray[np.int64], place: str, *, whole: bool = False) -> Cloud:
     """Return the cloud, if it can be trained and scored on.
 
     Args:
         points: (N, 4).
         labels: class numbers or `IGNORED`, (M,).
         place: where the points are from, for messages.
+        whole: whether there is one label, of the whole cloud.
 
     Raises:
         InputError: the points are none, not finite or too far away, or their labels are missing or all ignored.
     """
     if not len(points):
         raise InputError(f"{place} has no points: leave it out")
-    if len(labels) != len(points):
+    if len(labels) != len(points) and not whole:
         raise InputError(f"{place} has {len(points)} points but {len(labels)} labels: expected one label a point")
     finite = np.isfinite(points).all(axis=1)
     if not finite.all():
@@ -124,6 +127,8 @@ def checked(points: NDArray[np.float32], labels: NDArray[np.int64], place: str) 
             f"{place} has a point at {points[farthest, :3].tolist()}, beyond {LARGEST_COORDINATE:.0f} m: "
             "expected metres from the sensor or from the middle of the scene"
         )
+    if (labels == IGNORED).all() and whole:
+        raise InputError(f"{place} has no label: leave it out")
     if (labels == IGNORED).all():
         raise InputError(f"{place} has no labelled point: all {len(points)} are of no class; leave it out")
-    return Cloud(np.ascontiguousarray(points, np.float32), np.ascontiguousarray(labels, np.int64))
+    return Cloud(np.ascontiguousarray(points, np.float32), np.ascontiguousarray(labels, np.int64), whole)

@@ -20,7 +20,7 @@ from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
 from nas.data.points.partition import BLOCK_TILES, partition
 from nas.data.points.scanning import Example, Scan, scan
 from nas.data.points.sources import TEST_FRACTION, Found, find_frames
-from nas.data.source import SYNTHETIC
+from nas.data.source import OBJECTS, SCENES
 from search_spaces.errors import InputError
 from search_spaces.points import PointClouds
 from search_spaces.storage import write_atomic
@@ -30,13 +30,15 @@ _TILE_METRES = 12.0
 
 _EXAMPLE = "example.npz"
 
+_PLAIN = DataOptions("none")
+
 _SNIPPET = """\
 import json, numpy as np, onnxruntime
 from inputs_from_points import inputs_from_points
 spec = json.load(open("report.json"))["input"]
 points = np.load("example.npz")["points"]  # (N, 4): x, y, z in metres, remission
 scores = onnxruntime.InferenceSession("model.onnx").run(None, inputs_from_points(points[:, :3], points))[0]
-print([spec["classes"][i] for i in scores.argmax(1)[:10]])
+print([spec["classes"][i] for i in scores.argmax(1)[:10]])  # of {rows}
 """
 
 logger = logging.getLogger(__name__)
@@ -44,9 +46,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PointDataset(Dataset):
-    """Labelled point clouds.
+    """Point clouds with a label for each point.
 
     Attributes:
+        task: what is asked of a network.
+        rows: what the rows of its result are.
         train: clouds to train on.
         validation: clouds to search and choose by.
     """
@@ -55,6 +59,8 @@ class PointDataset(Dataset):
     examples: ClassVar[str] = "clouds"
     augmented_by: ClassVar[tuple[str, ...]] = ("flip", "rotation", "scale")
     scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
+    task: ClassVar[str] = "segmentation"
+    rows: ClassVar[str] = "the first ten points"
 
     train: Clouds
     validation: Clouds
@@ -74,36 +80,48 @@ class PointDataset(Dataset):
         return _point_clouds(points, cloud, len(clouds), device), labels.to(device)
 
     def space_options(self) -> dict[str, Any]:
-        return {"n_classes": len(self.classes), "in_channels": N_CHANNELS}
+        return {"n_classes": len(self.classes), "in_channels": N_CHANNELS, "task": self.task}
 
     def describe(self) -> dict[str, Any]:
         return {
             "layout": "points (N, 4): x, y, z in metres, remission; inputs_from_points.py makes the inputs of them",
+            "task": self.task,
             "classes": list(self.classes),
             "ignored": IGNORED,
         }
 
     def write_example(self, directory: Path) -> None:
         cloud = self.validation[0]
-        arrays = {"points": cloud.points, "labels": cloud.labels, "classes": np.array(self.classes)}
+        labels = {"label": cloud.labels[0]} if cloud.whole else {"labels": cloud.labels}
+        arrays = {"points": cloud.points, **labels, "classes": np.array(self.classes)}
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes the names for its options
+                np.savez_compressed(file, **arrays)
 
         write_atomic(directory / _EXAMPLE, write)
 
     @property
     def snippet(self) -> str:
-        return _SNIPPET
+        return _SNIPPET.replace("{rows}", self.rows)
 
     @property
     def requirements(self) -> str:
         return "numpy onnxruntime"
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ObjectDataset(PointDataset):
+    """Point clouds with one label each."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy")
+    scored_at_once: ClassVar[int] = 64  # some 100,000 points
+    task: ClassVar[str] = "classification"
+    rows: ClassVar[str] = "the cloud"
+
+
 def _joined(clouds: Sequence[Cloud]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the points (N, 4) of all clouds, the number of each point's cloud (N,), and its label (N,)."""
+    """Return the points (N, 4) of all clouds, the number of each point's cloud (N,), and all labels (L,)."""
     cloud = np.repeat(np.arange(len(clouds)), [len(cloud) for cloud in clouds])
     points = np.concatenate([cloud.points for cloud in clouds])
     labels = np.concatenate([cloud.labels for cloud in clouds])
@@ -122,13 +140,20 @@ def load_points(options: DataOptions) -> PointDataset:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
     name = Path(options.source).expanduser().absolute().name.removesuffix(".npz")
-    if SYNTHETIC not in (options.source, options.test_source) and options.n_scenes != DataOptions(SYNTHETIC).n_scenes:
-        raise InputError(f"data option n_scenes {options.n_scenes} is of {SYNTHETIC}, not of {name}: leave it out")
+    if not {SCENES, OBJECTS} & {options.source, options.test_source} and options.n_scenes != _PLAIN.n_scenes:
+        raise InputError(
+            f"data option n_scenes {options.n_scenes} is of {SCENES} and {OBJECTS}, not of {name}: leave it out"
+        )
     found = find_frames(options.source, options.n_scenes)
-    if options.tile_metres is None and len(found.frames) == 1:
+    if found.whole and options.tile_metres is not None:
+        raise InputError(
+            f"data option tile_metres {options.tile_metres:g} cuts clouds, but those of {name} are labelled as wholes: "
+            "leave it out"
+        )
+    if options.tile_metres is None and len(found.frames) == 1 and not found.whole:
         options = dataclasses.replace(options, tile_metres=_TILE_METRES)
     scanned = _scan(found, options, name)
-    separate_test = _read_test(options, found.classes)
+    separate_test = _read_test(options, found)
     divided = partition(
         scanned.examples,
         found.parts,
@@ -142,7 +167,8 @@ def load_points(options: DataOptions) -> PointDataset:
     for note in notes:
         logger.warning("%s %s", name, note)
     test = Clouds([example.frame for example in parts["test"]])
-    return PointDataset(
+    kind = ObjectDataset if found.whole else PointDataset
+    return kind(
         name=name,
         options=options,
         classes=found.classes,
@@ -165,22 +191,25 @@ def _scan(found: Found, options: DataOptions, name: str) -> Scan:
     return scanned
 
 
-def _read_test(options: DataOptions, classes: Sequence[str]) -> Scan | None:
+def _read_test(options: DataOptions, training: Found) -> Scan | None:
     """Return the separate test data, if there are any."""
     if options.test_source is None:
         return None
     found = find_frames(options.test_source, options.n_scenes)
-    if found.classes != classes:
+    if found.classes != training.classes:
         raise InputError(
             f"the test data {options.test_source} have the classes {', '.join(found.classes)}: expected those of the "
-            f"training data, {', '.join(classes)}"
+            f"training data, {', '.join(training.classes)}"
         )
+    if found.whole != training.whole:
+        one, other = ("one label", "a label a point") if found.whole else ("a label a point", "one label")
+        raise InputError(f"clouds of the test data {options.test_source} have {one}, those trained on {other}")
     return _scan(found, options, options.test_source)
 
 
 def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str, Sequence[Example]]) -> Iterator[str]:
     """Yield what a reader of results on these parts should know."""
-    if len(found.frames) == 1:
+    if len(found.frames) == 1 and not found.whole:
         yield (
             f"is one frame, cut into tiles of {options.tile_metres:g} m: its parts are blocks of "
             f"{BLOCK_TILES}x{BLOCK_TILES} tiles of the same scan, so results say little about other scenes"
@@ -193,11 +222,11 @@ def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str
             f"which are left out with {scanned.n_points_in_small_tiles} points"
         )
     for part, examples in parts.items():
-        n_points = np.sum([example.histogram for example in examples], axis=0)
-        absent = [name for name, n in zip(found.classes, n_points, strict=True) if n == 0]
+        n_labels = np.sum([example.histogram for example in examples], axis=0)
+        absent = [name for name, n in zip(found.classes, n_labels, strict=True) if n == 0]
         if absent:
-            counted = "" if part == "train" else "; the mean IoU is of the others"
-            yield f"has no point of {', '.join(absent)} in the {part} part{counted}"
+            counted = "" if part == "train" or found.whole else "; the mean IoU is of the others"
+            yield f"has no {'cloud' if found.whole else 'point'} of {', '.join(absent)} in the {part} part{counted}"
     seen: set[bytes] = set()
     for part, examples in parts.items():
         n_seen = sum(example.digest in seen for example in examples)

@@ -1,4 +1,4 @@
-"""Clouds in NumPy files: `points` and `labels`, and `classes` where the labels are not SemanticKITTI's."""
+"""Clouds in NumPy files: `points`, and `labels` or `label`, and `classes` where labels are not SemanticKITTI's."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ from nas.data.points.clouds import N_CHANNELS, Cloud, checked
 from search_spaces.errors import InputError
 
 _EXPECTED = (
-    "points (N, 4) of floats, labels (N,) of integers, and classes, the names that labels count, unless labels are "
-    "SemanticKITTI's raw ids"
+    "points (N, 4) of floats, labels (N,) of integers or one integer label of them all, and classes, the names that "
+    "labels count, unless each point has SemanticKITTI's raw id"
 )
 
 
@@ -27,26 +27,33 @@ class NumpyFrame:
 
     Its labels are raw SemanticKITTI ids, unless it holds `classes`, the names of the classes: then they are indices
     into those, -1 for none.
+
+    Attributes:
+        path: the file.
+        classes: that labels count.
+        whole: whether the file holds one `label`, not `labels`.
     """
 
     path: Path
     classes: tuple[str, ...]
+    whole: bool
 
     @property
     def place(self) -> str:
         return str(self.path)
 
     def read(self) -> Cloud:
-        arrays = _load(self.path, ("points", "labels"))
-        points, raw = arrays.get("points"), arrays.get("labels")
-        if points is None or raw is None or not _is_cloud(points, raw):
+        declared = _declared(self.path)
+        arrays = _load(self.path, ("points", "label" if self.whole else "labels"))
+        if len(arrays) < 2 or not _is_cloud(*arrays.values(), whole=self.whole):
             found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()) or "neither"
             raise InputError(f"{self.path} has {found}: expected {_EXPECTED}")
-        return checked(points.astype(np.float32), self._labels(raw), self.place)
+        points, raw = arrays.values()
+        labels = semantic_kitti.class_numbers(raw, self.place) if declared.classes is None else self._labels(raw)
+        return checked(points.astype(np.float32), labels, self.place, whole=self.whole)
 
     def _labels(self, raw: NDArray[np.integer]) -> NDArray[np.int64]:
-        if file_classes(self.path) is None:
-            return semantic_kitti.class_numbers(raw, self.place)
+        raw = np.atleast_1d(raw)
         wrong = raw[(raw < IGNORED) | (raw >= len(self.classes))]
         if len(wrong):
             raise InputError(
@@ -56,52 +63,64 @@ class NumpyFrame:
         return raw.astype(np.int64)
 
 
-def _is_cloud(points: NDArray[Any], labels: NDArray[Any]) -> bool:
+def _is_cloud(points: NDArray[Any], labels: NDArray[Any], *, whole: bool) -> bool:
     return (
         points.ndim == 2
         and points.shape[1] == N_CHANNELS
         and np.issubdtype(points.dtype, np.floating)
-        and labels.ndim == 1
+        and labels.ndim == (0 if whole else 1)
         and np.issubdtype(labels.dtype, np.integer)
     )
 
 
-def file_classes(path: Path) -> tuple[str, ...] | None:
-    """Return the class names that a file holds, None if its labels are SemanticKITTI's."""
-    names = _load(path, ("classes",)).get("classes")
+@dataclass(frozen=True)
+class _Declared:
+    """What a file says of its labels.
+
+    Attributes:
+        classes: their names, None if labels are SemanticKITTI's.
+        whole: whether there is one, of the whole cloud.
+    """
+
+    classes: tuple[str, ...] | None
+    whole: bool
+
+    def __str__(self) -> str:
+        names = "the classes of SemanticKITTI" if self.classes is None else f"the classes {', '.join(self.classes)}"
+        return f"{names} and {'one label' if self.whole else 'a label a point'}"
+
+
+def _declared(path: Path) -> _Declared:
+    arrays = _load(path, ("classes", "label"))
+    names, whole = arrays.get("classes"), "label" in arrays
     if names is None:
-        return None
+        if whole:
+            raise InputError(f"{path} has a label of the whole cloud, but no classes: expected {_EXPECTED}")
+        return _Declared(None, whole)
     if names.ndim != 1 or len(set(names.tolist())) < max(2, len(names)) or names.dtype.kind != "U":
         raise InputError(f"{path} has classes {names.tolist()}: expected two or more different names")
-    return tuple(names.tolist())
+    return _Declared(tuple(names.tolist()), whole)
 
 
-def find_numpy_frames(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[NumpyFrame]]:
-    """Return the classes and the frames of some `.npz` files; one that is damaged says so when it is read.
+def find_numpy_frames(paths: Sequence[Path]) -> list[NumpyFrame]:
+    """Return the frames of some `.npz` files; one that is damaged says so when it is read.
 
     Raises:
-        InputError: their classes differ.
+        InputError: their classes differ, or some are labelled as a whole and some point by point.
     """
-    declared = dict(_declared(paths))
-    first, expected = next(iter(declared.items()), (None, None))
-    for path, classes in declared.items():
-        if classes != expected:
-            raise InputError(
-                f"{path} has the classes {_names(classes)}, but {first} has {_names(expected)}: expected the same"
-            )
-    known = expected or semantic_kitti.CLASSES
-    return known, [NumpyFrame(path, known) for path in paths]
+    declared = dict(_readable(paths))
+    first, expected = next(iter(declared.items()), (None, _Declared(None, whole=False)))
+    for path, found in declared.items():
+        if found != expected:
+            raise InputError(f"{path} has {found}, but {first} has {expected}: expected the same")
+    return [NumpyFrame(path, expected.classes or semantic_kitti.CLASSES, expected.whole) for path in paths]
 
 
-def _declared(paths: Sequence[Path]) -> Iterator[tuple[Path, tuple[str, ...] | None]]:
-    """Yield the classes of each file in which they can be read."""
+def _readable(paths: Sequence[Path]) -> Iterator[tuple[Path, _Declared]]:
+    """Yield what each file says in which that can be read."""
     for path in paths:
         with suppress(InputError):  # reading the frame raises it again, and there the file may be left out
-            yield path, file_classes(path)
-
-
-def _names(classes: tuple[str, ...] | None) -> str:
-    return "of SemanticKITTI" if classes is None else ", ".join(classes)
+            yield path, _declared(path)
 
 
 def _load(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:

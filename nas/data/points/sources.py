@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.data.points import semantic_kitti, synthetic_scenes
+from nas.data.points import semantic_kitti, synthetic_objects, synthetic_scenes
 from nas.data.points.clouds import Frame
 from nas.data.points.numpy_files import find_numpy_frames
 from nas.data.points.semantic_kitti import VALIDATION_SEQUENCE, KittiFrame, find_kitti_frames, is_kitti
+from nas.data.points.synthetic_objects import SyntheticObject
 from nas.data.points.synthetic_scenes import SyntheticFrame
-from nas.data.source import SYNTHETIC, require_source
+from nas.data.source import OBJECTS, SCENES, require_source
 from search_spaces.errors import InputError
 
 # fixed, so that no option can move a frame from the test part into training
@@ -26,16 +27,18 @@ class Found:
         frames: in the order of their names.
         parts: for each frame, the part that it belongs to if that is settled.
         notes: what a reader of results on this data should know.
+        whole: whether each frame has one label, not one for each point.
     """
 
     classes: tuple[str, ...]
     frames: Sequence[Frame]
     parts: Sequence[str | None]
     notes: tuple[str, ...] = ()
+    whole: bool = False
 
 
 def holds_points(source: str) -> bool:
-    """Return whether a source is one of point clouds: synthetic scenes, `.npz` files, or SemanticKITTI's folders.
+    """Return whether a source is one of point clouds: synthetic ones, `.npz` files, or SemanticKITTI's folders.
 
     Raises:
         InputError: there is no such source, or it could be either.
@@ -43,7 +46,7 @@ def holds_points(source: str) -> bool:
     require_source(source)
     path = Path(source).expanduser()
     if not path.is_dir():
-        return source == SYNTHETIC or path.suffix == ".npz"
+        return source in (SCENES, OBJECTS) or path.suffix == ".npz"
     if is_kitti(path):
         return True
     clouds = _numpy_files(path)
@@ -57,27 +60,31 @@ def holds_points(source: str) -> bool:
 
 
 def find_frames(source: str, n_scenes: int) -> Found:
-    """Return the frames of a source of point clouds; of these, synthetic scenes have any number.
+    """Return the frames of a source of point clouds; of these, synthetic ones have any number.
 
     Raises:
         InputError: the source holds none, a file is damaged or missing, or the frames have not all the same classes.
     """
-    if source == SYNTHETIC:
+    if source == SCENES:
         note = f"is synthetic: {n_scenes} generated road scenes under a simulated scanner, no recorded scans"
         scenes = [SyntheticFrame(number) for number in range(n_scenes)]
         return Found(synthetic_scenes.CLASSES, scenes, [None] * n_scenes, (note,))
+    if source == OBJECTS:
+        note = f"is synthetic: the surfaces of {n_scenes} generated solids, no recorded scans"
+        objects = [SyntheticObject(number) for number in range(n_scenes)]
+        return Found(synthetic_objects.CLASSES, objects, [None] * n_scenes, (note,), whole=True)
     path = Path(source).expanduser()
     if not holds_points(source):
         raise InputError(
-            f"{source} holds no point clouds: expected {SYNTHETIC}, an .npz file or a folder of them, or "
-            "SemanticKITTI's folder"
+            f"{source} holds no point clouds: expected {SCENES}, {OBJECTS}, an .npz file or a folder of "
+            "them, or SemanticKITTI's folder"
         )
     if path.is_dir() and is_kitti(path):
         frames, notes = find_kitti_frames(path)
         parts, more = _parts_by_sequence(frames)
         return Found(semantic_kitti.CLASSES, frames, parts, (*notes, *more))
-    classes, found = find_numpy_frames([path] if path.is_file() else _numpy_files(path))
-    return Found(classes, found, [None] * len(found))
+    found = find_numpy_frames([path] if path.is_file() else _numpy_files(path))
+    return Found(found[0].classes, found, [None] * len(found), whole=found[0].whole)
 
 
 def _numpy_files(folder: Path) -> list[Path]:

@@ -11,8 +11,8 @@ from search_spaces import InputError
 def test_named_sources_and_files_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "a.npz").touch()
     (tmp_path / "a.parquet").touch()
-    sources = ["digits", "synthetic_scenes", str(tmp_path / "a.npz"), str(tmp_path / "a.parquet")]
-    assert [examples_of(source) for source in sources] == ["images", "clouds", "clouds", "images"]
+    sources = ["digits", "synthetic_scenes", "synthetic_objects", str(tmp_path / "a.npz"), str(tmp_path / "a.parquet")]
+    assert [examples_of(source) for source in sources] == ["images", *["clouds"] * 3, "images"]
 
 
 @pytest.mark.parametrize("missing", ["cloud.npz", "none.npz", "photo"])

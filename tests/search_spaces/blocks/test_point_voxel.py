@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from search_spaces.block import Block
 from search_spaces.blocks import point_voxel
 from search_spaces.blocks.point_voxel import (
+    CloudClassifier,
     CloudFeatures,
     CloudMix,
     PointClassifier,
@@ -24,6 +25,7 @@ BLOCKS: list[Block] = [
     PointMLP(30, 5, 7),
     CloudFeatures(30, 5, ()),
     CloudFeatures(30, 5, (6, 7)),
+    CloudClassifier(30, 5, (6,), 0.3, 4),
     CloudMix(30, 5, 6),
     PointMix(30, 5, 6),
     PointClassifier(30, 5, (6, 7), (0.3, 0.0, 0.1), 4),

@@ -70,6 +70,7 @@ def test_the_largest_network_has_the_published_layers(options: dict[str, object]
         # 4 widths of the layer on points, 4 of the head
         ({}, 12 * (1 + 2 * 12) * (1 + 12) * 4 * 4),
         ({"network": "shapenet"}, 12 * (1 + 2 * 12) * 4 * 4 * 4),
+        ({"task": "classification"}, 12 * (1 + 2 * 12) * (1 + 12) * 4 * 4),
     ],
 )
 def test_sizes(options: dict[str, object], size: int) -> None:
@@ -93,6 +94,12 @@ def test_every_point_has_scores_of_its_own(network: str) -> None:
             torch.testing.assert_close(together[of], expected, atol=1e-5, rtol=1e-4)
 
 
+def test_classification_gives_a_row_a_cloud() -> None:
+    space = small(task="classification")
+    network = space.build(space.smallest()).train()
+    assert network(*space.prepare(clouds(40, 1, 70), space.smallest())).shape == (3, 6)
+
+
 def test_resolution_changes_no_parameter() -> None:
     space = small()
     coarse = dict(space.largest()) | {f"resolution_{stage}": 4 for stage in (1,)}
@@ -112,8 +119,9 @@ def test_inputs_in_numpy_are_those_of_training(n: int) -> None:
         np.testing.assert_allclose(array, tensor.numpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_the_other_published_network_is_exported_too() -> None:
-    space = small(network="shapenet")
+@pytest.mark.parametrize("options", [{"network": "shapenet"}, {"task": "classification"}])
+def test_other_forms_are_exported_too(options: dict[str, object]) -> None:
+    space = small(**options)
     architecture = space.smallest()
     torch.manual_seed(0)
     network = space.build(architecture).eval()

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nas.data import Augmentation, DataOptions, load_data
-from nas.data.points.dataset import PointDataset
+from nas.data.points.dataset import ObjectDataset, PointDataset
+from nas.data.points.numpy_files import find_numpy_frames
 from search_spaces.errors import InputError
 
 CPU = torch.device("cpu")
@@ -40,7 +41,7 @@ def test_frames_are_divided(folder) -> None:
     assert list(map(len, parts)) == [4, 1, 1]
     assert len({digest for part in parts for digest in part}) == 6
     assert len(data.classes) == 19
-    assert data.space_options() == {"n_classes": 19, "in_channels": 4}
+    assert data.space_options() == {"n_classes": 19, "in_channels": 4, "task": "segmentation"}
     assert any("has no test part" in note for note in data.notes)
     assert any("has no point of bicycle" in note and "the mean IoU is of the others" in note for note in data.notes)
 
@@ -162,5 +163,49 @@ def test_an_example_goes_into_a_bundle(folder, tmp_path) -> None:
 
 
 def test_a_number_of_scenes_is_refused_where_none_are_made(frame: Path) -> None:
-    with pytest.raises(InputError, match="data option n_scenes 7 is of synthetic_scenes, not of frame"):
+    with pytest.raises(InputError, match="n_scenes 7 is of synthetic_scenes and synthetic_objects, not of frame"):
         load_data(DataOptions(str(frame), n_scenes=7))
+
+
+@pytest.fixture
+def objects(write_npz) -> Path:
+    for number in range(8):
+        path = write_npz(f"objects/{number}.npz", seed=number, labels=None, label=number % 2, classes=["x", "y"])
+    return path.parent
+
+
+def test_clouds_with_one_label_are_classified(objects) -> None:
+    data = load(objects)
+    assert isinstance(data, ObjectDataset)
+    assert data.space_options()["task"] == data.describe()["task"] == "classification"
+    assert data.metrics[0] == "accuracy"
+    clouds, labels = data.batch(data.train, torch.arange(3), CPU)
+    assert (clouds.n_clouds, labels.tolist()) == (3, [int(data.train[i].labels[0]) for i in range(3)])
+    thin = dataclasses.replace(data, options=dataclasses.replace(data.options, max_points=20))
+    clouds, labels = thin.augmented(torch.arange(3), CPU, Augmentation(), torch.Generator())
+    assert (len(clouds), len(labels)) == (60, 3)
+
+
+def test_an_example_with_one_label_can_be_loaded_again(objects, tmp_path) -> None:
+    data = load(objects)
+    (tmp_path / "bundle").mkdir()
+    data.write_example(tmp_path / "bundle")
+    (frame,) = find_numpy_frames([tmp_path / "bundle/example.npz"])
+    assert frame.read().digest() == data.validation[0].digest()
+
+
+def test_clouds_with_one_label_are_not_cut(objects) -> None:
+    with pytest.raises(InputError, match="tile_metres 4 cuts clouds, but those of objects are labelled as wholes"):
+        load(objects, tile_metres=4)
+
+
+def test_test_data_are_labelled_as_the_others_are(objects, write_npz) -> None:
+    path = write_npz("points.npz", classes=["x", "y"], labels=np.resize([0, 1], 60))
+    with pytest.raises(InputError, match=r"points\.npz have a label a point, those trained on one label"):
+        load(objects, test_source=str(path))
+
+
+def test_synthetic_objects_load() -> None:
+    data = load("synthetic_objects", n_scenes=30)
+    assert "is synthetic" in data.notes[0]
+    assert {int(data.train[i].labels[0]) for i in range(len(data.train))} == set(range(len(data.classes)))

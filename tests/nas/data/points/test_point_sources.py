@@ -10,7 +10,14 @@ def test_point_clouds_are_told_from_images(write_scan, write_npz, tmp_path) -> N
     write_scan("kitti/sequences/00", "000000")
     (tmp_path / "images" / "cats").mkdir(parents=True)
     (tmp_path / "a.parquet").touch()
-    for source in (scan.parents[1], archive, archive.parent, tmp_path / "kitti", "synthetic_scenes"):
+    for source in (
+        scan.parents[1],
+        archive,
+        archive.parent,
+        tmp_path / "kitti",
+        "synthetic_scenes",
+        "synthetic_objects",
+    ):
         assert holds_points(str(source)), source
     for source in (tmp_path / "images", tmp_path / "a.parquet", "digits"):
         assert not holds_points(str(source)), source
@@ -68,5 +75,5 @@ def test_without_sequence_08_the_ends_of_sequences_validate_and_test(write_scan,
 def test_what_holds_no_clouds_is_told(tmp_path) -> None:
     (tmp_path / "cats").mkdir()
     for source in (str(tmp_path), "digits"):
-        with pytest.raises(InputError, match=r"holds no point clouds: expected synthetic_scenes, an \.npz file"):
+        with pytest.raises(InputError, match="no point clouds: expected synthetic_scenes, synthetic_objects, an"):
             find_frames(source, 3)
