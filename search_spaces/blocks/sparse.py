@@ -333,7 +333,7 @@ class _VoxelsToPoints(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class _PointBlock(Block):
+class _Pointwise(Block):
     n_points: int
     in_channels: int
     out_channels: int
@@ -348,7 +348,7 @@ class _PointBlock(Block):
 
 
 @dataclasses.dataclass(frozen=True)
-class PointTransform(_PointBlock):
+class PointTransform(_Pointwise):
     """Linear, batch normalisation, activation."""
 
     def build(self) -> nn.Module:
@@ -357,7 +357,7 @@ class PointTransform(_PointBlock):
 
 
 @dataclasses.dataclass(frozen=True)
-class PointClassifier(_PointBlock):
+class LinearClassifier(_Pointwise):
     """Linear."""
 
     def build(self) -> nn.Module:

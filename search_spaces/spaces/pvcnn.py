@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block
 from search_spaces.blocks.mobile import divisible
-from search_spaces.blocks.point_voxel import (
+from search_spaces.blocks.pvcnn import (
     CloudClassifier,
     CloudFeatures,
     CloudMix,

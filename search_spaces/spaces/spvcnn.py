@@ -7,13 +7,13 @@ from pydantic import Field, PositiveFloat
 from pydantic.dataclasses import dataclass
 
 from search_spaces.space import Choice
-from search_spaces.sparse.network import PointVoxelSpace, Stage, Widths
+from search_spaces.sparse.network import SparsePointVoxelSpace, Stage, Widths
 
 _STEM, _DOWN, _UP = 32, (32, 64, 128, 256), (256, 128, 96, 96)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SPVCNN(PointVoxelSpace):
+class SPVCNN(SparsePointVoxelSpace):
     """One choice: the width of every layer. 0.5 and 1 are the published networks."""
 
     name: ClassVar[str] = "spvcnn"

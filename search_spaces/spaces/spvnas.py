@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 from pydantic.dataclasses import dataclass
 
 from search_spaces.space import Choice
-from search_spaces.sparse.network import PointVoxelSpace, Stage, Widths
+from search_spaces.sparse.network import SparsePointVoxelSpace, Stage, Widths
 
 Bounds = tuple[int, int]
 """The fewest channels and the most."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
-class SPVNAS(PointVoxelSpace):
+class SPVNAS(SparsePointVoxelSpace):
     """Four stages down and four up, each a transition and one or two residual blocks: 7.05e27 networks.
 
     Channels behind a stage go in steps of 16 between the published bounds. Those behind a transition and within a

@@ -2,7 +2,7 @@
 
 Made once from the points alone, and shared by all layers and all subnets. A voxel is one integer: the number of its
 frame and its three coordinates, packed so that the order of the integers is that of (frame, x, y, z). So voxels are
-found by sorting, and neighbours by binary search. `network_inputs.point_voxel` is the same in NumPy.
+found by sorting, and neighbours by binary search. `network_inputs.sparse` is the same in NumPy.
 """
 
 import itertools

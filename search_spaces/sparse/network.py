@@ -19,7 +19,7 @@ from search_spaces.blocks.sparse import (
     INTERPOLATION,
     Addend,
     Downsampling,
-    PointClassifier,
+    LinearClassifier,
     PointsToVoxels,
     PointTransform,
     PointwiseConvolution,
@@ -34,7 +34,7 @@ from search_spaces.blocks.sparse import (
     points_in_voxels,
 )
 from search_spaces.errors import InputError
-from search_spaces.network_inputs import point_voxel
+from search_spaces.network_inputs import sparse as sparse_inputs
 from search_spaces.points import PointClouds
 from search_spaces.space import SearchSpace
 from search_spaces.sparse import drawn
@@ -76,7 +76,7 @@ class Widths:
 
 
 @options(frozen=True, config={"extra": "forbid"})
-class PointVoxelSpace(SearchSpace):
+class SparsePointVoxelSpace(SearchSpace):
     """A space of point-voxel U-Nets; a subclass says which widths its options mean.
 
     The numbers of rows are those of a typical frame: blocks are measured at them (`geometry.count_rows`).
@@ -155,7 +155,7 @@ class PointVoxelSpace(SearchSpace):
                 yield from self._meet(2, level, levels[-1], channels)
                 yield "to_voxels2", self._to_voxels(level, channels, DROPOUT)
         yield from self._meet(3, 0, widths.up[self.n_stages - self._middle - 1].channels, channels)
-        yield "classifier", PointClassifier(self.n_points, channels, self.n_classes)
+        yield "classifier", LinearClassifier(self.n_points, channels, self.n_classes)
 
     def _residuals(self, name: str, level: int, stage: Stage, skip: int | None) -> Iterator[tuple[str, Block]]:
         """Residual blocks; the first of them, with `skip` channels to be concatenated, as sums of two convolutions."""
@@ -207,7 +207,7 @@ class PointVoxelSpace(SearchSpace):
 
     def bundle_files(self) -> dict[str, str]:
         """Return the file that makes this space's inputs in NumPy alone, with its own defaults."""
-        lines = inspect.getsource(point_voxel).splitlines(keepends=True)
+        lines = inspect.getsource(sparse_inputs).splitlines(keepends=True)
         for name, value in self.preparation.items():
             (at,) = (i for i, line in enumerate(lines) if line.startswith(f"{name.upper()} = "))
             lines[at] = f"{name.upper()} = {value!r}\n"
@@ -276,14 +276,14 @@ class PointVoxelSpace(SearchSpace):
     def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
         """A U-Net with the points beside it."""
         names = tuple(spec.name for spec in self.inputs({}))
-        return _PointVoxelNetwork(modules, names, self.n_stages, self._middle)
+        return _SparseNetwork(modules, names, self.n_stages, self._middle)
 
 
 _GEOMETRIES: WeakKeyDictionary[PointClouds, dict[tuple[float, int], dict[str, Tensor]]] = WeakKeyDictionary()
 """What was made of a batch, for as long as it lives."""
 
 
-class _PointVoxelNetwork(nn.Module):
+class _SparseNetwork(nn.Module):
     """The wiring: modules by slot, inputs by name."""
 
     def __init__(self, modules: Mapping[str, nn.Module], names: tuple[str, ...], n_stages: int, middle: int) -> None:
@@ -293,7 +293,7 @@ class _PointVoxelNetwork(nn.Module):
         self.names, self.n_stages, self.middle = names, n_stages, middle
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return logits (points, classes); the inputs are those of `PointVoxelSpace.inputs`."""
+        """Return logits (points, classes); the inputs are those of `SparsePointVoxelSpace.inputs`."""
         lists = dict(zip(self.names, inputs, strict=True))
         x = self._convolve("stem1", lists, 0, self._to_voxels("voxelise", lists, 0, lists["points"]))
         levels = [self._convolve("stem2", lists, 0, x)]

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from search_spaces import InputError
-from search_spaces.network_inputs import point_voxel
-from search_spaces.network_inputs.point_voxel import inputs_from_points
+from search_spaces.network_inputs import sparse as sparse_inputs
+from search_spaces.network_inputs.sparse import inputs_from_points
 from search_spaces.points import PointClouds
 from search_spaces.sparse.geometry import geometry
 
@@ -46,7 +46,7 @@ def test_numpy_makes_what_torch_makes(
 
 
 def test_it_imports_numpy_and_the_standard_library_alone() -> None:
-    tree = ast.parse(Path(point_voxel.__file__).read_text())
+    tree = ast.parse(Path(sparse_inputs.__file__).read_text())
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported == {"itertools", "collections.abc", "numpy", "numpy.typing"}

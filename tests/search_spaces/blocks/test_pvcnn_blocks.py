@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces.block import Block
-from search_spaces.blocks import point_voxel
-from search_spaces.blocks.point_voxel import (
+from search_spaces.blocks import pvcnn
+from search_spaces.blocks.pvcnn import (
     CloudClassifier,
     CloudFeatures,
     CloudMix,
@@ -88,7 +88,7 @@ def test_the_grid_spans_the_cube() -> None:
 def test_a_voxel_holds_the_mean_of_its_points() -> None:
     features = torch.randn(50, 3)
     voxel = torch.randint(6, (50,))
-    sums, counts = point_voxel._voxel_sums(features, voxel, 8)
+    sums, counts = pvcnn._voxel_sums(features, voxel, 8)
     for number in range(8):
         members = features[voxel == number]
         assert counts[number] == len(members)
@@ -101,7 +101,7 @@ def test_interpolation_is_trilinear() -> None:
     place = torch.rand(2, 20, 3, generator=generator) * (r - 1)
     place[:, :2] = torch.tensor([[0.0, 0.0, 0.0], [r - 1, r - 1, r - 1]])
     rows = grid.permute(0, 2, 3, 4, 1).reshape(-1, 3)
-    found = point_voxel._interpolate(rows, place.flatten(0, 1), torch.arange(2).repeat_interleave(20), r)
+    found = pvcnn._interpolate(rows, place.flatten(0, 1), torch.arange(2).repeat_interleave(20), r)
     sampled = place.flip(2) * 2 / (r - 1) - 1  # last axis first, in -1..1
     expected = F.grid_sample(grid, sampled[:, :, None, None], align_corners=True)
     torch.testing.assert_close(found, expected[..., 0, 0].transpose(1, 2).flatten(0, 1), atol=1e-5, rtol=1e-5)
