@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -12,16 +14,24 @@ from torch import Tensor, nn
 from search_spaces.block import Block
 from search_spaces.blocks.cells import Identity, NormClassifier, Pool, ReLUConvNorm, ResidualReduction
 from search_spaces.blocks.mobile import ConvNorm, strided
+from search_spaces.cell_graph import CellGraph, Edge
 from search_spaces.errors import InputError
+from search_spaces.plan_index import Population
 from search_spaces.space import Architecture, Choice, SearchSpace
 
-Edge = tuple[int, int]
-"""The node that an edge reads and the node that it is added to."""
-
-_EDGES: tuple[Edge, ...] = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-_OUTPUT = 3
 _NONE = "none"
 _OPERATIONS = (_NONE, "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")
+_OUTPUT = 3
+
+CELL = CellGraph(
+    edges=((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)),
+    n_operations=len(_OPERATIONS),
+    none=0,
+    identity=1,
+    layers=(3, 4),
+)
+"""The operations in the order of the choices' options."""
+
 _N_STAGES = 3
 _EDGE_SLOT = re.compile(r"cell(\d+)_edge_(\d)_(\d)_\w+")
 
@@ -49,11 +59,11 @@ class NASBench201(SearchSpace):
     @property
     def choices(self) -> tuple[Choice, ...]:
         """One choice an edge, in the order of the published strings."""
-        return tuple(Choice(f"edge_{source}_{target}", _OPERATIONS) for source, target in _EDGES)
+        return tuple(Choice(f"edge_{source}_{target}", _OPERATIONS) for source, target in CELL.edges)
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, cells and reductions, classifier; an edge's operation is part of its slot's name."""
-        edges = _operations(options) if self.dead_edges == "keep" else _live(_operations(options))
+        edges = _operations(options, live=self.dead_edges == "remove")
         size, channels = self.resolution, self.channels
         yield "stem", ConvNorm(size, self.in_channels, channels, 3, 1, "identity")
         for stage in range(_N_STAGES):
@@ -69,9 +79,13 @@ class NASBench201(SearchSpace):
         """Wire the cells out of the edges that there are."""
         return _Network(modules, self.cells)
 
+    def features(self, population: Population) -> NDArray[np.float64]:
+        """Return what a cell computes along its paths."""
+        return CELL.features(population)
+
     def smallest(self) -> Architecture:
         """Return the smallest network that is connected: a skip connection from each cell's input to its output."""
-        operations = {f"edge_{source}_{target}": _NONE for source, target in _EDGES}
+        operations = {f"edge_{source}_{target}": _NONE for source, target in CELL.edges}
         return Architecture(operations | {f"edge_0_{_OUTPUT}": "skip_connect"})
 
     def from_string(self, text: str) -> Architecture:
@@ -81,7 +95,7 @@ class NASBench201(SearchSpace):
             InputError: the string has another form; says where.
         """
         operations, place = {}, 0
-        for source, target in _EDGES:
+        for source, target in CELL.edges:
             place = _expect(text, place, "+|" if source == 0 and target > 1 else "|" if source == 0 else "")
             end = text.find("~", place)
             operation = text[place : end if end >= 0 else len(text)]
@@ -102,20 +116,11 @@ class NASBench201(SearchSpace):
         return "+".join(nodes)
 
 
-def _operations(options: Mapping[str, Any]) -> dict[Edge, str]:
-    """Return the operation of each edge that has one."""
-    operations = {(source, target): options[f"edge_{source}_{target}"] for source, target in _EDGES}
-    return {edge: operation for edge, operation in operations.items() if operation != _NONE}
-
-
-def _live(operations: Mapping[Edge, str]) -> dict[Edge, str]:
-    """Return the operations that lie on a path from the input to the output."""
-    reached, leading = {0}, {_OUTPUT}
-    for source, target in operations:
-        reached |= {target} if source in reached else set()
-    for source, target in reversed(list(operations)):
-        leading |= {source} if target in leading else set()
-    return {edge: op for edge, op in operations.items() if edge[0] in reached and edge[1] in leading}
+def _operations(options: Mapping[str, Any], *, live: bool) -> dict[Edge, str]:
+    """Return the operation of each edge that has one, or of those alone that can change the output."""
+    numbers = np.array([[_OPERATIONS.index(options[f"edge_{source}_{target}"]) for source, target in CELL.edges]])
+    (chosen,) = CELL.live(numbers) if live else numbers
+    return {edge: _OPERATIONS[number] for edge, number in zip(CELL.edges, chosen, strict=True) if number != CELL.none}
 
 
 @lru_cache(maxsize=1 << 10)
