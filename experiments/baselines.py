@@ -19,11 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
-from latency_predictors.device import MeasureOptions
 from latency_predictors.model import network_model
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
-from nas.finalists import measure_networks
+from nas.finalists import LatencyOptions, measure_networks
 from nas.objectives import Constraint, FeasibleRegion
 from nas.run_directory import read_run
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
@@ -57,7 +56,7 @@ def main() -> None:
         parts = [score(network, batches, weights.prepare(architecture)) for batches in scored]
         rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
         models.append(network_model(supernet.space, architecture, network, table.device.batch_size))
-    for row, latency in zip(rows.values(), measure_networks(table.device, models, 3, MeasureOptions()), strict=True):
+    for row, latency in zip(rows.values(), measure_networks(table.device, models, LatencyOptions()), strict=True):
         row.append(latency.latency_ms)
     _print(rows, data.metrics, found["budget_ms"])
 

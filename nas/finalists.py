@@ -41,10 +41,18 @@ class Latency:
         return cls(max(quantiles), min(quantiles), median, len(passes))
 
 
-def measure_networks(device: Device, models: Sequence[Model], n_passes: int, options: MeasureOptions) -> list[Latency]:
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class LatencyOptions:
+    """How whole networks are measured."""
+
+    passes: int = Field(default=3, ge=1, description="times that a network is loaded and measured; all must keep it")
+    measure: MeasureOptions = MeasureOptions(min_seconds=2.0, max_seconds=20.0)
+
+
+def measure_networks(device: Device, models: Sequence[Model], options: LatencyOptions) -> list[Latency]:
     """Measure networks side by side, several times over."""
     named = {str(i): model for i, model in enumerate(models)}
-    passes = [measure(device, named, options=options) for _ in range(n_passes)]
+    passes = [measure(device, named, options=options.measure) for _ in range(options.passes)]
     return [Latency.of([found[name] for found in passes]) for name in named]
 
 
@@ -64,12 +72,10 @@ class Finalist:
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class FinalistOptions:
+class FinalistOptions(LatencyOptions):
     """How candidates are measured."""
 
     at_a_time: int = Field(default=4, ge=1, description="candidates measured side by side")
-    passes: int = Field(default=3, ge=1, description="times that a network is loaded and measured; all must keep it")
-    measure: MeasureOptions = MeasureOptions(min_seconds=2.0)
 
 
 def measured_finalists(
@@ -94,7 +100,7 @@ def measured_finalists(
                 network_model(space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
                 for i in group
             ]
-            latencies = measure_networks(device, models, options.passes, options.measure)
+            latencies = measure_networks(device, models, options)
             for i, latency in zip(group, latencies, strict=True):
                 yield Finalist(
                     architecture=architectures[i],

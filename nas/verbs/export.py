@@ -19,7 +19,7 @@ from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.export import describe_inputs, to_model, write_network, write_report
-from nas.finalists import FinalistOptions, Latency, measure_networks
+from nas.finalists import Latency, LatencyOptions, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.verbs.profile import profiled_scenes, scene_table
@@ -38,7 +38,7 @@ class ExportOptions:
 
     finetune: bool = Field(default=False, description="train the extracted network on before exporting it")
     training: TrainingOptions = TrainingOptions(epochs=10, learning_rate=0.01)
-    latency: FinalistOptions = FinalistOptions()
+    latency: LatencyOptions = LatencyOptions()
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -126,7 +126,7 @@ def _measured(
     architecture = Architecture(finalist["architecture"])
     content, difference = to_model(network, weights.space, architecture)
     model = loaded_model(weights.space, architecture, content, device.batch_size)
-    (latency,) = measure_networks(device, [model], options.latency.passes, options.latency.measure)
+    (latency,) = measure_networks(device, [model], options.latency)
     return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
 
 
@@ -145,7 +145,7 @@ def _by_scene(
     models = [
         loaded_model(space, exported.architecture, exported.model, device.batch_size) for space in spaces.values()
     ]
-    latencies = measure_networks(device, models, options.latency.passes, options.latency.measure)
+    latencies = measure_networks(device, models, options.latency)
     tables = {quantile: load_table(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
     tables |= {quantile: table for quantile, space in spaces.items() if space == table.space}
     return [

@@ -17,7 +17,7 @@ from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import SearchOptions
 from nas.data import DataOptions
-from nas.finalists import FinalistOptions
+from nas.finalists import FinalistOptions, LatencyOptions
 from nas.training import SupernetOptions, TrainingOptions
 from nas.verbs import (
     ExportConfig,
@@ -50,7 +50,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         search=SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
         finalists=FinalistOptions(at_a_time=2, passes=2, measure=SHORT),
         export=ExportOptions(
-            finetune=True, training=TrainingOptions(epochs=1), latency=FinalistOptions(passes=2, measure=SHORT)
+            finetune=True, training=TrainingOptions(epochs=1), latency=LatencyOptions(passes=2, measure=SHORT)
         ),
     )
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from nas.data.images.images import Images
 from nas.data.images.partition import partition
 from nas.data.images.scanning import Scan, scan
 from nas.data.options import Augmentation, DataOptions
+from nas.data.parts import repetitions, require_whole
 from nas.data.source import DIGITS
 from search_spaces.errors import InputError
 from search_spaces.storage import write_atomic
@@ -126,7 +127,8 @@ def load_images(options: DataOptions) -> ImageDataset:
     keep = n_bytes <= options.memory_gb * 1e9
     scans = {part: scan(found, form, keep and part != "test", f"{name}: {part}") for part, found in examples.items()}
     skipped = _skipped(options, scans)
-    notes = (*notes, *_repetitions(options, scans))
+    digests = {part: found.digests for part, found in scans.items()}
+    notes = (*notes, *repetitions(digests, options, ImageDataset.examples))
     for note in notes:
         logger.warning("%s %s", name, note)
     mean, std = scans["train"].mean_and_std()
@@ -154,27 +156,13 @@ def _read_test(test: Scan, keep: bool) -> Images:
 def _skipped(options: DataOptions, scans: Mapping[str, Scan]) -> tuple[str, ...]:
     """Return the unreadable images, if they may be left out and leave some of every class in every part."""
     skipped = [f"{found.examples.place(i)} {why}" for found in scans.values() for i, why in found.problems.items()]
-    if skipped and not options.skip_corrupt:
-        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
-        raise InputError(f"{skipped[0]}{more}: replace it, or leave out such images with --data.skip-corrupt")
+    require_whole(skipped, options, ImageDataset.examples)
     for part, found in scans.items():
         present = set(found.readable().labels.tolist())
         absent = [name for label, name in enumerate(found.examples.classes) if label not in present]
         if absent:
             raise InputError(f"no readable image of class {absent[0]!r} is in the {part} part: add some")
     return tuple(skipped)
-
-
-def _repetitions(options: DataOptions, scans: Mapping[str, Scan]) -> Iterator[str]:
-    """Yield a note for a part with images that an earlier part has too, told by their files' content."""
-    seen: set[bytes] = set()
-    for part, found in scans.items():
-        n_seen = sum(digest in seen for digest in found.digests)
-        if part == "test" and options.test_source and n_seen == len(found.digests):
-            raise InputError(f"every image of {options.test_source} is also trained or validated on: test on others")
-        if n_seen:
-            yield f"has {n_seen} {part} images that are also in an earlier part"
-        seen.update(found.digests)
 
 
 def _fingerprint(options: DataOptions, scans: Mapping[str, Scan]) -> str:

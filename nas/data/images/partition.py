@@ -9,10 +9,9 @@ from nas.data.images.examples import Examples
 from nas.data.images.sources import find_parts
 from nas.data.images.splits import split
 from nas.data.options import DataOptions
+from nas.data.parts import TEST_FRACTION, TEST_SEED
 from search_spaces.errors import InputError
 
-# fixed, so that no option can move an image from the test part into training
-TEST_FRACTION, TEST_SEED = 0.2, 0
 # names spelled out in a message, of possibly many
 N_NAMED = 5
 

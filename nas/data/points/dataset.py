@@ -15,11 +15,12 @@ from torch import Tensor
 
 from nas.data.dataset import IGNORED, Dataset, Part
 from nas.data.options import Augmentation, DataOptions
+from nas.data.parts import TEST_FRACTION, repetitions, require_whole
 from nas.data.points.augmentation import augment, thinned
 from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
 from nas.data.points.partition import BLOCK_TILES, partition
 from nas.data.points.scanning import Example, Scan, scan
-from nas.data.points.sources import TEST_FRACTION, Found, find_frames
+from nas.data.points.sources import Found, find_frames
 from nas.data.source import OBJECTS, SCENES
 from search_spaces.errors import InputError
 from search_spaces.points import PointClouds
@@ -183,9 +184,7 @@ def load_points(options: DataOptions) -> PointDataset:
 
 def _scan(found: Found, options: DataOptions, name: str) -> Scan:
     scanned = scan(found.frames, len(found.classes), options.tile_metres, options.memory_gb * 1e9, name)
-    if scanned.problems and not options.skip_corrupt:
-        more = f" (and {len(scanned.problems) - 1} more)" if len(scanned.problems) > 1 else ""
-        raise InputError(f"{scanned.problems[0]}{more}, or leave out such frames with --data.skip-corrupt")
+    require_whole(scanned.problems, options, PointDataset.examples)
     if not scanned.examples:
         raise InputError(f"{options.source} has no usable cloud, of {len(found.frames)} frames: expected some")
     return scanned
@@ -227,14 +226,8 @@ def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str
         if absent:
             counted = "" if part == "train" or found.whole else "; the mean IoU is of the others"
             yield f"has no {'cloud' if found.whole else 'point'} of {', '.join(absent)} in the {part} part{counted}"
-    seen: set[bytes] = set()
-    for part, examples in parts.items():
-        n_seen = sum(example.digest in seen for example in examples)
-        if part == "test" and options.test_source and n_seen == len(examples):
-            raise InputError(f"every cloud of {options.test_source} is also trained or validated on: test on others")
-        if n_seen:
-            yield f"has {n_seen} {part} clouds that are also in an earlier part"
-        seen.update(example.digest for example in examples)
+    digests = {part: [example.digest for example in examples] for part, examples in parts.items()}
+    yield from repetitions(digests, options, PointDataset.examples)
 
 
 def _fingerprint(options: DataOptions, classes: Sequence[str], parts: Mapping[str, Sequence[Example]]) -> str:

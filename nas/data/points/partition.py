@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.data.parts import TEST_FRACTION, TEST_SEED
 from nas.data.points.scanning import Example
-from nas.data.points.sources import TEST_FRACTION, TEST_SEED
 from search_spaces.errors import InputError
 
 # so that a tile at the border of a part, where its neighbours are in another one, has some in its own

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.data.parts import TEST_FRACTION
 from nas.data.points import semantic_kitti, synthetic_objects, synthetic_scenes
 from nas.data.points.clouds import Frame
 from nas.data.points.numpy_files import find_numpy_frames
@@ -13,9 +14,6 @@ from nas.data.points.synthetic_objects import SyntheticObject
 from nas.data.points.synthetic_scenes import SyntheticFrame
 from nas.data.source import OBJECTS, SCENES, require_source
 from search_spaces.errors import InputError
-
-# fixed, so that no option can move a frame from the test part into training
-TEST_FRACTION, TEST_SEED = 0.2, 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,10 +120,10 @@ def test_images_in_two_parts_are_said_so(options, write_parquet):
 
 
 def test_testing_on_images_trained_or_validated_on_is_refused(options, write_folder, tmp_path):
-    with pytest.raises(InputError, match=r"every image of .*noise\.parquet is also trained or validated on"):
+    with pytest.raises(InputError, match=r"all images of .*noise\.parquet are also trained or validated on"):
         load_data(replace(options, test_source=options.source))
     for i, part in enumerate(("train", "val")):
         write_folder(f"pets/{part}", ["cat", "dog"], 3, first_seed=100 * i)
     folder = tmp_path / "pets"
-    with pytest.raises(InputError, match=r"every image of .*val is also trained or validated on"):
+    with pytest.raises(InputError, match=r"all images of .*val are also trained or validated on"):
         load_data(DataOptions(str(folder), test_source=str(folder / "val")))

@@ -113,7 +113,7 @@ def test_points_and_labels_stay_together_when_varied(folder) -> None:
 
 def test_a_bad_frame_stops_or_is_left_out(folder, write_npz) -> None:
     bad = write_npz("clouds/9.npz", labels=np.zeros(60, int))
-    with pytest.raises(InputError, match=r"9\.npz has no labelled point: .*or leave out such frames with --data\.skip"):
+    with pytest.raises(InputError, match=r"9\.npz has no labelled point: .*or leave out such clouds with --data\.skip"):
         load(folder)
     data = load(folder, skip_corrupt=True)
     assert len(data.skipped) == 1
@@ -137,7 +137,7 @@ def test_test_data_of_other_classes_or_all_trained_on_are_refused(folder, write_
     named = write_npz("named.npz", classes=["x", "y"], labels=np.resize([0, 1], 60))
     with pytest.raises(InputError, match=r"named\.npz have the classes x, y: expected those of the training data, car"):
         load(folder, test_source=str(named))
-    with pytest.raises(InputError, match=r"every cloud of .* is also trained or validated on"):
+    with pytest.raises(InputError, match=r"all clouds of .* are also trained or validated on"):
         load(folder, test_source=str(folder))
 
 
