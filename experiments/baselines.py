@@ -2,15 +2,14 @@
 
     python -m experiments.baselines --run runs/digits
 
-Compares, on the same shared weights and without fine-tuning, the network that a finished `nas run` found with the best
-(on validation images) of 50 random networks within the budget, and with the uniformly scaled network that comes
-closest to the found one's latency: the same option for every choice of a kind. Accuracy is on test images, latency is
-measured side by side.
+Compares, on the same shared weights and without fine-tuning, the network that a finished `nas run` exported with the
+best of 50 random networks within the budget, by what the run sought on validation examples, and with the uniformly
+scaled network that comes closest to the found one's latency: every choice the same share of the way from its first
+option to its last. Scores are on test examples, too, and latency is measured side by side.
 """
 
 import argparse
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,12 @@ from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
+from nas.candidates import SearchOptions, sought_metric
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
+from nas.export import read_network
 from nas.finalists import LatencyOptions, measure_networks
-from nas.objectives import Constraint, FeasibleRegion
+from nas.objectives import Constraint, FeasibleRegion, Objective
 from nas.run_directory import read_run
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
 from search_spaces import Architecture, SearchSpace
@@ -36,17 +37,18 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
     parser.add_argument("--random", type=int, default=50, help="random networks to choose the best of")
     arguments = parser.parse_args()
-    read_run(arguments.run, "run")
+    asked, _ = read_run(arguments.run, "run")
     found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
     supernet, data = load_supernet(arguments.run / "train")
     table = load_table(arguments.run / "profile", allow_foreign=False)
     model, weights = table.cost_model(), SharedWeights(supernet, data)
     region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])
-    best = next(Architecture(entry["architecture"]) for entry in found["finalists"] if entry["meets_budget"])
+    _, best, _ = read_network(arguments.run / "export")
+    sought = sought_metric(data, SearchOptions(metric=asked["options"]["search"]["metric"]))
     networks = {
         "found": best,
-        f"best of {arguments.random} random": _best_random(weights, region, arguments.random),
         "uniformly scaled": _uniformly_scaled(supernet.space, model, best),
+        f"best of {arguments.random} random": _best_random(weights, region, arguments.random, sought),
     }
     scored = [Batches(data, part) for part in (data.validation, data.read_test())]
     rows: dict[str, list[Any]] = {}
@@ -61,22 +63,17 @@ def main() -> None:
     _print(rows, data.metrics, found["budget_ms"])
 
 
-def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int) -> Architecture:
+def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int, sought: Objective) -> Architecture:
     population = region.space.canonical(region.sample(n, np.random.default_rng(1)))
     metrics = weights.evaluate(population)
-    first = np.lexsort((metrics["cross_entropy"], -metrics[weights.metrics[0]]))[:1]
+    first = np.lexsort((metrics["cross_entropy"], -sought.score(metrics[sought.metric])))[:1]
     return region.space.decode(population[first])[0]
 
 
 def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) -> Architecture:
-    """Return the network with one option a kind of choice (the name up to its first underscore) nearest in latency."""
-    kinds = list(dict.fromkeys(choice.name.split("_")[0] for choice in space.choices))
-    options = {choice.name.split("_")[0]: choice.options for choice in space.choices}
-    uniform = [
-        {choice.name: values[kinds.index(choice.name.split("_")[0])] for choice in space.choices}
-        for values in product(*(options[kind] for kind in kinds))
-    ]
-    population = space.canonical(space.encode(uniform))
+    """Return the network with every choice the same share of its way from first to last that is nearest in latency."""
+    shares = np.linspace(0, 1, 201)[:, None]
+    population = space.canonical(np.round(shares * (space.n_options - 1)).astype(np.int64))
     distance = np.abs(model.predict(population) - model.predict(space.encode([like])))
     return space.decode(population[[int(distance.argmin())]])[0]
 

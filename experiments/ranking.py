@@ -3,7 +3,7 @@
     python -m experiments.ranking --supernet runs/digits/train
 
 Trains random networks of the supernet's space from scratch, several times each with different seeds, and prints
-Kendall's rank correlation of their mean validation accuracy with the accuracy on shared weights, beside the rank
+Kendall's rank correlation of their mean score on validation examples with that on shared weights, beside the rank
 correlation of the stand-alone runs with each other, which no estimate can be expected to exceed by much.
 """
 

@@ -1,5 +1,6 @@
 """Making the latency table of a space on a device: blocks and whole networks, side by side, killed and resumed."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -27,9 +28,13 @@ class ProfileOptions:
     n_calibration: int = Field(default=12, ge=6, description="whole networks that the table is calibrated on")
     n_held_out: int = Field(default=20, ge=5, description="other whole networks that its error is measured on")
     group_size: int = Field(default=300, ge=1, description="blocks in memory at a time, measured side by side")
-    seed: int = Field(default=0, ge=0, description="of the whole networks and the order of measuring")
+    seed: int = Field(default=0, ge=0, description="of the whole networks and the groups of blocks")
     measure: MeasureOptions = MeasureOptions()
 
+
+_FEWEST_NETWORKS = 5
+
+logger = logging.getLogger(__name__)
 
 Pass = Mapping[str, Measurement]
 """What was measured side by side: the whole networks by number, and some blocks by key."""
@@ -74,15 +79,36 @@ def _recorded_passes(journal: Journal, what: Mapping[str, Any], directory: Path)
 
 
 def _networks(space: SearchSpace, options: ProfileOptions) -> list[Architecture]:
-    """Return distinct networks: those to calibrate on, among them the smallest and the largest, then the others."""
+    """Return distinct networks: those to calibrate on, among them the smallest and the largest, then the others.
+
+    Raises:
+        InputError: the space has too few to do either.
+    """
     n = options.n_calibration + options.n_held_out
     extremes = space.encode([space.smallest(), space.largest()])
     drawn = space.sample(4 * n, np.random.default_rng(options.seed))
     rows = space.canonical(np.concatenate([extremes, drawn]))
     _, first = np.unique(rows, axis=0, return_index=True)
+    if len(first) < _FEWEST_NETWORKS:
+        raise InputError(
+            f"{space.name} has {len(first)} different networks: a table is for a choice among many, "
+            f"at least {_FEWEST_NETWORKS}"
+        )
     if len(first) < n:
-        raise InputError(f"{n} whole networks are to be measured, but {space.name} has not so many distinct ones")
+        n_calibration = _n_calibration(len(first), options)
+        logger.warning(
+            "%s has %d different networks: %d calibrate its table, %d test it",
+            *(space.name, len(first), n_calibration, len(first) - n_calibration),
+        )
     return space.decode(rows[np.sort(first)[:n]])
+
+
+def _n_calibration(n_networks: int, options: ProfileOptions) -> int:
+    """Return how many of the networks calibrate: the same share where there are fewer than were asked for."""
+    asked = options.n_calibration + options.n_held_out
+    if n_networks == asked:
+        return options.n_calibration
+    return max(2, round(n_networks * options.n_calibration / asked))  # the smallest and the largest
 
 
 def _groups(blocks: Sequence[Block], options: ProfileOptions) -> list[list[Block]]:
@@ -124,5 +150,5 @@ def _table(
         MeasuredNetwork(architecture, float(first), float(again))
         for architecture, first, again in zip(networks, latencies[0], latencies[-1], strict=True)
     ]
-    n = options.n_calibration
+    n = _n_calibration(len(networks), options)
     return LatencyTable(space, device, fingerprint(), blocks, measured[:n], measured[n:])

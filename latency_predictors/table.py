@@ -39,6 +39,7 @@ class Errors:
     Attributes:
         n_networks: held-out networks.
         mean_absolute: mean of |predicted / measured - 1|.
+        median_absolute: median of the same.
         spearman: rank correlation of predicted and measured, 0 where all predictions are equal.
         drift: median of second pass / first pass - 1 of the same networks: the machine became so much slower.
         noise: mean of |second pass / first pass - 1| of the same networks, the drift taken out.
@@ -48,6 +49,7 @@ class Errors:
 
     n_networks: int
     mean_absolute: float
+    median_absolute: float
     spearman: float
     drift: float
     noise: float
@@ -103,6 +105,7 @@ class LatencyTable:
         return Errors(
             n_networks=len(networks),
             mean_absolute=float(np.abs(predicted / measured - 1).mean()),
+            median_absolute=float(np.median(np.abs(predicted / measured - 1))),
             spearman=_rank_correlation(predicted, measured),
             drift=drift - 1,
             noise=float(np.abs(repeated / measured / drift - 1).mean()),

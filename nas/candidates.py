@@ -50,7 +50,9 @@ class SearchOptions:
     )
     n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
     n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
-    n_statistics: int = Field(default=1024, ge=64, description="training examples for batch-norm statistics")
+    n_statistics: int | None = Field(
+        default=None, ge=64, description="training examples for batch-norm statistics; unset: 1024, of scenes 64"
+    )
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
 
     def __post_init__(self) -> None:

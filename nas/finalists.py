@@ -1,7 +1,8 @@
 """The best candidates, measured on the device: what breaks the budget when measured is never handed out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.search import History
 from search_spaces import Architecture
 from search_spaces.progress import progress_bar
+from search_spaces.storage import Journal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,13 @@ class Finalist:
         """Return the finalist as plain values."""
         return {**dataclasses.asdict(self), "architecture": dict(self.architecture), "id": self.architecture.id}
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Finalist":
+        """Read what `to_json` returned."""
+        fields = {name: value for name, value in document.items() if name != "id"}
+        architecture, measured = Architecture(fields.pop("architecture")), Latency(**fields.pop("measured"))
+        return cls(architecture=architecture, measured=measured, **fields)
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class FinalistOptions(LatencyOptions):
@@ -79,9 +88,16 @@ class FinalistOptions(LatencyOptions):
 
 
 def measured_finalists(
-    weights: SharedWeights, table: LatencyTable, candidates: History, budget_ms: float, options: FinalistOptions
-) -> Iterator[Finalist]:
+    weights: SharedWeights,
+    table: LatencyTable,
+    candidates: History,
+    budget_ms: float,
+    options: FinalistOptions,
+    journal: Path,
+) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
+
+    What the journal holds is not measured again.
 
     Args:
         weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
@@ -89,26 +105,39 @@ def measured_finalists(
         candidates: evaluated on shared weights, best first.
         budget_ms: the highest latency allowed.
         options: how they are measured.
+        journal: file of the finalists measured so far.
     """
-    space, device = weights.space, table.device
+    space, n = weights.space, options.at_a_time
     predicted_ms = table.cost_model(space).predict(candidates.population)
     architectures = space.decode(candidates.population)
-    with progress_bar(len(architectures), "measure", "finalist") as bar:
-        for start in range(0, len(architectures), options.at_a_time):
-            group = range(start, min(start + options.at_a_time, len(architectures)))
-            models = [
-                network_model(space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
-                for i in group
-            ]
-            latencies = measure_networks(device, models, options)
-            for i, latency in zip(group, latencies, strict=True):
-                yield Finalist(
-                    architecture=architectures[i],
-                    metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
-                    predicted_ms=float(predicted_ms[i]),
-                    measured=latency,
-                    meets_budget=latency.latency_ms <= budget_ms,
-                )
-            bar.update(len(group))
-            if any(latency.latency_ms <= budget_ms for latency in latencies):
-                return
+
+    def finalist(i: int, latency: Latency) -> Finalist:
+        return Finalist(
+            architecture=architectures[i],
+            metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
+            predicted_ms=float(predicted_ms[i]),
+            measured=latency,
+            meets_budget=latency.latency_ms <= budget_ms,
+        )
+
+    with Journal(journal) as records:
+        found = [Finalist.from_json(record) for record in records.recovered]
+        with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
+            while len(found) < len(architectures) and not any(earlier.meets_budget for earlier in found):
+                group = range(len(found), min(len(found) + n, len(architectures)))
+                latencies = measure_networks(table.device, _models(weights, table, architectures, group), options)
+                measured = [finalist(i, latency) for i, latency in zip(group, latencies, strict=True)]
+                records.append([one.to_json() for one in measured])
+                found += measured
+                bar.update(len(group))
+    return found
+
+
+def _models(
+    weights: SharedWeights, table: LatencyTable, architectures: Sequence[Architecture], group: range
+) -> list[Model]:
+    batch_size = table.device.batch_size
+    return [
+        network_model(weights.space, architectures[i], weights.supernet.extract(architectures[i]), batch_size)
+        for i in group
+    ]

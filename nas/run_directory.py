@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
 _ASKED, _RESULT, _LOCK = "run.json", "result.json", ".lock"
+_IMMATERIAL = ("memory_gb", "checkpoint_seconds")
+"""Options that decide how, not what."""
 _locked: dict[Path, int] = {}
 
 
 def begin_run(
-    directory: Path, verb: str, config: Any, inputs: Mapping[str, str] | None = None
+    directory: Path, verb: str, config: Any, inputs: Mapping[str, str] | None = None, *, of_verbs: bool = False
 ) -> dict[str, Any] | None:
     """Claim a directory for a verb and its options, or go on with one that holds the same.
 
@@ -29,6 +31,7 @@ def begin_run(
         verb: name of the verb.
         config: its dataclass of options.
         inputs: digests of what the run starts from.
+        of_verbs: whether all work is that of other verbs in directories of their own, which compare their own options.
 
     Returns:
         The result, if the run is finished already.
@@ -36,28 +39,54 @@ def begin_run(
     Raises:
         InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
-    options = plain(config)
-    options.pop("output", None)  # a directory that was moved is still the same run's
-    asked = {"verb": verb, "options": options, "inputs": dict(inputs or {})}
-    if not (directory / _ASKED).exists() and directory.is_dir() and any(directory.iterdir()):
+    if not (directory / _ASKED).exists() and directory.is_dir() and any(p.name != _LOCK for p in directory.iterdir()):
         raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
-    if (directory / _ASKED).exists() and _holds_work(directory):
-        recorded = read_json(directory / _ASKED, _SCHEMA)
-        require_same(str(directory), {name: recorded.get(name) for name in asked}, asked)
-    else:  # nothing came of what was asked before, if anything was
-        record_run(directory, asked)
+    directory.mkdir(parents=True, exist_ok=True)
     _lock(directory)
-    return read_run(directory)[1] if (directory / _RESULT).exists() else None
+    asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
+    finished = (directory / _RESULT).exists()
+    recorded = read_json(directory / _ASKED, _SCHEMA) if _holds_work(directory) else None
+    if recorded is not None and recorded["verb"] != verb:
+        raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
+    if recorded is not None and (finished or not of_verbs):
+        paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
+        require_same(str(directory), *(_identity(document, paths) for document in (recorded, asked)))
+    else:  # nothing came of what was asked before, if anything was
+        _record(directory, asked)
+    return read_run(directory)[1] if finished else None
 
 
 def _holds_work(directory: Path) -> bool:
     return any(path.name not in (_ASKED, _LOCK) and path.stat().st_size for path in directory.iterdir())
 
 
-def record_run(directory: Path, asked: Mapping[str, Any]) -> None:
+def _identity(document: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
+    """Return what must be equal for a run to be the same: digests stand for paths, for directories may be moved."""
+    options = {name: value for name, value in document["options"].items() if name not in paths}
+    return {"verb": document["verb"], "options": material(options), "inputs": document.get("inputs", {})}
+
+
+def material(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options, as plain values, without those that cannot change a result."""
+    return {
+        name: material(value) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name not in _IMMATERIAL
+    }
+
+
+def _record(directory: Path, asked: Mapping[str, Any]) -> None:
     """Write down what a run was asked, by which command (None from Python), and on what."""
     command = ["nas", *sys.argv[1:]] if Path(sys.argv[0]).name == "nas" else None
     write_json(directory / _ASKED, _SCHEMA, {**asked, "command": command, "fingerprint": fingerprint()})
+
+
+def input_path(directory: Path, name: str) -> Path:
+    """Return a path that a run was given: where it was, or, if all was moved together, where it lies from here."""
+    options = read_asked(directory)["options"]
+    path = Path(options[name])
+    moved = Path(os.path.normpath(directory.absolute() / os.path.relpath(path, options["output"])))
+    return moved if moved.exists() and not path.exists() else path
 
 
 def _lock(directory: Path) -> None:

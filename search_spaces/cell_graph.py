@@ -1,6 +1,7 @@
 """A cell whose edges each hold one operation: which of them can matter, and how deep the cell is along its paths."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,41 @@ from numpy.typing import NDArray
 
 Edge = tuple[int, int]
 """The node that an edge reads and the node that it is added to."""
+
+_EDGE_SLOT = re.compile(r"cell(\d+)_edge_(\d)_(\d)_(\w+)")
+
+
+AGAIN = "_again"
+"""Ends the operation of an edge that passes on what an edge before it, from the same node, has computed."""
+
+
+def edge_slot(cell: int, edge: Edge, operation: str) -> str:
+    """Return the slot of the operation on an edge of a cell: each operation has weights of its own."""
+    return f"cell{cell}_edge_{edge[0]}_{edge[1]}_{operation}"
+
+
+def edges_by_cell(slots: Iterable[str]) -> dict[int, list[tuple[Edge, str]]]:
+    """Return the edges of each cell with their operations, in the order of the slots."""
+    cells: dict[int, list[tuple[Edge, str]]] = {}
+    for slot in slots:
+        if match := _EDGE_SLOT.fullmatch(slot):
+            cell, source, target = (int(number) for number in match.groups()[:3])
+            cells.setdefault(cell, []).append(((source, target), match[4]))
+    return cells
+
+
+def pooled_again(edges: Mapping[Edge, str]) -> dict[Edge, str]:
+    """Return the operations with every pooling of what an edge before has pooled the same way told as `AGAIN`.
+
+    It has no weights, so runtimes compute it once, and so does the network: latencies add up only if plans say so.
+    """
+    seen: set[tuple[int, str]] = set()
+    told = {}
+    for edge, operation in edges.items():
+        key = edge[0], operation
+        told[edge] = f"{operation}{AGAIN}" if "pool" in operation and key in seen else operation
+        seen.add(key)
+    return told
 
 
 @dataclass(frozen=True)

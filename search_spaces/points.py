@@ -23,3 +23,8 @@ class PointClouds:
 
     def __len__(self) -> int:
         return len(self.coordinates)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return self.coordinates.nbytes + self.features.nbytes + self.cloud.nbytes

@@ -36,6 +36,7 @@ class Dataset(ABC):
         examples: what one example is called, in the plural.
         augmented_by: the fields of `Augmentation` that `augmented` heeds.
         scored_at_once: how many examples make a batch where nothing is trained.
+        n_statistics: from how many training examples batch-norm statistics are estimated, unless it is said.
         name: of the source, without its folder.
         options: what it was loaded by.
         classes: class names; a label is an index into them, or `IGNORED`.
@@ -51,6 +52,7 @@ class Dataset(ABC):
     examples: ClassVar[str]
     augmented_by: ClassVar[tuple[str, ...]]
     scored_at_once: ClassVar[int]
+    n_statistics: ClassVar[int]
 
     name: str
     options: DataOptions

@@ -1,13 +1,16 @@
 """Which reader a data source needs."""
 
 import dataclasses
+import hashlib
 from functools import lru_cache
+from pathlib import Path
 
 from nas.data.dataset import Dataset
 from nas.data.images.dataset import ImageDataset, load_images
 from nas.data.options import DataOptions
 from nas.data.points.dataset import PointDataset, load_points
 from nas.data.points.sources import holds_points
+from nas.data.source import NAMED
 from search_spaces.errors import InputError
 
 _FIELDS = {
@@ -19,14 +22,32 @@ _FIELDS = {
 _PLAIN = DataOptions("none")
 
 
-@lru_cache(maxsize=1)  # the verbs of one run read the same data
 def load_data(options: DataOptions) -> Dataset:
-    """Read a data set, check all of it, and split it.
+    """Read a data set, check all of it, and split it; the same again is what was read before, if no file has changed.
 
     Raises:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
+    return _load(options, _state(options.source), _state(options.test_source))
+
+
+def _state(source: str | None) -> str:
+    """Return a digest of the names, sizes and times of a source's files."""
+    path = Path(source or "").expanduser()
+    if source is None or source in NAMED or not path.exists():
+        return ""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        stat = file.stat()
+        digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)  # the verbs of one run read the same data
+def _load(options: DataOptions, *_states: str) -> Dataset:
     kind = examples_of(options.source)
+    if options.test_source is not None and (other := examples_of(options.test_source)) != kind:
+        raise InputError(f"{options.source} holds {kind}, but the test data {options.test_source} hold {other}")
     foreign = next(other for other in _FIELDS if other != kind)
     for field in dataclasses.fields(options):
         if field.name in _FIELDS[foreign] and getattr(options, field.name) != getattr(_PLAIN, field.name):

@@ -1,12 +1,16 @@
 """What a user may say about the data, and how training varies them."""
 
+from pathlib import Path
+
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
+
+from nas.data.source import NAMED
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DataOptions:
-    """Where the images are, how they are split, and the form they are brought to."""
+    """Where images or clouds are, how they are split, and the form they are brought to."""
 
     source: str = Field(
         min_length=1,
@@ -47,6 +51,14 @@ class DataOptions:
     # as SPVNAS trains, where these are voxels
     max_points: int = Field(default=80_000, ge=1, description="points: so many of a training cloud are drawn at random")
 
+    @field_validator("source", "test_source")
+    @classmethod
+    def _absolute(cls, source: str | None) -> str | None:
+        """What is read again from another directory is still found."""
+        if source is None or source in NAMED or not (path := Path(source).expanduser()).exists():
+            return source
+        return str(path.absolute())
+
     @field_validator("channels")
     @classmethod
     def _grey_or_colour(cls, channels: int) -> int:
@@ -62,7 +74,8 @@ class Augmentation:
     # 4 of 32 pixels, as is usual for CIFAR
     crop: float = Field(default=0.125, ge=0, le=0.5, description="largest random shift, as a share of the image's side")
     flip: bool | None = Field(
-        default=None, description="flip half of the images or clouds; unset: if the data set's labels allow it"
+        default=None,
+        description="flip half of the images or clouds; unset: yes, but for digits; say no where left and right matter",
     )
     rotation: float = Field(
         default=180.0, ge=0, le=180, description="points: largest turn about the vertical, in degrees"

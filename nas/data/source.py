@@ -5,6 +5,7 @@ from pathlib import Path
 from search_spaces.errors import InputError, unknown
 
 DIGITS, SCENES, OBJECTS = "digits", "synthetic_scenes", "synthetic_objects"
+NAMED = (DIGITS, SCENES, OBJECTS)
 """The sources that are no files."""
 
 _FILES = (".parquet", ".npz")
@@ -17,12 +18,12 @@ def require_source(source: str) -> None:
         InputError: with the names there are that come close.
     """
     path = Path(source).expanduser()
-    if source in (DIGITS, SCENES, OBJECTS):
+    if source in NAMED:
         return
     if not path.parent.is_dir():
         raise InputError(f"no such data source {str(path)!r}: there is no folder {path.parent}")
     if not path.exists():
         beside = sorted(entry.name for entry in path.parent.iterdir() if entry.is_dir() or entry.suffix in _FILES)
-        raise unknown(f"data source in {path.parent.absolute()}", path.name, [DIGITS, SCENES, OBJECTS, *beside])
+        raise unknown(f"data source in {path.parent.absolute()}", path.name, [*NAMED, *beside])
     if path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir()):
         raise InputError(f"{path} is empty: expected images in a folder for each class, Parquet files, or point clouds")

@@ -39,7 +39,8 @@ class Batches:
             batch, labels = kept or self.data.batch(self._part, chosen, device)
             inputs = prepare(batch)
             if kept is None:
-                self._keep(number, device, (batch, labels), sum(tensor.nbytes for tensor in inputs))
+                n_bytes = max(batch.nbytes, sum(tensor.nbytes for tensor in inputs))
+                self._keep(number, device, (batch, labels), n_bytes)
             yield inputs, labels
 
     def _keep(self, number: int, device: torch.device, batch: tuple[Any, Tensor], n_bytes: int) -> None:

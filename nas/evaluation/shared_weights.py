@@ -29,20 +29,20 @@ class SharedWeights(Evaluator):
         supernet: the shared weights.
         data: the data set; its test part is never read.
         n_validation: at most so many validation examples, None for all.
-        n_statistics: training examples from which the statistics are estimated.
+        n_statistics: training examples from which the statistics are estimated, None for as many as the data say.
     """
 
     batch_size = 1
 
     def __init__(
-        self, supernet: Supernet, data: Dataset, *, n_validation: int | None = None, n_statistics: int = 1024
+        self, supernet: Supernet, data: Dataset, *, n_validation: int | None = None, n_statistics: int | None = None
     ) -> None:
         self.supernet = supernet
         self.space = supernet.space
         self.data = data
         self.metrics = data.metrics
         self._validation = Batches(data, data.validation, n_validation)
-        self._statistics = Batches(data, data.train, n_statistics)
+        self._statistics = Batches(data, data.train, n_statistics or data.n_statistics)
 
     def evaluate(self, population: Population) -> Metrics:
         results = [self._evaluate(architecture) for architecture in self.space.decode(population)]

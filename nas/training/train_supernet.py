@@ -13,6 +13,7 @@ import torch
 
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
+from nas.run_directory import material
 from nas.supernet import Supernet
 from nas.training.checkpoint import FILE, Checkpoint, load_checkpoint
 from nas.training.descent import Descent, Student
@@ -47,7 +48,7 @@ def train_supernet(
     descent = Descent(supernet, data, options)
     start = Checkpoint(0, descent.n_steps, space.to_json(), dataclasses.asdict(options), describe(data), {}, {})
     _resume(descent, start, directory)
-    watched = SharedWeights(supernet, data, n_validation=1024, n_statistics=512)
+    watched = SharedWeights(supernet, data, n_validation=data.n_statistics, n_statistics=data.n_statistics // 2)
     bar = progress_bar(descent.n_steps, "train", "step", done=descent.step, show=progress)
     with Journal(directory / METRICS) as metrics, bar:
         saved = time.monotonic()
@@ -104,7 +105,8 @@ def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
     if any(directory.glob(f"*{FILE}")):
         found, damage = load_checkpoint(directory)
         for name in ("space", "data", "options"):
-            require_same(f"the training in {directory}", getattr(found, name), getattr(start, name))
+            recorded, asked = (material(getattr(checkpoint, name)) for checkpoint in (found, start))
+            require_same(f"the training in {directory}", recorded, asked)
         if damage:
             logger.warning(damage)
             (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one

@@ -1,12 +1,15 @@
 """`nas export`: the network that a search found, as a bundle of files."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from latency_predictors.counts import count_network
@@ -20,16 +23,18 @@ from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.export import describe_inputs, to_model, write_network, write_report
 from nas.finalists import Latency, LatencyOptions, measure_networks
-from nas.run_directory import begin_run, digest, finish_run, read_asked, read_run
+from nas.run_directory import begin_run, digest, finish_run, input_path, read_asked, read_run
 from nas.training import TrainingOptions, finetune
+from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.profile import profiled_scenes, scene_table
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, table_file
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
-from search_spaces.storage import read_json
+from search_spaces.storage import read_json, write_atomic
 
 _SCENES = (0.1, 0.5, 0.9)  # of the training examples, by size
+_FINETUNED = "finetuned.safetensors"  # kept until the export is done
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -54,8 +59,11 @@ def export(options: ExportConfig) -> dict[str, Any]:
     """Export the network that a search found, measured once more and scored on the test examples."""
     asked, _ = read_run(options.search, "search")
     searched = asked["options"]
-    supernet_directory, table_path = Path(searched["supernet"]), Path(searched["table"])
+    supernet_directory, table_path = (input_path(options.search, name) for name in ("supernet", "table"))
+    files = {"supernet": supernet_directory / CHECKPOINT, "table": table_file(table_path)}
+    _require_searched(files, asked["inputs"], options.search)
     table = load_table(table_path, searched["allow_foreign_table"])
+    scenes = _scene_tables(table_path, searched["allow_foreign_table"])
     supernet, data = load_supernet(supernet_directory)
     data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
@@ -66,7 +74,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     exported = _keeping_budget(weights, table.device, found, options.export)
     training: dict[str, Any] = {"finetuned": options.export.finetune}
     if options.export.finetune:
-        training |= _finetune(exported.network, data, exported.prepare, options.export.training)
+        training |= _finetune(exported, data, options.export.training, options.output / _FINETUNED)
         exported = _measured(exported.network, weights, exported.finalist, table.device, options.export)
         _require(exported, found["budget_ms"])
     report = {
@@ -75,7 +83,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
-        "latency_by_scene": _by_scene(exported, weights, table, options.export, table_file(table_path).parent),
+        "latency_by_scene": _by_scene(exported, weights, table, options.export, scenes),
         "device": table.device.to_json(),
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
@@ -88,7 +96,23 @@ def export(options: ExportConfig) -> dict[str, Any]:
     write_report(options.output, report, data)
     result = {"bundle": str(options.output), **_summary(report)}
     finish_run(options.output, result)
+    (options.output / _FINETUNED).unlink(missing_ok=True)
     return result
+
+
+def _require_searched(files: Mapping[str, Path], digests: Mapping[str, str], search: Path) -> None:
+    """Raise unless the files are those that a search began with."""
+    for name, path in files.items():
+        if not path.exists() or digest(path) != digests[name]:
+            raise InputError(f"{path} is not the {name} that {search} searched with: put that back, or search again")
+
+
+def _scene_tables(table: Path, allow_foreign: bool) -> dict[float, LatencyTable]:
+    """Return the tables for other sizes of examples that lie beside a table, by the quantile of the size."""
+    profiled = table_file(table).parent
+    return {
+        quantile: load_table(scene_table(profiled, quantile), allow_foreign) for quantile in profiled_scenes(profiled)
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +155,17 @@ def _measured(
 
 
 def _by_scene(
-    exported: _Exported, weights: SharedWeights, table: LatencyTable, options: ExportOptions, profiled: Path
+    exported: _Exported,
+    weights: SharedWeights,
+    table: LatencyTable,
+    options: ExportOptions,
+    scenes: Mapping[float, LatencyTable],
 ) -> list[dict[str, Any]]:
     """Measure the network on small, typical and large examples, and predict where there is a table of that size.
 
     Nothing where all examples have one size.
     """
-    quantiles = sorted({*_SCENES, *profiled_scenes(profiled)})
+    quantiles = sorted({*_SCENES, *scenes})
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
     if len(set(spaces.values())) == 1:
         return []
@@ -146,8 +174,7 @@ def _by_scene(
         loaded_model(space, exported.architecture, exported.model, device.batch_size) for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency)
-    tables = {quantile: load_table(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
-    tables |= {quantile: table for quantile, space in spaces.items() if space == table.space}
+    tables = {**scenes, **{quantile: table for quantile, space in spaces.items() if space == table.space}}
     return [
         {
             "quantile": quantile,
@@ -171,13 +198,32 @@ def _require(exported: _Exported, budget_ms: float) -> None:
         )
 
 
-def _finetune(network: nn.Module, data: Dataset, prepare: Prepare, options: TrainingOptions) -> dict[str, Any]:
-    """Train the network further, in place; return its validation scores before."""
-    before = score(network, Batches(data, data.validation), prepare)
-    finetune(network, data, prepare, options)
-    estimate_statistics(network, Batches(data, data.train), prepare)
+def _finetune(exported: _Exported, data: Dataset, options: TrainingOptions, kept: Path) -> dict[str, Any]:
+    """Train the network further, in place, unless a killed export kept what came of that; return its scores before."""
+    network, prepare = exported.network, exported.prepare
+    if (before := _restore(exported, kept)) is None:
+        before = score(network, Batches(data, data.validation), prepare)
+        finetune(network, data, prepare, options)
+        estimate_statistics(network, Batches(data, data.train), prepare)
+        metadata = {"architecture": exported.architecture.id, "before": json.dumps(before)}
+        content = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, metadata)
+        write_atomic(kept, lambda temporary: temporary.write_bytes(content))
     network.eval()
     return {"validation_before_finetuning": before}
+
+
+def _restore(exported: _Exported, kept: Path) -> dict[str, float] | None:
+    """Put fine-tuned weights back; return the scores before, or None if there are none of this network."""
+    try:
+        with safe_open(kept, "pt") as file:
+            metadata = file.metadata()
+            if metadata["architecture"] != exported.architecture.id:
+                return None
+            exported.network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError):
+        return None
+    before: dict[str, float] = json.loads(metadata["before"])
+    return before
 
 
 def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
@@ -193,7 +239,7 @@ def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[st
 
 
 def _scores(network: nn.Module, data: Dataset, prepare: Prepare) -> dict[str, Any]:
-    """Return the scores on validation and test examples; nothing else ever reads the latter."""
+    """Return the scores on validation and test examples; no other verb reads the latter."""
     test = data.read_test()
     return {
         "examples": data.examples,

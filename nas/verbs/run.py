@@ -13,7 +13,7 @@ from nas.candidates import SearchOptions, sought_metric
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
-from nas.run_directory import finish_run, plain, record_run
+from nas.run_directory import begin_run, finish_run
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
@@ -51,6 +51,9 @@ def run(options: RunConfig) -> dict[str, Any]:
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
     sought_metric(data, options.search)
+    done = begin_run(options.output, "run", options, {"data": data.fingerprint}, of_verbs=True)
+    if done is not None:
+        return done
     space = loaded.to_json()
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
@@ -63,7 +66,6 @@ def run(options: RunConfig) -> dict[str, Any]:
     asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
     _tell("search", search(asked))
     result = export(ExportConfig(searched, bundle, options.export))
-    record_run(options.output, {"verb": "run", "options": plain(options)})
     finish_run(options.output, result)
     return result
 

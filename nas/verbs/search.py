@@ -59,7 +59,8 @@ def search(options: SearchConfig) -> dict[str, Any]:
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
     belongs_to = {**inputs, "budget_ms": budget_ms}
     candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
-    finalists = list(measured_finalists(weights, table, candidates.history, budget_ms, options.finalists))
+    journal = options.output / "finalists.jsonl"
+    finalists = measured_finalists(weights, table, candidates.history, budget_ms, options.finalists, journal)
     _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:

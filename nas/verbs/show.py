@@ -21,5 +21,6 @@ def show(options: ShowConfig) -> dict[str, Any]:
     asked = read_asked(options.run)
     told = {"verb": asked["verb"], "command": " ".join(asked["command"] or ["from Python"])}
     if not is_finished(options.run):
-        return {**told, "state": "not finished: run it again with the same options to go on", **asked["options"]}
-    return {**told, "state": "finished", **read_run(options.run)[1]}
+        told["state"] = "not finished: run it again with the same options to go on"
+        return {**told, "asked": asked["options"]}
+    return {**told, "state": "finished", "asked": asked["options"], **read_run(options.run)[1]}

@@ -49,7 +49,8 @@ def load_for(config: SpaceConfig, options: DataOptions) -> tuple[SearchSpace, Da
     given = {name: value for name, value in data.space_options().items() if name in fields}
     given |= plain.scene_options(_some(data), _TYPICAL)
     for name, value in given.items():
-        if config.options.get(name, value) != value:
+        asked = config.options.get(name, value)
+        if (tuple(asked) if isinstance(asked, list) else asked) != value:  # YAML has no tuples
             raise InputError(f"space option {name} {config.options[name]!r}: {data.name} has {value}; leave it out")
     return search_spaces.load(config.name, **{**config.options, **given}), data
 

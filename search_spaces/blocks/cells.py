@@ -1,6 +1,7 @@
 """Operations on the edges of cells, as NAS-Bench-201 and DARTS publish them, and what stands between cells."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -8,6 +9,26 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 from search_spaces.blocks.mobile import strided
+from search_spaces.cell_graph import AGAIN, Edge, edge_slot
+
+
+def add_up(network: nn.Module, cell: int, edges: Sequence[tuple[Edge, str]], nodes: dict[int, Tensor]) -> None:
+    """Compute the nodes of a cell in place: each the sum of what its edges bring, which are modules of the network.
+
+    Args:
+        network: holds the modules by `edge_slot`.
+        cell: the number of the cell.
+        edges: with their operations, those of lower nodes first; from a node that there is not they bring zeros.
+        nodes: the cell's inputs, of which there is one with the number 0.
+    """
+    pooled: dict[tuple[int, str], Tensor] = {}
+    for edge, operation in edges:
+        source, target = edge
+        x = pooled[source, operation] if operation.endswith(AGAIN) else nodes.get(source)
+        y = network.get_submodule(edge_slot(cell, edge, operation))(nodes[0] * 0 if x is None else x)
+        if "pool" in operation and not operation.endswith(AGAIN):
+            pooled[source, operation + AGAIN] = y
+        nodes[target] = nodes[target] + y if target in nodes else y
 
 
 def _conv(

@@ -1,7 +1,6 @@
 """DARTS's space (Liu et al., ICLR 2019): a normal and a reduction cell of four nodes with two inputs each."""
 
 import ast
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import combinations
@@ -12,8 +11,17 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, cat, nn
 
 from search_spaces.block import Block, Shape
-from search_spaces.blocks.cells import DilatedConv, FactorizedReduce, Identity, Pool, ReLUConvNorm, SeparableConv
+from search_spaces.blocks.cells import (
+    DilatedConv,
+    FactorizedReduce,
+    Identity,
+    Pool,
+    ReLUConvNorm,
+    SeparableConv,
+    add_up,
+)
 from search_spaces.blocks.mobile import ConvNorm, PooledClassifier, strided
+from search_spaces.cell_graph import AGAIN, edge_slot, edges_by_cell, pooled_again
 from search_spaces.errors import InputError
 from search_spaces.space import Architecture, Choice, SearchSpace
 
@@ -35,8 +43,6 @@ _OPERATIONS = (
 )
 _SHOWN = 40
 """Characters of what is wrong in a genotype."""
-
-_EDGE_SLOT = re.compile(r"cell(\d+)_edge_(\d)_(\d)_\w+")
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -71,7 +77,8 @@ class DARTS(SearchSpace):
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, cells, classifier; an edge's operation is part of its slot's name."""
-        edges = {cell: list(_edges(cell, options)) for cell in _CELLS}
+        operations = {cell: {(source, node): op for source, node, op in _edges(cell, options)} for cell in _CELLS}
+        edges = {cell: pooled_again(found) for cell, found in operations.items()}
         stem = self._stem()
         for number, block in enumerate(stem, 1):
             yield f"stem{number}", block
@@ -83,10 +90,10 @@ class DARTS(SearchSpace):
             size, inner_size = last[1], strided(last[1], stride)
             yield f"cell{number}_preprocess_0", _preprocess(before, size, channels)
             yield f"cell{number}_preprocess_1", _preprocess(last, size, channels)
-            for source, node, operation in edges["reduce" if reduces else "normal"]:
-                outer = source in _INPUTS
+            for edge, operation in edges["reduce" if reduces else "normal"].items():
+                outer = edge[0] in _INPUTS and not operation.endswith(AGAIN)
                 block = _block(operation, size if outer else inner_size, channels, stride if outer else 1)
-                yield f"cell{number}_edge_{source}_{node}_{operation}", block
+                yield edge_slot(number, edge, operation), block
             before, last = last, (len(_NODES) * channels, inner_size)
         yield "classifier", PooledClassifier(last[1], last[0], None, self.n_classes, 0.0)
 
@@ -154,6 +161,8 @@ def _preprocess(shape: Shape, size: int, channels: int) -> Block:
 
 @lru_cache(maxsize=1 << 10)
 def _block(operation: str, size: int, channels: int, stride: int) -> Block:
+    if operation.endswith(AGAIN):
+        return Identity(size, channels, channels, 1)
     if operation == "skip_connect":
         return Identity(size, channels, channels, 1) if stride == 1 else FactorizedReduce(size, channels, channels)
     if operation in ("max_pool_3x3", "avg_pool_3x3"):
@@ -168,14 +177,11 @@ class _Network(nn.Module):
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self._stem: list[str] = []
-        self._edges: dict[int, list[tuple[int, int, str]]] = {}
+        self._edges = edges_by_cell(modules)
         for slot, module in modules.items():
             self.add_module(slot, module)
             if slot.startswith("stem"):
                 self._stem.append(slot)
-            elif match := _EDGE_SLOT.fullmatch(slot):
-                cell, source, node = (int(number) for number in match.groups())
-                self._edges.setdefault(cell, []).append((source, node, slot))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (batch, classes) of images (batch, channels, height, width)."""
@@ -188,9 +194,7 @@ class _Network(nn.Module):
                 0: self.get_submodule(f"cell{number}_preprocess_0")(before),
                 1: self.get_submodule(f"cell{number}_preprocess_1")(last),
             }
-            for source, node, slot in edges:
-                y = self.get_submodule(slot)(nodes[source])
-                nodes[node] = nodes[node] + y if node in nodes else y
+            add_up(self, number, edges, nodes)
             before, last = last, cat([nodes[node] for node in _NODES], dim=1)
         logits: Tensor = self.get_submodule("classifier")(last)
         return logits

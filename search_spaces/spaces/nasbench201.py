@@ -1,7 +1,6 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020): one cell of four nodes and six edges, each edge one of five operations."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -12,9 +11,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from search_spaces.block import Block
-from search_spaces.blocks.cells import Identity, NormClassifier, Pool, ReLUConvNorm, ResidualReduction
+from search_spaces.blocks.cells import Identity, NormClassifier, Pool, ReLUConvNorm, ResidualReduction, add_up
 from search_spaces.blocks.mobile import ConvNorm, strided
-from search_spaces.cell_graph import CellGraph, Edge
+from search_spaces.cell_graph import AGAIN, CellGraph, Edge, edge_slot, edges_by_cell, pooled_again
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 from search_spaces.space import Architecture, Choice, SearchSpace
@@ -33,7 +32,6 @@ CELL = CellGraph(
 """The operations in the order of the choices' options."""
 
 _N_STAGES = 3
-_EDGE_SLOT = re.compile(r"cell(\d+)_edge_(\d)_(\d)_\w+")
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -63,7 +61,7 @@ class NASBench201(SearchSpace):
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, cells and reductions, classifier; an edge's operation is part of its slot's name."""
-        edges = _operations(options, live=self.dead_edges == "remove")
+        edges = pooled_again(_operations(options, live=self.dead_edges == "remove"))
         size, channels = self.resolution, self.channels
         yield "stem", ConvNorm(size, self.in_channels, channels, 3, 1, "identity")
         for stage in range(_N_STAGES):
@@ -71,13 +69,17 @@ class NASBench201(SearchSpace):
                 yield f"reduction{stage}", ResidualReduction(size, channels, 2 * channels)
                 size, channels = strided(size, 2), 2 * channels
             for cell in range(stage * self.cells + 1, (stage + 1) * self.cells + 1):
-                for (source, target), operation in edges.items():
-                    yield f"cell{cell}_edge_{source}_{target}_{operation}", _block(operation, size, channels)
+                for edge, operation in edges.items():
+                    yield edge_slot(cell, edge, operation), _block(operation, size, channels)
         yield "classifier", NormClassifier(size, channels, self.n_classes)
 
     def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
         """Wire the cells out of the edges that there are."""
         return _Network(modules, self.cells)
+
+    def active(self, population: Population) -> Population:
+        """Return architectures (N, choices) without operations that cannot change the output."""
+        return np.asarray(CELL.live(population)) if self.dead_edges == "keep" else super().active(population)
 
     def features(self, population: Population) -> NDArray[np.float64]:
         """Return what a cell computes along its paths."""
@@ -125,7 +127,7 @@ def _operations(options: Mapping[str, Any], *, live: bool) -> dict[Edge, str]:
 
 @lru_cache(maxsize=1 << 10)
 def _block(operation: str, size: int, channels: int) -> Block:
-    if operation == "skip_connect":
+    if operation == "skip_connect" or operation.endswith(AGAIN):
         return Identity(size, channels, channels, 1)
     if operation == "avg_pool_3x3":
         return Pool(size, channels, channels, 1, "avg")
@@ -138,12 +140,9 @@ class _Network(nn.Module):
     def __init__(self, modules: Mapping[str, nn.Module], cells_a_stage: int) -> None:
         super().__init__()
         self._cells_a_stage = cells_a_stage
-        self._edges: dict[int, list[tuple[int, int, str]]] = {}
+        self._edges = edges_by_cell(modules)
         for slot, module in modules.items():
             self.add_module(slot, module)
-            if match := _EDGE_SLOT.fullmatch(slot):
-                cell, source, target = (int(number) for number in match.groups())
-                self._edges.setdefault(cell, []).append((source, target, slot))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (batch, classes) of images (batch, channels, height, width)."""
@@ -152,17 +151,11 @@ class _Network(nn.Module):
             if stage > 0:
                 x = self.get_submodule(f"reduction{stage}")(x)
             for cell in range(stage * self._cells_a_stage + 1, (stage + 1) * self._cells_a_stage + 1):
-                x = self._cell(self._edges.get(cell, ()), x)
+                nodes = {0: x}
+                add_up(self, cell, self._edges.get(cell, ()), nodes)
+                x = nodes[_OUTPUT] if _OUTPUT in nodes else x * 0  # zero where nothing arrives, as published
         logits: Tensor = self.get_submodule("classifier")(x)
         return logits
-
-    def _cell(self, edges: Sequence[tuple[int, int, str]], x: Tensor) -> Tensor:
-        """Add up what arrives at each node; where nothing does, the node is zero, as published."""
-        nodes = {0: x}
-        for source, target, slot in edges:
-            y = self.get_submodule(slot)(nodes[source] if source in nodes else x * 0)
-            nodes[target] = nodes[target] + y if target in nodes else y
-        return nodes[_OUTPUT] if _OUTPUT in nodes else x * 0
 
 
 def _expect(text: str, place: int, expected: str) -> int:

@@ -19,7 +19,7 @@ class SPVCNN(SparsePointVoxelSpace):
     name: ClassVar[str] = "spvcnn"
 
     scales: tuple[PositiveFloat, ...] = Field(
-        default=(0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0), min_length=1, description="shares of all channels"
+        default=tuple(n / 16 for n in range(4, 17)), min_length=1, description="shares of all channels"
     )
 
     @property

@@ -171,6 +171,18 @@ def test_the_profile_of_another_machine_is_refused(whole: Path, toy: Callable[..
         profile(toy(), Device(), whole, OPTIONS, progress=False)
 
 
+def test_a_space_of_few_networks_calibrates_on_some_of_them(
+    machine: Machine, toy: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = toy(widths=(8, 16), depths=(1, 2))
+    table = profile(space, Device(), tmp_path, OPTIONS, progress=False)
+    assert (len(table.calibration_networks), len(table.held_out_networks)) == (2, 4)
+    assert {network.architecture for network in table.calibration_networks} == {space.smallest(), space.largest()}
+    assert "has 6 different networks: 2 calibrate its table, 4 test it" in caplog.text
+
+
 def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="26 whole networks are to be measured"):
-        profile(toy(widths=(8, 16), depths=(1, 2)), Device(), tmp_path, OPTIONS, progress=False)
+    with pytest.raises(
+        InputError, match="toy has 1 different networks: a table is for a choice among many"
+    ):
+        profile(toy(widths=(8,), depths=(1,)), Device(), tmp_path, OPTIONS, progress=False)

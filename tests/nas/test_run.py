@@ -1,9 +1,12 @@
 """The whole way, small: from data and a budget to a bundle, through the public API, then from its files alone."""
 
+import dataclasses
 import json
 import re
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import SearchOptions
 from nas.data import DataOptions
-from nas.finalists import FinalistOptions, LatencyOptions
+from nas.finalists import FinalistOptions, Latency, LatencyOptions
 from nas.training import SupernetOptions, TrainingOptions
 from nas.verbs import (
     ExportConfig,
@@ -35,6 +38,7 @@ from nas.verbs.export import ExportOptions
 from nas.verbs.space_config import SpaceConfig
 from search_spaces.errors import InputError
 
+EXPORTING = import_module("nas.verbs.export")  # whose name is that of its function, too
 SHORT = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.5)
 
 
@@ -98,14 +102,14 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
     config: RunConfig, result: dict[str, object]
 ) -> None:
     journals = {path: path.read_bytes() for path in (config.output / "search").glob("*.jsonl")}
-    assert len(journals) == 3
+    assert len(journals) == 4
     train, profile = config.output / "train", config.output / "profile"
     directory = config.output / "search"
     asked = SearchConfig(train, profile, config.budget, directory, config.search, config.finalists)
     before = {path: path.read_bytes() for path in directory.iterdir()}
     found = search(asked)
     assert {path: path.read_bytes() for path in directory.iterdir()} == before
-    (directory / "result.json").unlink()  # as if it had been killed while the finalists were measured
+    (directory / "result.json").unlink()  # as if it had been killed before the result was written
     again = search(asked)
     assert {name: again[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")} == {
         name: found[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")
@@ -121,7 +125,7 @@ def test_what_does_not_belong_together_is_refused(config: RunConfig, result: dic
         search(SearchConfig(profile, profile, "40%", tmp_path / "swapped"))
     with pytest.raises(InputError, match=r"was made with options.budget = '100ms', asked for is '50%'"):
         search(SearchConfig(train, profile, "50%", config.output / "search", config.search, config.finalists))
-    with pytest.raises(InputError, match="was made with verb = 'train', asked for is 'export'"):
+    with pytest.raises(InputError, match="is of `nas train`, not of `nas export`"):
         export(ExportConfig(config.output / "search", train))
     assert list(tmp_path.iterdir()) == []
 
@@ -137,3 +141,103 @@ def test_a_table_of_another_machine_is_refused_unless_allowed(
         search(SearchConfig(*arguments))
     with pytest.raises(InputError, match="no network has latency_ms"):  # past the machine, on to the budget
         search(SearchConfig(*arguments, allow_foreign_table=True))
+
+
+class Slow:
+    """Measures networks at given latencies in ms, in turn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *latencies: float) -> None:
+        self.latencies = list(latencies)
+        monkeypatch.setattr(EXPORTING, "measure_networks", self._measure)
+
+    def _measure(self, device: object, models: list[object], options: LatencyOptions) -> list[Latency]:
+        return [Latency(ms, ms, ms, options.passes) for ms in [self.latencies.pop(0) for _ in models]]
+
+
+@pytest.fixture
+def searched(config: RunConfig, result: dict[str, object], tmp_path: Path) -> Path:
+    """A copy of the search, two of whose finalists keep the budget."""
+    shutil.copytree(config.output / "search", tmp_path / "search")
+    path = tmp_path / "search" / "finalists.json"
+    document = json.loads(path.read_text())
+    assert len(document["finalists"]) >= 2
+    for finalist in document["finalists"]:
+        finalist["meets_budget"] = True
+    path.write_text(json.dumps(document))
+    return tmp_path / "search"
+
+
+@pytest.fixture
+def asked(config: RunConfig, searched: Path, tmp_path: Path) -> ExportConfig:
+    return ExportConfig(searched, tmp_path / "bundle", config.export)
+
+
+def test_a_finalist_that_breaks_the_budget_when_measured_again_is_passed_over(
+    asked: ExportConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finalists = json.loads((asked.search / "finalists.json").read_text())["finalists"]
+    Slow(monkeypatch, 101.0, 99.0, 98.0)
+    result = export(asked)
+    assert result["architecture"] == finalists[1]["id"]
+    assert result["measured_ms"] == 98.0
+
+
+@pytest.mark.parametrize("latencies", [[101.0] * 20, [99.0, 101.0]])
+def test_what_breaks_the_budget_is_never_handed_out(
+    asked: ExportConfig, monkeypatch: pytest.MonkeyPatch, latencies: list[float]
+) -> None:
+    """Neither if all finalists do, nor if the best does after fine-tuning."""
+    Slow(monkeypatch, *latencies)
+    with pytest.raises(InputError, match="takes 101 ms now, over the budget of 100 ms"):
+        export(asked)
+    assert not (asked.output / "model.onnx").exists()
+
+
+def test_fine_tuning_is_not_lost(asked: ExportConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    Slow(monkeypatch, 99.0, 101.0)
+    with pytest.raises(InputError, match="over the budget"):
+        export(asked)
+    monkeypatch.setattr(EXPORTING, "finetune", None)  # whoever calls it fails
+    Slow(monkeypatch, 99.0, 99.0)
+    again = export(asked)
+    monkeypatch.undo()
+    whole = export(ExportConfig(asked.search, asked.output.with_name("whole"), asked.export))
+    assert {k: v for k, v in again.items() if k.startswith(("test", "validation"))} == {
+        k: v for k, v in whole.items() if k.startswith(("test", "validation"))
+    }
+    assert sorted(path.name for path in asked.output.iterdir()) == sorted(
+        path.name for path in asked.output.with_name("whole").iterdir()
+    )
+
+
+def test_a_supernet_that_was_trained_anew_is_not_exported_from(
+    config: RunConfig, asked: ExportConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = asked.search / "run.json"
+    document = json.loads(path.read_text())
+    document["inputs"]["supernet"] = "0" * 64
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"supernet\.safetensors is not the supernet that .*search searched with"):
+        export(asked)
+    assert not asked.output.exists()
+
+
+def test_a_run_that_was_moved_is_still_one(config: RunConfig, result: dict[str, object], tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(config.output, moved)
+    hidden = config.output.with_name("hidden")
+    config.output.rename(hidden)
+    try:
+        assert run(dataclasses.replace(config, output=moved)) == result
+        options = dataclasses.replace(config.export, finetune=False)
+        bundle = export(ExportConfig(moved / "search", tmp_path / "bundle", options))
+    finally:
+        hidden.rename(config.output)
+    assert bundle["budget_ms"] == result["budget_ms"]
+
+
+def test_a_directory_of_another_verb_is_left_alone(config: RunConfig, result: dict[str, object]) -> None:
+    before = (config.output / "train" / "run.json").read_bytes()
+    with pytest.raises(InputError, match="is of `nas train`, not of `nas run`"):
+        run(dataclasses.replace(config, output=config.output / "train"))
+    assert (config.output / "train" / "run.json").read_bytes() == before

@@ -62,6 +62,7 @@ class ImageDataset(Dataset):
     examples: ClassVar[str] = "images"
     augmented_by: ClassVar[tuple[str, ...]] = ("crop", "flip")
     scored_at_once: ClassVar[int] = 256
+    n_statistics: ClassVar[int] = 1024
 
     train: Images
     validation: Images

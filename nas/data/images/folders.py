@@ -45,4 +45,9 @@ def read_class_folders(folder: Path) -> Examples:
 
 def _image_paths(folder: Path) -> list[Path]:
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return sorted(path for path in found if not path.name.startswith("."))
+    return sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a file, or a folder on the way to it, has a name that begins with a dot."""
+    return any(name.startswith(".") for name in path.parts)

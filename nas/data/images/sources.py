@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nas.data.images.digits import read_digits
 from nas.data.images.examples import Examples
-from nas.data.images.folders import read_class_folders, subfolders
+from nas.data.images.folders import is_hidden, read_class_folders, subfolders
 from nas.data.images.parquet import read_parquet
 from nas.data.source import DIGITS, require_source
 from search_spaces.errors import InputError
@@ -36,16 +36,16 @@ def find_parts(source: str) -> Parts:
     path = Path(source).expanduser()
     if source == DIGITS:
         return {"train": read_digits}
+    if path.is_file() and path.suffix != ".parquet":
+        raise InputError(
+            f"{source} is a file of no known kind: expected Parquet (.parquet), point clouds (.npz), or a folder"
+        )
     if path.is_file():
         return {"train": partial(read_parquet, [path])}
-    files = sorted(file for file in path.rglob("*.parquet") if not _is_hidden(file.relative_to(path)))
+    files = sorted(file for file in path.rglob("*.parquet") if not is_hidden(file.relative_to(path)))
     if files:
         return {part: partial(read_parquet, found) for part, found in _files_by_part(path, files).items()}
     return _part_folders(path) or {"train": partial(read_class_folders, path)}
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(name.startswith(".") for name in path.parts)
 
 
 def _files_by_part(folder: Path, files: Sequence[Path]) -> Mapping[str, list[Path]]:

@@ -60,6 +60,7 @@ class PointDataset(Dataset):
     examples: ClassVar[str] = "clouds"
     augmented_by: ClassVar[tuple[str, ...]] = ("flip", "rotation", "scale")
     scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
+    n_statistics: ClassVar[int] = 64
     task: ClassVar[str] = "segmentation"
     rows: ClassVar[str] = "the first ten points"
 
@@ -117,6 +118,7 @@ class ObjectDataset(PointDataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy")
     scored_at_once: ClassVar[int] = 64  # some 100,000 points
+    n_statistics: ClassVar[int] = 1024
     task: ClassVar[str] = "classification"
     rows: ClassVar[str] = "the cloud"
 
@@ -145,7 +147,8 @@ def load_points(options: DataOptions) -> PointDataset:
         raise InputError(
             f"data option n_scenes {options.n_scenes} is of {SCENES} and {OBJECTS}, not of {name}: leave it out"
         )
-    found = find_frames(options.source, options.n_scenes)
+    found = find_frames(options.source, options)
+    _require_used(options, found, name)
     if found.whole and options.tile_metres is not None:
         raise InputError(
             f"data option tile_metres {options.tile_metres:g} cuts clouds, but those of {name} are labelled as wholes: "
@@ -154,7 +157,7 @@ def load_points(options: DataOptions) -> PointDataset:
     if options.tile_metres is None and len(found.frames) == 1 and not found.whole:
         options = dataclasses.replace(options, tile_metres=_TILE_METRES)
     scanned = _scan(found, options, name)
-    separate_test = _read_test(options, found)
+    separate_test, test_notes = _read_test(options, found)
     divided = partition(
         scanned.examples,
         found.parts,
@@ -164,7 +167,7 @@ def load_points(options: DataOptions) -> PointDataset:
     )
     parts = {**divided, "test": divided["test"] if separate_test is None else separate_test.examples}
     skipped = [str(problem) for part in (scanned, separate_test) if part is not None for problem in part.problems]
-    notes = (*found.notes, *_notes(options, found, scanned, parts))
+    notes = (*found.notes, *_notes(options, found, scanned, parts), *test_notes)
     for note in notes:
         logger.warning("%s %s", name, note)
     test = Clouds([example.frame for example in parts["test"]])
@@ -190,11 +193,20 @@ def _scan(found: Found, options: DataOptions, name: str) -> Scan:
     return scanned
 
 
-def _read_test(options: DataOptions, training: Found) -> Scan | None:
-    """Return the separate test data, if there are any."""
+def _require_used(options: DataOptions, found: Found, name: str) -> None:
+    """Raise if the options say how to divide what its sequences have divided already."""
+    if found.parts and None not in found.parts and options.split_seed != _PLAIN.split_seed:
+        raise InputError(
+            f"data option split_seed {options.split_seed} does nothing: {name} is divided by its sequences; "
+            "leave it out"
+        )
+
+
+def _read_test(options: DataOptions, training: Found) -> tuple[Scan | None, tuple[str, ...]]:
+    """Return the separate test data, if there are any, and what a reader of results on them should know."""
     if options.test_source is None:
-        return None
-    found = find_frames(options.test_source, options.n_scenes)
+        return None, () if training.test_note is None else (training.test_note,)
+    found = find_frames(options.test_source, options)
     if found.classes != training.classes:
         raise InputError(
             f"the test data {options.test_source} have the classes {', '.join(found.classes)}: expected those of the "
@@ -203,23 +215,30 @@ def _read_test(options: DataOptions, training: Found) -> Scan | None:
     if found.whole != training.whole:
         one, other = ("one label", "a label a point") if found.whole else ("a label a point", "one label")
         raise InputError(f"clouds of the test data {options.test_source} have {one}, those trained on {other}")
-    return _scan(found, options, options.test_source)
+    scanned = _scan(found, options, options.test_source)
+    notes = (*found.notes, *_small_tiles(scanned))
+    return scanned, tuple(f"is tested on other data, {options.test_source}, which {note}" for note in notes)
 
 
-def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str, Sequence[Example]]) -> Iterator[str]:
-    """Yield what a reader of results on these parts should know."""
-    if len(found.frames) == 1 and not found.whole:
-        yield (
-            f"is one frame, cut into tiles of {options.tile_metres:g} m: its parts are blocks of "
-            f"{BLOCK_TILES}x{BLOCK_TILES} tiles of the same scan, so results say little about other scenes"
-        )
-    if options.test_source is None and "test" not in found.parts:
-        yield f"has no test part, so {len(parts['test'])} clouds (about {TEST_FRACTION:.0%}) are set apart as one"
+def _small_tiles(scanned: Scan) -> Iterator[str]:
     if scanned.n_small_tiles:
         yield (
             f"has {scanned.n_small_tiles} tiles with too few points or no labelled one, "
             f"which are left out with {scanned.n_points_in_small_tiles} points"
         )
+
+
+def _notes(options: DataOptions, found: Found, scanned: Scan, parts: Mapping[str, Sequence[Example]]) -> Iterator[str]:
+    """Yield what a reader of results on these parts should know."""
+    if len(found.frames) == 1 and not found.whole:
+        other = "" if options.test_source else ", so results say little about other scenes"
+        yield (
+            f"is one frame, cut into tiles of {options.tile_metres:g} m: its parts are blocks of "
+            f"{BLOCK_TILES}x{BLOCK_TILES} tiles of the same scan{other}"
+        )
+    if options.test_source is None and "test" not in found.parts:
+        yield f"has no test part, so {len(parts['test'])} clouds (about {TEST_FRACTION:.0%}) are set apart as one"
+    yield from _small_tiles(scanned)
     for part, examples in parts.items():
         n_labels = np.sum([example.histogram for example in examples], axis=0)
         absent = [name for name, n in zip(found.classes, n_labels, strict=True) if n == 0]

@@ -39,7 +39,13 @@ def test_every_pass_is_the_same(data: Dataset, clouds: Dataset, memory_gb: float
 
 
 def test_as_much_is_kept_as_there_is_memory_for(clouds: Dataset) -> None:
-    sizes = [x.nbytes for (x,), _ in Batches(clouds, clouds.train).prepared(inputs, CPU)]
+    sizes: list[int] = []
+
+    def measured(batch: PointClouds) -> tuple[Tensor, ...]:
+        sizes.append(batch.nbytes)
+        return inputs(batch)
+
+    list(Batches(clouds, clouds.train).prepared(measured, CPU))
     assert len(sizes) > 2
     for n_kept in (0, 1, len(sizes)):
         batches = Batches(with_memory(clouds, 2e-9 * sum(sizes[:n_kept])), clouds.train)

@@ -98,10 +98,21 @@ def test_any_text_is_an_architecture_or_told_as_none(start: int, new: str, n_cut
 @given(cells)
 def test_the_plan_holds_the_live_edges(cell: dict[str, str]) -> None:
     slots = {(s, t): f"cell2_edge_{s}_{t}_{cell[f'edge_{s}_{t}']}" for s, t in EDGES}
-    held = {name for name in space().plan(cell) if name.startswith("cell2_")}
+    held = {name.removesuffix("_again") for name in space().plan(cell) if name.startswith("cell2_")}
     assert held == {slots[edge] for edge in live(cell)}
-    held = {name for name in space(dead_edges="keep").plan(cell) if name.startswith("cell2_")}
+    plan = space(dead_edges="keep").plan(cell)
+    held = {name.removesuffix("_again") for name in plan if name.startswith("cell2_")}
     assert held == {name for name in slots.values() if not name.endswith("none")}
+
+
+def test_a_runtime_pools_once_what_two_edges_pool() -> None:
+    """Latencies of blocks add up only if plans have what runtimes compute."""
+    cell = space().from_string("|avg_pool_3x3~0|+|avg_pool_3x3~0|none~1|+|none~0|skip_connect~1|skip_connect~2|")
+    plan = space().plan(cell)
+    kinds = [
+        type(plan[f"cell1_edge_0_{target}_avg_pool_3x3{end}"]).__name__ for target, end in ((1, ""), (2, "_again"))
+    ]
+    assert kinds == ["Pool", "Identity"]
 
 
 def with_weights_of(network: nn.Module, other: nn.Module) -> nn.Module:
@@ -134,9 +145,13 @@ def test_a_cell_adds_up_what_arrives_at_each_node(cell: dict[str, str], dead_edg
     def compute(number: int, x: Tensor) -> Tensor:
         nodes = [x, *(torch.zeros_like(x) for _ in range(3))]
         for source, target in EDGES:
-            slot = f"cell{number}_edge_{source}_{target}_{cell[f'edge_{source}_{target}']}"
-            if slot in modules:
-                nodes[target] = nodes[target] + modules[slot](nodes[source])
+            operation = cell[f"edge_{source}_{target}"]
+            slot = f"cell{number}_edge_{source}_{target}_{operation}"
+            if slot in modules or f"{slot}_again" in modules:
+                # what is pooled again is what the first edge from there has pooled
+                same = [name for name in modules if re.fullmatch(rf"cell{number}_edge_{source}_\d_{operation}", name)]
+                module = modules[slot] if slot in modules else modules[same[0]]
+                nodes[target] = nodes[target] + module(nodes[source])
         return nodes[3]
 
     x = compute(1, modules["stem"](images()))

@@ -1,5 +1,6 @@
 import pytest
 
+from nas.data import DataOptions
 from nas.data.points import synthetic_scenes
 from nas.data.points.sources import find_frames, holds_points
 from search_spaces.errors import InputError
@@ -35,7 +36,7 @@ def test_a_folder_that_may_hold_either_is_refused(write_npz, tmp_path) -> None:
 
 
 def test_synthetic_scenes_are_called_so() -> None:
-    found = find_frames("synthetic_scenes", 5)
+    found = find_frames("synthetic_scenes", DataOptions("synthetic_scenes", n_scenes=5))
     assert len(found.frames) == 5
     assert found.classes == synthetic_scenes.CLASSES
     assert found.notes == ("is synthetic: 5 generated road scenes under a simulated scanner, no recorded scans",)
@@ -45,35 +46,36 @@ def test_sequence_08_validates_and_the_ends_of_the_others_test(write_scan, tmp_p
     for sequence, n_frames in {"00": 10, "07": 5, "08": 3}.items():
         for number in range(n_frames):
             write_scan(f"sequences/{sequence}", f"{number:06}")
-    found = find_frames(str(tmp_path), 0)
+    found = find_frames(str(tmp_path), DataOptions(str(tmp_path)))
     assert found.parts == ["train"] * 8 + ["test"] * 2 + ["train"] * 4 + ["test"] + ["validation"] * 3
-    assert "the last 20% of every sequence, and validated on sequence 08" in found.notes[0]
+    assert found.notes == ("is validated on sequence 08: neighbouring frames show nearly the same",)
+    assert found.test_note == "is tested on the last 20% of every sequence"
 
 
 def test_short_sequences_leave_the_test_part_open(write_scan, tmp_path) -> None:
     for sequence in ("00", "01", "08"):
         write_scan(f"sequences/{sequence}", "000000")
-    assert find_frames(str(tmp_path), 0).parts == [None, None, "validation"]
+    assert find_frames(str(tmp_path), DataOptions(str(tmp_path))).parts == [None, None, "validation"]
 
 
 @pytest.mark.parametrize("sequences", [["00", "01"], ["08"]])
 def test_single_frames_leave_all_parts_open(write_scan, tmp_path, sequences) -> None:
     for sequence in sequences:
         write_scan(f"sequences/{sequence}", "000000")
-    assert find_frames(str(tmp_path), 0).parts == [None] * len(sequences)
+    assert find_frames(str(tmp_path), DataOptions(str(tmp_path))).parts == [None] * len(sequences)
 
 
 def test_without_sequence_08_the_ends_of_sequences_validate_and_test(write_scan, tmp_path) -> None:
     """Neighbouring frames are alike: none of them may be trained on while the next one tests."""
     for number in range(10):
         write_scan("sequences/03", f"{number:06}")
-    found = find_frames(str(tmp_path), 0)
-    assert found.parts == ["train"] * 6 + ["validation"] * 2 + ["test"] * 2
-    assert "validated on the 20% of frames before them" in found.notes[0]
+    found = find_frames(str(tmp_path), DataOptions(str(tmp_path), validation_fraction=0.4))
+    assert found.parts == ["train"] * 5 + ["validation"] * 3 + ["test"] * 2
+    assert "validated on the 40% of every sequence before its last 20%" in found.notes[0]
 
 
 def test_what_holds_no_clouds_is_told(tmp_path) -> None:
     (tmp_path / "cats").mkdir()
     for source in (str(tmp_path), "digits"):
         with pytest.raises(InputError, match="no point clouds: expected synthetic_scenes, synthetic_objects, an"):
-            find_frames(source, 3)
+            find_frames(source, DataOptions(source))

@@ -1,0 +1,105 @@
+"""Candidates are measured in groups, best first, until one keeps the budget; a kill loses no group."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nas.finalists
+from latency_predictors.device import Device
+from nas.data import Dataset
+from nas.evaluation.shared_weights import SharedWeights
+from nas.finalists import Finalist, FinalistOptions, Latency, measured_finalists
+from nas.search import History
+from nas.supernet import Supernet
+from search_spaces import SearchSpace
+
+BUDGET_MS = 1.0
+
+
+class Table:
+    """Stands in for a latency table, of which finalists take the device and the predictions alone."""
+
+    device = Device()
+
+    def cost_model(self, space: SearchSpace) -> "Table":
+        return self
+
+    def predict(self, population: np.ndarray) -> np.ndarray:
+        return np.arange(len(population), dtype=float)
+
+
+class Machine:
+    """Measures candidates at given latencies, in turn; is killed after some groups."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, latencies: Sequence[float]) -> None:
+        self.groups: list[int] = []
+        self.latencies = list(latencies)
+        self.stop_after = 1000
+        monkeypatch.setattr(nas.finalists, "network_model", lambda *_: None)
+        monkeypatch.setattr(nas.finalists, "measure_networks", self._measure)
+
+    def _measure(self, device: Device, models: Sequence[Any], options: FinalistOptions) -> list[Latency]:
+        if len(self.groups) == self.stop_after:
+            raise KeyboardInterrupt
+        done = sum(self.groups)
+        self.groups.append(len(models))
+        return [Latency(ms, ms, ms, options.passes) for ms in self.latencies[done : done + len(models)]]
+
+
+@pytest.fixture
+def find(tiny: SearchSpace, data: Dataset, tmp_path: Path) -> Callable[[], list[Finalist]]:
+    torch.manual_seed(0)
+    weights = SharedWeights(Supernet(tiny), data)
+    population = tiny.canonical(tiny.sample(5, np.random.default_rng(0)))
+    metrics = {name: np.linspace(1, 0, 5) for name in ("accuracy", "cross_entropy")}
+    options = FinalistOptions(at_a_time=2)
+
+    def measured() -> list[Finalist]:
+        candidates, journal = History(population, metrics), tmp_path / "finalists.jsonl"
+        return measured_finalists(weights, Table(), candidates, BUDGET_MS, options, journal)  # type: ignore[arg-type]
+
+    return measured
+
+
+@pytest.mark.parametrize(
+    ("latencies", "kept", "groups"),
+    [
+        ([0.9, 0.8, 0.1, 0.1, 0.1], [True, True], [2]),
+        ([1.1, 1.0, 0.1, 0.1, 0.1], [False, True], [2]),
+        ([1.1, 1.2, 0.9, 1.3, 0.1], [False, False, True, False], [2, 2]),
+        ([1.1, 1.2, 1.3, 1.4, 1.5], [False] * 5, [2, 2, 1]),
+    ],
+)
+def test_groups_are_measured_until_one_holds_a_network_that_keeps_the_budget(
+    find: Callable[[], list[Finalist]],
+    monkeypatch: pytest.MonkeyPatch,
+    latencies: list[float],
+    kept: list[bool],
+    groups: list[int],
+) -> None:
+    machine = Machine(monkeypatch, latencies)
+    finalists = find()
+    assert [finalist.meets_budget for finalist in finalists] == kept
+    assert [finalist.measured.latency_ms for finalist in finalists] == latencies[: len(kept)]
+    assert [finalist.predicted_ms for finalist in finalists] == list(range(len(kept)))
+    assert machine.groups == groups
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2])
+def test_a_kill_loses_no_group_that_was_measured(
+    find: Callable[[], list[Finalist]], monkeypatch: pytest.MonkeyPatch, stop_after: int
+) -> None:
+    machine = Machine(monkeypatch, [1.1, 1.2, 1.3, 1.4, 0.5])
+    machine.stop_after = stop_after
+    with pytest.raises(KeyboardInterrupt):
+        find()
+    machine.stop_after = 1000
+    finalists = find()
+    assert machine.groups == [2, 2, 1]
+    assert [finalist.measured.latency_ms for finalist in finalists] == machine.latencies
+    assert find() == finalists
+    assert machine.groups == [2, 2, 1], "what is found is not measured again"
