@@ -66,7 +66,7 @@ def main() -> None:
 def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int, sought: Objective) -> Architecture:
     population = region.space.canonical(region.sample(n, np.random.default_rng(1)))
     metrics = weights.evaluate(population)
-    first = np.lexsort((metrics["cross_entropy"], -sought.score(metrics[sought.metric])))[:1]
+    first = np.lexsort((metrics["cross_entropy"], -sought.score(metrics)))[:1]
     return region.space.decode(population[first])[0]
 
 

@@ -147,6 +147,6 @@ def _ranked(sought: Objective, *histories: History) -> History:
         for name in histories[0].metrics
     }
     population = np.concatenate([history.population for history in histories])
-    order = np.lexsort((joined["cross_entropy"], -sought.score(joined[sought.metric])))
+    order = np.lexsort((joined["cross_entropy"], -sought.score(joined)))
     order = order[~np.isnan(joined[sought.metric][order])]
     return History(population[order], {name: values[order] for name, values in joined.items()})

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,58 @@ class Objective:
     maximise: bool = True
     model: CostModel | None = None
 
-    def score(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (N,): higher is better."""
+    @property
+    def costs(self) -> Mapping[str, CostModel]:
+        """The cost models that are asked beside the evaluator, by the metrics that their costs are recorded under."""
+        return {} if self.model is None else {self.metric: self.model}
+
+    def score(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return (N,): higher is better; of metrics (N,) by name."""
+        values = metrics[self.metric]
         return values if self.maximise else -values
+
+
+@dataclass(frozen=True)
+class Reward(Objective):
+    """A metric and a cost in one number, for strategies of one objective: what they find is near a target cost.
+
+    With T the target, t the cost and a the metric: `soft` is a (t/T)^w, whatever the cost; `hard` is a up to the target
+    and a (t/T)^w beyond it (MnasNet; Tan et al., CVPR 2019: -0.07 and -1); `absolute` is a + w |t/T - 1| (TuNAS;
+    Bender et al., CVPR 2020: -0.07), which neither rewards what is cheaper than was asked for.
+
+    Attributes:
+        cost: predicts the cost.
+        target: the cost that is aimed at, in the model's unit.
+        kind: which of the three.
+        exponent: w, negative.
+
+    Raises:
+        InputError: the target is not positive, or the exponent not negative.
+    """
+
+    cost: CostModel = field(kw_only=True)
+    target: float = field(kw_only=True)
+    kind: Literal["soft", "hard", "absolute"] = field(default="absolute", kw_only=True)
+    exponent: float = field(default=-0.07, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.target) and self.target > 0):
+            raise InputError(f"a reward's target of {self.target} is no cost: expected a positive number")
+        if self.exponent >= 0:
+            raise InputError(f"a reward's exponent of {self.exponent} would reward high costs: expected a negative one")
+        if not self.maximise:
+            raise InputError(f"a reward raises a metric: {self.metric} is to be lowered; give its negative")
+
+    @property
+    def costs(self) -> Mapping[str, CostModel]:
+        return {self.cost.metric: self.cost, **super().costs}
+
+    def score(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        values, ratio = metrics[self.metric], metrics[self.cost.metric] / self.target
+        if self.kind == "absolute":
+            return np.asarray(values + self.exponent * np.abs(ratio - 1))
+        penalty = ratio**self.exponent
+        return np.asarray(values * (penalty if self.kind == "soft" else np.where(ratio > 1, penalty, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -55,7 +104,7 @@ class Limit:
 
 def scores_of(objectives: Sequence[Objective], metrics: Mapping[str, NDArray[np.float64]]) -> Scores:
     """Return the scores (N, objectives) of networks with these metrics, (N,) each."""
-    return np.stack([objective.score(metrics[objective.metric]) for objective in objectives], axis=1)
+    return np.stack([objective.score(metrics) for objective in objectives], axis=1)
 
 
 def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.float64]], n: int) -> NDArray[np.float64]:

@@ -43,7 +43,7 @@ class History:
 
     def best(self, n: int, objective: Objective) -> NDArray[np.int64]:
         """Return the indices of the n best, best first, earlier ones first among equals; failed ones never."""
-        scores = objective.score(self.metrics[objective.metric])
+        scores = objective.score(self.metrics)
         order = np.argsort(-scores, kind="stable")
         return order[~np.isnan(scores[order])][:n]
 
@@ -145,7 +145,7 @@ class Search:
 def _costs(evaluator: Evaluator, objectives: Sequence[Objective], region: FeasibleRegion) -> dict[str, CostModel]:
     """Return the cost models of constraints and objectives by the names that their costs are recorded under."""
     named = [(constraint.metric, constraint.model) for constraint in region.constraints]
-    named += [(objective.metric, objective.model) for objective in objectives if objective.model is not None]
+    named += [cost for objective in objectives for cost in objective.costs.items()]
     costs: dict[str, CostModel] = {}
     for name, model in named:
         if costs.setdefault(name, model) is not model or name in evaluator.metrics:

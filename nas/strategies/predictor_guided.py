@@ -80,7 +80,7 @@ class PredictorGuided(Strategy):
         columns = []
         for objective, model in zip(self.objectives, self._models, strict=False):
             if objective.model is not None:
-                columns.append(objective.score(objective.model.predict(population)))
+                columns.append(objective.score({objective.metric: objective.model.predict(population)}))
             elif self.optimism:
                 mean, deviation = model.predict(inputs)
                 columns.append(mean + self.optimism * deviation)

@@ -182,7 +182,5 @@ def test_a_space_of_few_networks_calibrates_on_some_of_them(
 
 
 def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="toy has 1 different networks: a table is for a choice among many"
-    ):
+    with pytest.raises(InputError, match="toy has 1 different networks: a table is for a choice among many"):
         profile(toy(widths=(8,), depths=(1,)), Device(), tmp_path, OPTIONS, progress=False)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
-from nas import objectives
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas import objectives, strategies
+from nas.objectives import Constraint, FeasibleRegion, Objective, Reward, parse_budget
+from nas.search import Search
 from search_spaces import InputError, SearchSpace
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -35,8 +36,8 @@ def bound(model: BlockCost, share: float) -> float:
 
 def test_an_objective_is_raised_or_lowered() -> None:
     values = np.array([1.0, 3.0, np.nan])
-    assert Objective("accuracy").score(values)[:2].tolist() == [1, 3]
-    assert Objective("cross_entropy", maximise=False).score(values)[:2].tolist() == [-1, -3]
+    assert Objective("accuracy").score({"accuracy": values})[:2].tolist() == [1, 3]
+    assert Objective("cross_entropy", maximise=False).score({"cross_entropy": values})[:2].tolist() == [-1, -3]
 
 
 @pytest.mark.parametrize(
@@ -154,3 +155,50 @@ def test_bounds_that_exclude_each_other_are_told(toy: Callable[..., Any]) -> Non
     with pytest.raises(InputError, match=r"no network was found that keeps macs <= .* and latency_ms <= ") as error:
         FeasibleRegion(space, constraints)
     assert len(str(error.value).splitlines()) == 1
+
+
+def rewards(toy: Callable[..., Any], kind: str, exponent: float, ratios: list[float]) -> list[float]:
+    cost = random_cost(toy())
+    reward = Reward("accuracy", cost=cost, target=2.0, kind=kind, exponent=exponent)  # type: ignore[arg-type]
+    metrics = {"accuracy": np.full(len(ratios), 0.8), cost.metric: 2.0 * np.array(ratios)}
+    return [float(value) for value in reward.score(metrics)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "exponent", "expected"),
+    [
+        ("soft", -0.07, [0.8 * 0.5**-0.07, 0.8, 0.8 * 2**-0.07]),
+        ("hard", -1.0, [0.8, 0.8, 0.4]),
+        ("absolute", -0.1, [0.75, 0.8, 0.7]),
+    ],
+)
+def test_rewards_are_as_published(toy: Callable[..., Any], kind: str, exponent: float, expected: list[float]) -> None:
+    assert rewards(toy, kind, exponent, [0.5, 1.0, 2.0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": 0.0}, "target of 0.0 is no cost"),
+        ({"target": float("nan")}, "target of nan is no cost"),
+        ({"target": 1.0, "exponent": 0.07}, "would reward high costs"),
+        ({"target": 1.0, "maximise": False}, "a reward raises a metric"),
+    ],
+)
+def test_rewards_that_make_no_sense_are_refused(toy: Callable[..., Any], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Reward("accuracy", cost=random_cost(toy()), **options)
+
+
+def test_a_search_for_a_reward_records_the_cost_and_ends_near_the_target(
+    toy: Callable[..., Any], additive: Callable[..., Any]
+) -> None:
+    space = search_spaces.load("mobilenet_v3_32")
+    cost = random_cost(space)
+    target = bound(cost, 0.5)
+    reward = Reward("score", cost=cost, target=target, exponent=-1000.0)
+    strategy = strategies.load("regularized_evolution")
+    history = Search(additive(space), strategy, [reward], FeasibleRegion(space), budget=500, seed=0).run(progress=False)
+    best = history.best(1, reward)
+    assert np.array_equal(history.metrics[cost.metric], cost.predict(history.population))
+    assert history.metrics[cost.metric][best] == pytest.approx(target, rel=0.02)

@@ -1,0 +1,80 @@
+"""What strategies that learn a policy share: proposals of the region, and rewards that know no scale."""
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas.pareto import Scores
+from nas.strategy import Strategy, best_first
+from search_spaces.plan_index import Population, distinct
+
+_REMEMBERED = 1000
+_DRAWN = 10
+"""So many times as many networks are drawn as are wanted where the policy has nothing new: most may be known."""
+
+
+class PolicyStrategy(Strategy):
+    """Draws networks by a policy and raises the probability of the good ones.
+
+    The reward of a network is the share of the last 1000 scores that its own is above, 0 to 1, so that a learning rate
+    serves accuracies and losses alike. Networks of the policy that are not in the region are drawn again. Where a
+    policy proposes nothing new, random networks are explored beside it.
+    """
+
+    batch: int
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Begin with a policy that knows nothing."""
+
+    @abstractmethod
+    def _draw(self, n: int) -> Population:
+        """Return n networks (n, choices) drawn by the policy, in the region or not."""
+
+    @abstractmethod
+    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
+        """Improve the policy by networks that were drawn (n, choices) and their rewards (n,)."""
+
+    def _begin(self) -> None:
+        self._known: set[bytes] = set()
+        self._drawn: dict[bytes, NDArray[np.int64]] = {}
+        self._scores, self._violations = np.empty((0, 1)), np.empty(0)
+        self._start()
+
+    def _ask(self) -> Population:
+        rows = self.region.breed(self.batch, self._draw, self.rng)
+        canonical = self.region.space.canonical(rows)
+        # what the policy took, where a choice that changes nothing has another option in canonical form
+        self._drawn = {key.tobytes(): row for key, row in zip(canonical, rows, strict=True)}
+        if any(key not in self._known for key in self._drawn):
+            return canonical
+        return np.concatenate([canonical, self._unknown()])
+
+    def _unknown(self) -> Population:
+        rows = self.region.space.canonical(self.region.sample(_DRAWN * self.batch, self.rng))
+        rows = rows[distinct(rows)]
+        return rows[[row.tobytes() not in self._known for row in rows]][: self.batch]
+
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        if not len(population):
+            return
+        keys = [row.tobytes() for row in population]
+        self._known.update(keys)
+        self._scores = np.concatenate([self._scores, scores])[-_REMEMBERED:]
+        self._violations = np.concatenate([self._violations, violations])[-_REMEMBERED:]
+        told = slice(max(0, len(population) - _REMEMBERED), None)
+        rows = np.array([self._drawn.get(key, row) for key, row in zip(keys, population, strict=True)])[told]
+        self._learn(rows, _rewards(self._scores, self._violations)[-len(rows) :])
+
+
+def _rewards(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,): the share of the others that each is better than, equal ones counting half."""
+    order = best_first(scores, violations)
+    ordered = np.column_stack([violations, -scores[:, 0]])[order]
+    group = np.concatenate([[0], (ordered[1:] != ordered[:-1]).any(axis=1).cumsum()])
+    place = np.arange(len(order), dtype=float)
+    mean_place = np.bincount(group, place) / np.bincount(group)
+    rewards = np.empty(len(order))
+    rewards[order] = 1 - (mean_place[group] + 0.5) / len(order)
+    return rewards

@@ -1,0 +1,97 @@
+"""A study that is kept shows the search, in the metrics' own signs, and is made anew when the search goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+import search_spaces
+from nas import strategies
+from nas.objectives import FeasibleRegion, Limit, Objective
+from nas.search import History, Search
+from search_spaces import InputError
+
+BUDGET = 30
+
+
+@pytest.fixture
+def region() -> FeasibleRegion:
+    return FeasibleRegion(search_spaces.load("mobilenet_v3_32"))
+
+
+def search(
+    region: FeasibleRegion, additive: Callable[..., Any], name: str = "optuna_tpe", budget: int = BUDGET, **options: Any
+) -> History:
+    objectives = [Objective("loss", maximise=False)]
+    strategy = strategies.load(name, **options)
+    return Search(additive(region.space), strategy, objectives, region, budget=budget, seed=0).run(progress=False)
+
+
+def trials(storage: str, study: str = "nas") -> list[optuna.trial.FrozenTrial]:
+    found = optuna.load_study(study_name=study, storage=storage).trials
+    return [trial for trial in found if trial.state == optuna.trial.TrialState.COMPLETE]
+
+
+def test_a_study_holds_what_was_evaluated(region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    history = search(region, additive, storage=storage)
+    found = trials(storage)
+    assert [trial.value for trial in found] == pytest.approx(history.metrics["loss"].tolist())
+    names = [choice.name for choice in region.space.choices]
+    rows = np.array([[trial.params[name] for name in names] for trial in found])
+    assert np.array_equal(region.space.canonical(rows), history.population)
+    assert optuna.load_study(study_name="nas", storage=storage).best_value == history.metrics["loss"].min()
+
+
+def test_a_search_that_goes_on_makes_its_study_anew(
+    region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path
+) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    search(region, additive, storage=storage, budget=10)
+    search(region, additive, storage=storage)
+    search(region, additive, storage=f"sqlite:///{tmp_path}/other.db")
+    assert len(trials(storage)) == BUDGET
+    for one, other in zip(trials(storage), trials(f"sqlite:///{tmp_path}/other.db"), strict=True):
+        assert (one.params, one.values) == (other.params, other.values)
+
+
+def test_the_study_of_another_search_is_left_alone(
+    region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path
+) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(storage=storage, study_name="nas").optimize(lambda trial: trial.suggest_float("x", 0, 1), 3)
+    with pytest.raises(InputError, match="holds a study 'nas' of another search: give this one another name"):
+        search(region, additive, storage=storage)
+    assert len(trials(storage)) == 3
+    search(region, additive, storage=storage, study="mine", budget=5)
+    assert len(trials(storage, "mine")) == 5
+
+
+@pytest.mark.parametrize("storage", ["sqlite:////no/such/folder/study.db", "no-such-thing://x", "nothing"])
+def test_a_storage_that_cannot_be_used_is_told(
+    region: FeasibleRegion, additive: Callable[..., Any], storage: str
+) -> None:
+    with pytest.raises(InputError, match=f"optuna cannot keep a study in {storage}: "):
+        search(region, additive, storage=storage)
+
+
+@pytest.mark.parametrize("name", ["optuna_tpe", "optuna_nsga2"])
+def test_samplers_learn_what_limits_mean(name: str, region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    """A limit that one of ten random networks keeps is kept far more often by what is proposed last."""
+    evaluator = additive(region.space)
+    rows = region.space.sample(1000, np.random.default_rng(0))
+    limit = Limit("loss", float(np.quantile(evaluator.evaluate(rows)["loss"], 0.1)))
+    objectives = [Objective("score", maximise=False)]
+    history = Search(evaluator, strategies.load(name), objectives, region, limits=[limit], budget=300, seed=0).run(
+        progress=False
+    )
+    assert (history.metrics["loss"][-100:] <= limit.at_most).mean() > 0.25
+
+
+def test_several_objectives_with_cma_es_are_refused(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    objectives = [Objective("score"), Objective("loss", maximise=False)]
+    with pytest.raises(InputError, match="optuna_cmaes serves one objective"):
+        Search(additive(region.space), strategies.load("optuna_cmaes"), objectives, region, budget=10, seed=0)
