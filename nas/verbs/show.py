@@ -20,7 +20,7 @@ def show(options: ShowConfig) -> dict[str, Any]:
     """Show what a run was asked, and its result if it is finished."""
     asked = read_asked(options.run)
     told = {"verb": asked["verb"], "command": " ".join(asked["command"] or ["from Python"])}
+    wanted = {f"asked.{name}": value for name, value in asked["options"].items()}
     if not is_finished(options.run):
-        told["state"] = "not finished: run it again with the same options to go on"
-        return {**told, "asked": asked["options"]}
-    return {**told, "state": "finished", "asked": asked["options"], **read_run(options.run)[1]}
+        return {**told, "state": "not finished: run it again with the same options to go on", **wanted}
+    return {**told, "state": "finished", **wanted, **read_run(options.run)[1]}
