@@ -36,6 +36,7 @@ def pooled_again(edges: Mapping[Edge, str]) -> dict[Edge, str]:
     """Return the operations with every pooling of what an edge before has pooled the same way told as `AGAIN`.
 
     It has no weights, so runtimes compute it once, and so does the network: latencies add up only if plans say so.
+    For small spaces: every edge depends on those before it.
     """
     seen: set[tuple[int, str]] = set()
     told = {}

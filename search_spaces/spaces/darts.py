@@ -21,7 +21,7 @@ from search_spaces.blocks.cells import (
     add_up,
 )
 from search_spaces.blocks.mobile import ConvNorm, PooledClassifier, strided
-from search_spaces.cell_graph import AGAIN, edge_slot, edges_by_cell, pooled_again
+from search_spaces.cell_graph import edge_slot, edges_by_cell
 from search_spaces.errors import InputError
 from search_spaces.space import Architecture, Choice, SearchSpace
 
@@ -77,8 +77,7 @@ class DARTS(SearchSpace):
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, cells, classifier; an edge's operation is part of its slot's name."""
-        operations = {cell: {(source, node): op for source, node, op in _edges(cell, options)} for cell in _CELLS}
-        edges = {cell: pooled_again(found) for cell, found in operations.items()}
+        edges = {cell: list(_edges(cell, options)) for cell in _CELLS}
         stem = self._stem()
         for number, block in enumerate(stem, 1):
             yield f"stem{number}", block
@@ -90,10 +89,10 @@ class DARTS(SearchSpace):
             size, inner_size = last[1], strided(last[1], stride)
             yield f"cell{number}_preprocess_0", _preprocess(before, size, channels)
             yield f"cell{number}_preprocess_1", _preprocess(last, size, channels)
-            for edge, operation in edges["reduce" if reduces else "normal"].items():
-                outer = edge[0] in _INPUTS and not operation.endswith(AGAIN)
+            for source, node, operation in edges["reduce" if reduces else "normal"]:
+                outer = source in _INPUTS
                 block = _block(operation, size if outer else inner_size, channels, stride if outer else 1)
-                yield edge_slot(number, edge, operation), block
+                yield edge_slot(number, (source, node), operation), block
             before, last = last, (len(_NODES) * channels, inner_size)
         yield "classifier", PooledClassifier(last[1], last[0], None, self.n_classes, 0.0)
 
@@ -161,8 +160,6 @@ def _preprocess(shape: Shape, size: int, channels: int) -> Block:
 
 @lru_cache(maxsize=1 << 10)
 def _block(operation: str, size: int, channels: int, stride: int) -> Block:
-    if operation.endswith(AGAIN):
-        return Identity(size, channels, channels, 1)
     if operation == "skip_connect":
         return Identity(size, channels, channels, 1) if stride == 1 else FactorizedReduce(size, channels, channels)
     if operation in ("max_pool_3x3", "avg_pool_3x3"):

@@ -169,7 +169,7 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
 
 
 # networks and seeds: of some strategies every proposal takes long
-EFFORT = {"optuna_gp": (30, 1), "optuna_tpe": (100, 2)}
+EFFORT = {"optuna_gp": (25, 1), "optuna_tpe": (80, 2)}
 
 
 def mean_best(name: str, budget: int, n_seeds: int, additive: Callable[..., Any]) -> float:
