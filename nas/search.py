@@ -1,5 +1,6 @@
 """The search: ask, evaluate, tell, record; it knows neither the space nor the strategy inside."""
 
+import logging
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population, distinct
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
+
+logger = logging.getLogger(__name__)
 
 _STALE_ASKS = 50
 """A strategy that proposes nothing new so many times in a row has nothing left to say."""
@@ -116,6 +119,9 @@ class Search:
                     bar.update(n_done)
                 known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
                 self._tell(asked, known, recorder)
+        if len(known) < self.budget:
+            name = type(self.strategy).__name__
+            logger.info("%s has nothing new to propose after %d of %d networks", name, len(known), self.budget)
         return recorder.history(len(self.region.space.choices))
 
     def _evaluate(self, fresh: Population, recorder: "_Recorder") -> Iterator[int]:

@@ -38,7 +38,7 @@ def _state(source: str | None) -> str:
         return ""
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
-        stat = file.stat()
+        stat = file.stat() if file.exists() else file.lstat()  # a link to nothing is for the reader to tell
         digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()
 

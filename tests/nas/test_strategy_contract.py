@@ -152,11 +152,17 @@ def test_asking_leaves_what_was_told_alone(name: str) -> None:
     "options", [{"widths": (8, 16), "depths": (2,)}, {"widths": (8, 16), "depths": (1, 2)}, {"widths": (8,)}]
 )
 def test_a_search_of_a_few_networks_finds_them_all_and_ends(
-    name: str, options: dict[str, Any], toy: Callable[..., Any], additive: Callable[..., Any]
+    name: str,
+    options: dict[str, Any],
+    toy: Callable[..., Any],
+    additive: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     region = FeasibleRegion(toy(**options))
     search = Search(additive(region.space), strategies.load(name), [Objective("score")], region, budget=100, seed=0)
-    history = search.run(progress=False)
+    with caplog.at_level("INFO"):
+        history = search.run(progress=False)
+    assert f"has nothing new to propose after {region.space.size} of 100 networks" in caplog.text
     assert len(history.population) == region.space.size
     assert len(np.unique(history.population, axis=0)) == region.space.size
 

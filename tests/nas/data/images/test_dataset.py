@@ -1,4 +1,5 @@
 import logging
+import os
 from dataclasses import replace
 
 import pytest
@@ -127,3 +128,17 @@ def test_testing_on_images_trained_or_validated_on_is_refused(options, write_fol
     folder = tmp_path / "pets"
     with pytest.raises(InputError, match=r"all images of .*val are also trained or validated on"):
         load_data(DataOptions(str(folder), test_source=str(folder / "val")))
+
+
+def test_changed_files_are_read_again(options) -> None:
+    """Whoever mends the data within one process gets what they mended."""
+    first = load_data(options)
+    assert load_data(options) is first
+    os.utime(options.source, (0, 0))
+    assert load_data(options) is not first
+
+
+def test_a_link_to_nothing_is_no_image(tmp_path, write_parquet) -> None:
+    write_parquet("data/noise.parquet", [0, 1] * 20)
+    (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")
+    assert len(load_data(DataOptions(str(tmp_path / "data"), image_size=8)).classes) == 2
