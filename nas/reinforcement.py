@@ -19,7 +19,7 @@ class PolicyStrategy(Strategy):
 
     The reward of a network is the share of the last 1000 scores that its own is above, 0 to 1, so that a learning rate
     serves accuracies and losses alike. Networks of the policy that are not in the region are drawn again. Where a
-    policy proposes nothing new, random networks are explored beside it.
+    policy proposes nothing new, random networks are explored beside it; if they are known, too, the search ends.
     """
 
     batch: int
@@ -49,7 +49,8 @@ class PolicyStrategy(Strategy):
         self._drawn = {key.tobytes(): row for key, row in zip(canonical, rows, strict=True)}
         if any(key not in self._known for key in self._drawn):
             return canonical
-        return np.concatenate([canonical, self._unknown()])
+        unknown = self._unknown()
+        return np.concatenate([canonical, unknown]) if len(unknown) else unknown  # of nothing new there is no end
 
     def _unknown(self) -> Population:
         rows = self.region.space.canonical(self.region.sample(_DRAWN * self.batch, self.rng))
