@@ -31,9 +31,9 @@ SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
     "mobilenet_v3_32": ({"resolutions": (32,)}, 64),
     "ofa_mobilenet_v3": ({"resolutions": (224,)}, 8),
     "autoformer_32": ({"resolution": 16}, 64),
-    "autoformer_tiny": ({}, 16),
-    "autoformer_small": ({}, 16),
-    "autoformer_base": ({}, 8),
+    "autoformer_tiny": ({}, 8),
+    "autoformer_small": ({}, 4),
+    "autoformer_base": ({}, 2),
     "pvcnn": ({"n_points": 2048, "grid": 0.5}, 4),
     "spvnas": (  # a tenth of a LiDAR frame
         {
