@@ -29,15 +29,26 @@ def class_ious(confusion: Tensor) -> Tensor:
 
 
 def mean_iou(confusion: Tensor) -> float:
-    """Return the mean of `class_ious` over the classes that occur.
+    """Return the mean of `class_ious` over all classes, 1 for one that does not occur.
 
-    The published evaluation of SPVNAS (Tang et al., ECCV 2020) gives the others 1, SemanticKITTI's own tool 0. On the
-    benchmark's validation part, where all occur, the three agree; on a few frames those say little about a network.
+    As in the published evaluation of SPVNAS (Tang et al., ECCV 2020); SemanticKITTI's own tool counts it as 0.
+    """
+    return class_ious(confusion).nan_to_num(1.0).mean().item()
+
+
+def mean_iou_present(confusion: Tensor) -> float:
+    """Return the mean of `class_ious` over the classes that occur: of a few frames it says more than `mean_iou`.
+
+    Networks are ranked alike by both, and where all classes occur they are the same.
     """
     return class_ious(confusion).nanmean().item()
 
 
-SCORES: Mapping[str, Callable[[Tensor], float]] = {"mean_iou": mean_iou, "accuracy": accuracy}
+SCORES: Mapping[str, Callable[[Tensor], float]] = {
+    "mean_iou": mean_iou,
+    "mean_iou_present": mean_iou_present,
+    "accuracy": accuracy,
+}
 """What a confusion matrix (C, C) says, by metric; all of them are the better the higher."""
 
 

@@ -43,7 +43,7 @@ def test_frames_are_divided(folder) -> None:
     assert len(data.classes) == 19
     assert data.space_options() == {"n_classes": 19, "in_channels": 4, "task": "segmentation"}
     assert any("has no test part" in note for note in data.notes)
-    assert any("has no point of bicycle" in note and "the mean IoU is of the others" in note for note in data.notes)
+    assert any("has no point of bicycle" in note and "mean_iou counts them as 1" in note for note in data.notes)
 
 
 def test_one_frame_is_cut_into_tiles_and_said_to_be_one(frame) -> None:
