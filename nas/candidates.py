@@ -57,6 +57,10 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         strategy = strategies.load(self.strategy.name, **self.strategy.options)
+        if strategy.searches_weights and self.evaluator == "predictor":
+            raise InputError(
+                f"strategy {self.strategy.name} searches shared weights, not predictions: say evaluator shared_weights"
+            )
         if strategy.for_dear_evaluations and self.evaluator == "predictor":
             raise InputError(
                 f"strategy {self.strategy.name} would not end on {self.n_predicted} predictions: it is for few, dear "
@@ -111,6 +115,7 @@ def find_candidates(
         return search.run(progress=progress)
 
     strategy = strategies.load(options.strategy.name, **options.strategy.options)
+    strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
         evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated)
         return Candidates(_ranked(sought, evaluated), 0, None)

@@ -1,8 +1,9 @@
 """The contract of search strategies: they propose populations and are told scores, and see nothing else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from nas.objectives import FeasibleRegion, Objective
 from nas.pareto import Scores
 from search_spaces.plan_index import Population
+
+if TYPE_CHECKING:
+    from nas.evaluation.shared_weights import SharedWeights
 
 
 class Strategy(ABC):
@@ -20,18 +24,33 @@ class Strategy(ABC):
 
     Attributes:
         multi_objective: whether it serves several objectives at once.
+        searches_weights: whether it works on shared weights themselves, which `use` then gives it.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
+        has_weights: whether it has been given any.
         region: the networks that may be proposed.
         objectives: what is to be raised or lowered; a column of the scores each.
         rng: the only source of randomness.
     """
 
     multi_objective: ClassVar[bool] = False
+    searches_weights: ClassVar[bool] = False
     for_dear_evaluations: ClassVar[bool] = False
 
+    has_weights: bool = False
     region: FeasibleRegion
     objectives: tuple[Objective, ...]
     rng: np.random.Generator
+
+    def use(  # noqa: B027  # most learn from scores alone
+        self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]
+    ) -> None:
+        """Take the shared weights that are searched, before the search begins.
+
+        Args:
+            weights: the supernet and the data; neither is changed.
+            directory: for what a search that was killed goes on from; None: it would begin anew.
+            belongs_to: says which weights and costs these are.
+        """
 
     def begin(self, region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> None:
         """Start anew on a region of a space."""

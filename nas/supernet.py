@@ -69,8 +69,8 @@ class Supernet(nn.Module):
         with torch.device("meta"):
             module = block.build()
         with torch.inference_mode(False):  # whoever asks first, the views serve training too
-            for owner, name, path, like in _tensors(module):
-                whole = _tensor(self.store.get_submodule(slot), path)
+            for owner, name, path, like in tensors(module):
+                whole = tensor_at(self.store.get_submodule(slot), path)
                 view = block.narrow(whole.detach(), path, like, owner)
                 if isinstance(whole, nn.Parameter):
                     view = nn.Parameter(view)
@@ -102,14 +102,15 @@ class Supernet(nn.Module):
         return {**self.__dict__, "_views": {}, "_gradients": {}}
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
+def tensors(module: nn.Module) -> Iterator[tuple[nn.Module, str, str, Tensor]]:
     """Yield each parameter and buffer: the submodule that holds it, its name there, its path, itself."""
     for prefix, owner in module.named_modules():
         for name, tensor in (*owner.named_parameters(recurse=False), *owner.named_buffers(recurse=False)):
             yield owner, name, f"{prefix}.{name}" if prefix else name, tensor
 
 
-def _tensor(module: nn.Module, path: str) -> Tensor:
+def tensor_at(module: nn.Module, path: str) -> Tensor:
+    """Return the parameter or buffer at a path."""
     owner, _, name = path.rpartition(".")
     tensor: Tensor = getattr(module.get_submodule(owner), name)
     return tensor

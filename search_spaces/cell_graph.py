@@ -23,13 +23,13 @@ def edge_slot(cell: int, edge: Edge, operation: str) -> str:
 
 
 def edges_by_cell(slots: Iterable[str]) -> dict[int, list[tuple[Edge, str]]]:
-    """Return the edges of each cell with their operations, in the order of the slots."""
+    """Return the edges of each cell with their operations, those to lower nodes first."""
     cells: dict[int, list[tuple[Edge, str]]] = {}
     for slot in slots:
         if match := _EDGE_SLOT.fullmatch(slot):
             cell, source, target = (int(number) for number in match.groups()[:3])
             cells.setdefault(cell, []).append(((source, target), match[4]))
-    return cells
+    return {cell: sorted(edges, key=lambda edge: edge[0][1]) for cell, edges in cells.items()}
 
 
 def pooled_again(edges: Mapping[Edge, str]) -> dict[Edge, str]:

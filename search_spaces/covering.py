@@ -1,5 +1,6 @@
 """What a supernet must hold: for each slot of a space's plans, the block of which all others there are parts."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -20,12 +21,17 @@ def covering(index: PlanIndex, preferred: Plan) -> Plan:
         ValueError: the blocks of a slot are not all parts of one of them.
     """
     return {
-        slot: _largest(slot, [index.blocks[i] for i in np.unique(table[table >= 0])], preferred.get(slot))
+        slot: largest(slot, [index.blocks[i] for i in np.unique(table[table >= 0])], preferred.get(slot))
         for slot, table in zip(index.slots, index.tables, strict=True)
     }
 
 
-def _largest(slot: str, blocks: list[Block], preferred: Block | None) -> Block:
+def largest(slot: str, blocks: Sequence[Block], preferred: Block | None) -> Block:
+    """Return the block of which all others are parts: the preferred one, or the first that is.
+
+    Raises:
+        ValueError: there is none.
+    """
     candidates = blocks if preferred is None else [preferred, *blocks]
     for candidate in candidates:
         if all(_covers(candidate, block) for block in blocks):

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -73,6 +73,9 @@ class SearchSpace(ABC):
     reads: ClassVar[str] = "images"
     """What one network's examples are, in the plural."""
 
+    absent: ClassVar[Literal["identity", "zero", "unknown"]] = "identity"
+    """What stands in for a block that a plan does not have: in a chain the identity, or nothing that would be added."""
+
     @property
     @abstractmethod
     def choices(self) -> tuple[Choice, ...]:
@@ -118,6 +121,14 @@ class SearchSpace(ABC):
             architecture: the choices, which decide the resolution.
         """
         return (resize(batch, self.inputs(architecture)[0].shape[-1]),)
+
+    @property
+    def independent(self) -> Self:
+        """The same space in a form in which what stands in a slot depends on as few choices as can be.
+
+        Itself, unless plans leave out what cannot matter for reasons that lie elsewhere in the network.
+        """
+        return self
 
     def scene_options(self, batch: Any, quantile: float) -> dict[str, Any]:
         """Return the options of this space that say how large examples are, where that decides what a network costs.

@@ -1,7 +1,7 @@
 """One file a search strategy; `load` finds them by file name."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nas.objectives import Objective
@@ -25,22 +25,33 @@ def load(name: str, **options: Any) -> Strategy:
 
 
 def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
-    """Raise unless a strategy can search for these objectives.
+    """Raise unless a strategy can search for these objectives with what it was given.
 
     Raises:
-        InputError: there is none, or there are several and it serves but one; names the strategies that serve several.
+        InputError: there is none, or there are several and it serves but one, or it searches shared weights and has
+            none; names the strategies that can.
     """
     if not objectives:
         raise InputError("a search needs an objective: give at least one")
+    name = type(strategy).__module__.rpartition(".")[2]
     if len(objectives) > 1 and not strategy.multi_objective:
-        package = sys.modules[__name__]
-        able = [
-            name
-            for name in names()
-            if plugin_class(package, "strategy", name, Strategy).multi_objective  # type: ignore[type-abstract]
-        ]
         metrics = " and ".join(objective.metric for objective in objectives)
         raise InputError(
-            f"strategy {type(strategy).__module__.rpartition('.')[2]} serves one objective, asked for are {metrics}: "
-            f"use {', '.join(able)}, or make all but one of them limits"
+            f"strategy {name} serves one objective, asked for are {metrics}: "
+            f"use {', '.join(_those(lambda kind: kind.multi_objective))}, or make all but one of them limits"
         )
+    if strategy.searches_weights and not strategy.has_weights:
+        raise InputError(
+            f"strategy {name} descends a supernet's weights and was given none: call its `use` first, or use "
+            f"{', '.join(_those(lambda kind: not kind.searches_weights))}"
+        )
+
+
+def _those(able: Callable[[type[Strategy]], bool]) -> list[str]:
+    """Return the names of the strategies of which something holds."""
+    package = sys.modules[__name__]
+    return [
+        name
+        for name in names()
+        if able(plugin_class(package, "strategy", name, Strategy))  # type: ignore[type-abstract]
+    ]

@@ -1,6 +1,7 @@
 """A supernet in training as one safetensors file: weights, optimiser, and all that says what it belongs to."""
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +12,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 import search_spaces
+from nas.run_directory import material
 from nas.supernet import Supernet
 from search_spaces.errors import InputError
-from search_spaces.storage import write_atomic
+from search_spaces.storage import require_same, write_atomic
 
 FILE = "supernet.safetensors"
 _SCHEMA = "supernet/2"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,28 @@ def load_checkpoint(directory: Path) -> tuple[Checkpoint, str | None]:
             reason = str(error).splitlines()[0]
             damage = damage or f"{candidate} is damaged ({reason}): going on from the checkpoint before it"
     raise InputError(f"{path} is damaged and no earlier checkpoint is whole: delete {directory} and train again")
+
+
+def resumed(directory: Path, start: Checkpoint) -> Checkpoint | None:
+    """Return the checkpoint to go on from, or None where there is none yet.
+
+    Args:
+        directory: of the training.
+        start: what the training would begin with.
+
+    Raises:
+        InputError: the directory holds the training of another space, on other data or with other options.
+    """
+    if not any(directory.glob(f"*{FILE}")):
+        return None
+    found, damage = load_checkpoint(directory)
+    for name in ("space", "data", "options"):
+        recorded, asked = (material(getattr(checkpoint, name)) for checkpoint in (found, start))
+        require_same(f"the training in {directory}", recorded, asked)
+    if damage:
+        logger.warning(damage)
+        (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one
+    return found
 
 
 def _read(path: Path) -> Checkpoint:

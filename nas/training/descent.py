@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,9 @@ from search_spaces.errors import InputError
 
 @dataclass(frozen=True)
 class Student:
-    """A network that a step trains, and how a batch of data becomes its inputs."""
+    """A network, or a mixture of some, that a step trains, and how a batch of data becomes its inputs."""
 
-    network: nn.Module
+    network: Callable[..., Tensor]
     prepare: Prepare
 
 
@@ -54,10 +54,10 @@ class Descent:
             distil: the first student's predictions, not the labels, are the targets of the others
                 (in-place distillation, Yu and Huang, ICCV 2019).
         """
-        batch, labels = self._batch()
+        batch, labels = self.batch()
         torch.manual_seed(_seed(self.options.seed, self.step, "dropout"))
         for group in self._optimizer.param_groups:
-            group["lr"] = self.options.learning_rate * self._schedule()
+            group["lr"] = self.learning_rate()
         targets, losses = labels, []
         for student in students:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
@@ -76,38 +76,49 @@ class Descent:
         self.step += 1
         return losses[0]
 
-    def _batch(self) -> tuple[Any, Tensor]:
+    def batch(self) -> tuple[Any, Tensor]:
         """Return this step's augmented examples and their labels."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
-        order = torch.randperm(len(self.data.train), generator=_generator(self.options.seed, epoch, "order"))
+        order = torch.randperm(len(self.data.train), generator=random_numbers(self.options.seed, epoch, "order"))
         indices = order[position * self.batch_size : (position + 1) * self.batch_size]
-        generator = _generator(self.options.seed, self.step, "augment")
+        generator = random_numbers(self.options.seed, self.step, "augment")
         return self.data.augmented(indices, self.device, self.options.augmentation, generator)
 
-    def _schedule(self) -> float:
-        """Return the learning rate of this step as a share of its peak: a linear ramp, then a half cosine."""
-        ramp = max(1, round(self.options.warmup * self.n_steps))
+    def learning_rate(self) -> float:
+        """Return that of the next step: a linear ramp, then a half cosine."""
+        peak, ramp = self.options.learning_rate, max(1, round(self.options.warmup * self.n_steps))
         if self.step < ramp:
-            return (self.step + 1) / ramp
-        return 0.5 + 0.5 * math.cos(math.pi * (self.step - ramp) / max(1, self.n_steps - ramp))
+            return peak * (self.step + 1) / ramp
+        return peak * (0.5 + 0.5 * math.cos(math.pi * (self.step - ramp) / max(1, self.n_steps - ramp)))
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """Return what the optimiser remembers of each parameter, by names such as `conv.weight.momentum_buffer`."""
-        state: dict[Tensor, Any] = self._optimizer.state
-        return {
-            f"{name}.{entry}": value
-            for name, parameter in self.model.named_parameters()
-            for entry, value in state.get(parameter, {}).items()
-            if value is not None
-        }
+        return state_by_name(self._optimizer, dict(self.model.named_parameters()))
 
     def set_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
         """Put back what `optimizer_state` returned."""
-        parameters = dict(self.model.named_parameters())
-        for path, value in state.items():
-            name, _, entry = path.rpartition(".")
-            own = torch.empty_like(parameters[name] if value.ndim else value)  # a number is a count of steps
-            self._optimizer.state[parameters[name]][entry] = own.copy_(value)
+        set_state_by_name(self._optimizer, dict(self.model.named_parameters()), state)
+
+
+def state_by_name(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what an optimiser remembers of parameters, by the parameter's name and the entry's, with a dot between."""
+    state: dict[Tensor, Any] = optimizer.state
+    return {
+        f"{name}.{entry}": value
+        for name, parameter in parameters.items()
+        for entry, value in state.get(parameter, {}).items()
+        if value is not None
+    }
+
+
+def set_state_by_name(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> None:
+    """Put back what `state_by_name` returned."""
+    for path, value in state.items():
+        name, _, entry = path.rpartition(".")
+        own = torch.empty_like(parameters[name] if value.ndim else value)  # a number is a count of steps
+        optimizer.state[parameters[name]][entry] = own.copy_(value)
 
 
 def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> Tensor:
@@ -140,5 +151,6 @@ def _seed(seed: int, count: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 
-def _generator(seed: int, count: int, purpose: str) -> torch.Generator:
+def random_numbers(seed: int, count: int, purpose: str) -> torch.Generator:
+    """Return a generator of its own for each purpose and count."""
     return torch.Generator().manual_seed(_seed(seed, count, purpose))

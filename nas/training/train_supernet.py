@@ -1,7 +1,6 @@
 """The training loop of a supernet: resumable, with checkpoints and records of its progress."""
 
 import dataclasses
-import logging
 import math
 import time
 from functools import partial
@@ -13,21 +12,18 @@ import torch
 
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
-from nas.run_directory import material
 from nas.supernet import Supernet
-from nas.training.checkpoint import FILE, Checkpoint, load_checkpoint
+from nas.training.checkpoint import Checkpoint, resumed
 from nas.training.descent import Descent, Student
 from nas.training.options import SupernetOptions
 from nas.training.sampling import SAMPLINGS
 from search_spaces import SearchSpace
 from search_spaces.images import channels_last
 from search_spaces.progress import progress_bar
-from search_spaces.storage import Journal, require_same
+from search_spaces.storage import Journal
 
 METRICS = "metrics.jsonl"
 _N_WATCHED = 20  # times that the accuracy of the smallest and largest network is looked at
-
-logger = logging.getLogger(__name__)
 
 
 def train_supernet(
@@ -102,14 +98,7 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
 
 def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
     """Bring the descent to the state of the directory's checkpoint, if there is one of this very training."""
-    if any(directory.glob(f"*{FILE}")):
-        found, damage = load_checkpoint(directory)
-        for name in ("space", "data", "options"):
-            recorded, asked = (material(getattr(checkpoint, name)) for checkpoint in (found, start))
-            require_same(f"the training in {directory}", recorded, asked)
-        if damage:
-            logger.warning(damage)
-            (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one
+    if found := resumed(directory, start):
         descent.model.load_state_dict(dict(found.weights))
         descent.set_optimizer_state(found.optimizer)
         descent.step = found.step

@@ -54,6 +54,7 @@ class DARTS(SearchSpace):
     """
 
     name: ClassVar[str] = "darts"
+    absent = "zero"
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")

@@ -1,6 +1,7 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020): one cell of four nodes and six edges, each edge one of five operations."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -44,6 +45,7 @@ class NASBench201(SearchSpace):
     """
 
     name: ClassVar[str] = "nasbench201"
+    absent = "zero"
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")
@@ -51,7 +53,8 @@ class NASBench201(SearchSpace):
     channels: int = Field(default=16, ge=1, description="width of the first stage; each later one is twice as wide")
     cells: int = Field(default=5, ge=1, description="cells of a stage")
     dead_edges: Literal["remove", "keep"] = Field(
-        default="remove", description="keep: operations that cannot change the output are computed, as published"
+        default="remove",
+        description="keep: what cannot change the output, or was computed before, is computed, as published",
     )
 
     @property
@@ -61,7 +64,9 @@ class NASBench201(SearchSpace):
 
     def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
         """Stem, cells and reductions, classifier; an edge's operation is part of its slot's name."""
-        edges = pooled_again(_operations(options, live=self.dead_edges == "remove"))
+        live = self.dead_edges == "remove"
+        edges = _operations(options, live=live)
+        edges = pooled_again(edges) if live else edges
         size, channels = self.resolution, self.channels
         yield "stem", ConvNorm(size, self.in_channels, channels, 3, 1, "identity")
         for stage in range(_N_STAGES):
@@ -76,6 +81,11 @@ class NASBench201(SearchSpace):
     def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
         """Wire the cells out of the edges that there are."""
         return _Network(modules, self.cells)
+
+    @property
+    def independent(self) -> "NASBench201":
+        """The same with every operation computed, whether it can change the output or not."""
+        return replace(self, dead_edges="keep")
 
     def active(self, population: Population) -> Population:
         """Return architectures (N, choices) without operations that cannot change the output."""

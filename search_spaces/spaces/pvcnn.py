@@ -82,6 +82,7 @@ class PVCNN(SearchSpace):
     """
 
     name: ClassVar[str] = "pvcnn"
+    absent = "unknown"
     reads: ClassVar[str] = "clouds"
     shares: ClassVar[tuple[float, ...]] = (0.25, 0.5, 0.75, 1.0)
     resolution_shares: ClassVar[tuple[float, ...]] = (0.5, 0.75, 1.0)

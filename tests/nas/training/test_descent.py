@@ -51,7 +51,7 @@ def test_every_epoch_sees_each_image_once(network: nn.Module, data: Dataset) -> 
     for epoch in range(3):
         seen, labels = [], []
         for descent.step in range(6 * epoch, 6 * epoch + 6):
-            images, some = descent._batch()
+            images, some = descent.batch()
             seen.append((images * 0.2 + 0.35).mean((1, 2, 3)) * 255)
             labels.append(some)
         order = [int((means - mean).abs().argmin()) for mean in torch.cat(seen)]
@@ -68,7 +68,7 @@ def test_a_batch_depends_on_seed_and_step_alone(network: nn.Module, data: Datase
         descent = begin(network, data, seed=seed, augmentation=augmentation)
         torch.rand(step + 1)  # whatever else was drawn before
         descent.step = step
-        return descent._batch()[0]
+        return descent.batch()[0]
 
     assert torch.equal(batch(0, 7), batch(0, 7))
     assert not torch.equal(batch(0, 7), batch(1, 7))
@@ -136,7 +136,7 @@ def test_the_first_student_teaches_the_others(
 ) -> None:
     both = students(tiny)
     descent = begin(nn.ModuleList([student.network for student in both]), data)
-    _, labels = descent._batch()
+    _, labels = descent.batch()
     first_loss = descent.descend([*both, both[1]], distil=True)
     (logits, targets, smoothing), *others = losses
     assert torch.equal(targets, labels)
@@ -154,7 +154,7 @@ def test_without_distillation_all_learn_from_labels(
 ) -> None:
     both = students(tiny)
     descent = begin(nn.ModuleList([student.network for student in both]), data)
-    _, labels = descent._batch()
+    _, labels = descent.batch()
     descent.descend(both, distil=False)
     assert all(torch.equal(targets, labels) and smoothing == 0.1 for _, targets, smoothing in losses)
 
@@ -163,7 +163,7 @@ def test_a_student_is_fitted_to_its_teacher(tiny: SearchSpace, data: Dataset) ->
     """The gradient of a student is that of its cross entropy with the teacher's probabilities."""
     teacher, student = students(tiny)
     descent = begin(nn.ModuleList([teacher.network, student.network]), data, momentum=0.0, weight_decay=0.0, warmup=0.0)
-    images, _ = descent._batch()
+    images, _ = descent.batch()
     before = [parameter.detach().clone() for parameter in student.network.parameters()]
     copies = copy.deepcopy((teacher.network, student.network))
     seed = descent_module._seed(0, 0, "dropout")

@@ -1,0 +1,300 @@
+"""Descent of the logits of options and of shared weights in turn: resumable, every step a function of seed and step."""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from nas.data.dataset import IGNORED
+from nas.differentiable.curvature import dominant_eigenvalue, unrolled_gradients
+from nas.differentiable.expected_cost import ExpectedCost
+from nas.differentiable.gates import Gate, Mixture, drawn
+from nas.differentiable.relaxation import Relaxation
+from nas.evaluation.shared_weights import SharedWeights
+from nas.objectives import Constraint
+from nas.training.checkpoint import Checkpoint, resumed
+from nas.training.descent import Descent, Student, random_numbers, set_state_by_name, state_by_name
+from nas.training.options import TrainingOptions
+from nas.training.train_supernet import describe
+from search_spaces.progress import progress_bar
+
+if TYPE_CHECKING:
+    from nas.differentiable.strategy import DifferentiableStrategy
+
+_ASCENT = 0.1
+"""By how much a multiplier rises in a step, relative to the logarithm of expected cost over bound."""
+
+_STIFFNESS = 1.0
+"""Weight of the square of that logarithm, which damps the multiplier's swings (augmented Lagrangian; Hestenes 1969)."""
+
+_MEMORY = 0.9
+"""Share of the score function's baseline that a step leaves as it is."""
+
+_CHECKPOINT_SECONDS = 60.0
+
+
+class _State(nn.Module):
+    """All that is descended, and what is remembered beside it, by names for the checkpoint."""
+
+    multipliers: Tensor
+    baseline: Tensor
+    kept: Tensor
+    history: Tensor
+    eigenvalues: Tensor
+    ended: Tensor
+
+    def __init__(self, supernet: nn.Module, n_options: Sequence[int], n_constraints: int, n_epochs: int) -> None:
+        super().__init__()
+        self.supernet = supernet
+        self.logits = nn.ParameterList([torch.zeros(n) for n in n_options])
+        self.register_buffer("multipliers", torch.zeros(n_constraints))
+        self.register_buffer("baseline", torch.tensor(float("nan")))
+        self.register_buffer("kept", torch.ones(sum(n_options), dtype=torch.bool))
+        self.register_buffer("history", torch.zeros(n_epochs, sum(n_options)))
+        self.register_buffer("eigenvalues", torch.full((n_epochs,), float("nan")))
+        self.register_buffer("ended", torch.tensor(False))
+
+
+class ArchitectureDescent:
+    """A differentiable search under way.
+
+    Where a bound holds, T, the loss is the cross entropy plus m g + g^2 / 2 with g = log(expected cost / T); the
+    multiplier m rises by a share of g in each step, so that the expectation comes to T from either side. A choice that
+    can only be sampled (`Relaxation.sampled`) gets the score function's gradient (Williams, Machine Learning 1992).
+
+    Args:
+        strategy: says how options are mixed, and how long and fast to descend.
+        weights: the supernet, of which a copy is trained, and the data.
+        constraints: the bounds.
+        seed: of data order and samples.
+    """
+
+    def __init__(
+        self, strategy: "DifferentiableStrategy", weights: SharedWeights, constraints: Sequence[Constraint], seed: int
+    ) -> None:
+        self.strategy, self.data, self.space, self.seed = strategy, weights.data, weights.space, seed
+        supernet = copy.deepcopy(weights.supernet)
+        device = str(next(supernet.parameters()).device)
+        options = TrainingOptions(
+            epochs=strategy.epochs,
+            batch_size=strategy.batch_size,
+            optimizer=strategy.optimizer,
+            learning_rate=strategy.learning_rate,
+            device=device,
+            seed=seed,
+        )
+        self._descent = Descent(supernet, weights.data, options)
+        n_options = self.space.n_options.tolist()
+        self._state = _State(supernet, n_options, len(constraints), strategy.epochs).to(device)
+        self._logits = list(self._state.logits)
+        self._optimizer = torch.optim.Adam(self._logits, strategy.logit_learning_rate, betas=(0.5, 0.999))
+        self._relaxation = Relaxation(supernet)
+        self._costs = [(ExpectedCost(c.model), c.bound / (1 + c.model.margin)) for c in constraints]
+
+    def run(self, directory: Path | None, belongs_to: Mapping[str, Any], *, progress: bool = True) -> None:
+        """Take all steps, or go on where an earlier call in the same directory was stopped.
+
+        Args:
+            directory: for the checkpoint; None: none is kept.
+            belongs_to: what the steps depend on beside the data and the space.
+            progress: whether to show a bar.
+
+        Raises:
+            InputError: the directory holds another descent.
+        """
+        start = Checkpoint(0, self._descent.n_steps, self.space.to_json(), belongs_to, describe(self.data), {}, {})
+        if directory and (found := resumed(directory, start)):
+            self._resume(found)
+        saved = time.monotonic()
+        with progress_bar(self._descent.n_steps, "descend", "step", done=self._descent.step, show=progress) as bar:
+            while not self._is_over():
+                loss = self._step()
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3f}", bounds=[f"{share:.1%}" for share in self.shares_of_bounds()])
+                if directory and (self._is_over() or time.monotonic() - saved > _CHECKPOINT_SECONDS):
+                    self._save(start, directory)
+                    saved = time.monotonic()
+
+    @property
+    def progress(self) -> float:
+        """The share of the steps that is done."""
+        return self._descent.step / self._descent.n_steps
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that the last step was in, from 0."""
+        return (self._descent.step - 1) // self._descent.steps_per_epoch
+
+    def probabilities(self) -> list[Tensor]:
+        """Return those of each choice's options, (options,); 0 where they were dropped."""
+        return [
+            logits.where(kept, -torch.inf).softmax(0)
+            for logits, kept in zip(self._logits, self._by_choice(self._state.kept), strict=True)
+        ]
+
+    def log_probabilities(self) -> NDArray[np.float64]:
+        """Return those of all options, the options of one choice after the other; -inf where they were dropped."""
+        probabilities = torch.cat(self.probabilities()).detach().double()
+        return np.asarray(probabilities.log().cpu().numpy())
+
+    def shares_of_bounds(self) -> list[float]:
+        """Return the expected costs as shares of their bounds."""
+        probabilities = [p.detach() for p in self.probabilities()]
+        return [float(cost(probabilities)) / target for cost, target in self._costs]
+
+    def keep(self, options: NDArray[np.bool_]) -> None:
+        """Go on with some of all options alone, those of one choice after the other."""
+        self._state.kept.copy_(torch.from_numpy(options))
+
+    def end(self, epoch: int) -> None:
+        """End with the logits as they were after an epoch."""
+        with torch.no_grad():
+            for logits, then in zip(self._logits, self._by_choice(self._state.history[epoch]), strict=True):
+                logits.copy_(then)
+        self._state.ended.fill_(True)
+
+    def dominant_eigenvalues(self) -> list[float]:
+        """Return those of the Hessian of the validation loss in the logits, after each epoch until this one."""
+        if self._state.eigenvalues[self.epoch].isnan():
+            generator = random_numbers(self.seed, self.epoch, "eigenvalue")
+            value = dominant_eigenvalue(self._gradient_at, len(self._state.kept), generator)
+            self._state.eigenvalues[self.epoch] = value
+        found: list[float] = self._state.eigenvalues[: self.epoch + 1].tolist()
+        return found
+
+    def _is_over(self) -> bool:
+        return self._descent.step == self._descent.n_steps or bool(self._state.ended)
+
+    def _step(self) -> float:
+        """Take a step of the logits, unless they rest still, and one of the weights; return the weights' loss."""
+        if self.progress >= self.strategy.warmup:
+            self._step_logits()
+        mixture = self._mixture("weights")
+        weights, support = [weights.detach() for weights in mixture.weights], mixture.support
+        student = Student(lambda *inputs: self._relaxation(weights, support, inputs), self._prepare(mixture))
+        loss = self._descent.descend([student], distil=False)
+        if self._descent.step % self._descent.steps_per_epoch == 0:
+            self._state.history[self.epoch] = torch.cat([logits.detach() for logits in self._logits])
+            self.strategy.after_epoch(self)
+        return loss
+
+    def _step_logits(self) -> None:
+        batch = self._batch()
+        mixture = self._mixture("logits")
+        loss = self._loss(mixture, batch)
+        baseline = loss.detach() if self._state.baseline.isnan() else self._state.baseline.clone()
+        surrogate = loss + (loss.detach() - baseline) * self._log_probability(mixture) + self._penalty()
+        self._optimizer.zero_grad()
+        surrogate.backward()  # type: ignore[no-untyped-call]
+        if self.strategy.second_order:
+            self._add_second_order(batch)
+        self._descent.model.zero_grad()
+        self._optimizer.step()
+        self._state.baseline.copy_(_MEMORY * baseline + (1 - _MEMORY) * loss.detach())
+        with torch.no_grad():
+            for multiplier, share in zip(self._state.multipliers, self.shares_of_bounds(), strict=True):
+                multiplier += _ASCENT * float(np.log(share))
+
+    def _add_second_order(self, batch: tuple[Any, Tensor]) -> None:
+        """Put what the weights' next step changes about the gradients of the cross entropy into those of the logits."""
+        first = torch.autograd.grad(self._loss(self._mixture("logits"), batch), self._logits, allow_unused=True)
+        training = self._descent.batch()
+        unrolled = unrolled_gradients(
+            lambda: self._loss(self._mixture("logits"), training),
+            lambda: self._loss(self._mixture("logits"), batch),
+            self._logits,
+            list(self._descent.model.parameters()),
+            self._descent.learning_rate(),
+        )
+        for logits, plain, gradient in zip(self._logits, first, unrolled, strict=True):
+            assert logits.grad is not None
+            logits.grad += gradient - (0 if plain is None else plain)
+
+    def _mixture(self, purpose: str) -> Mixture:
+        """Return the gates of this step, the same each time for one purpose."""
+        generator = random_numbers(self.seed, self._descent.step, f"gates of {purpose}")
+        gates, row = [], []
+        for choice, (logits, kept) in enumerate(zip(self._logits, self._by_choice(self._state.kept), strict=True)):
+            options = kept.nonzero()[:, 0]
+            if choice in self._relaxation.sampled:
+                (local,) = drawn(logits[options].softmax(0), 1, generator)
+                gate = Gate(one_hot(torch.tensor(local), len(options)).to(logits), (local,))
+            else:
+                gate = self.strategy.gate(logits[options], self.progress, generator)
+            weights = torch.zeros_like(logits).index_add(0, options, gate.weights)
+            gates.append(Gate(weights, tuple(options[list(gate.options)].tolist())))
+            row.append(gates[-1].options[-1])
+        return Mixture(tuple(gates), tuple(row))
+
+    def _prepare(self, mixture: Mixture) -> partial[tuple[Tensor, ...]]:
+        return partial(self.space.prepare, architecture=self.space.decode([mixture.row])[0])
+
+    def _loss(self, mixture: Mixture, batch: tuple[Any, Tensor]) -> Tensor:
+        examples, labels = batch
+        output = self._relaxation(mixture.weights, mixture.support, self._prepare(mixture)(examples))
+        return cross_entropy(output, labels, ignore_index=IGNORED)
+
+    def _log_probability(self, mixture: Mixture) -> Tensor:
+        """Return that of the options that were sampled because no mask shows them."""
+        probabilities = self.probabilities()
+        total = torch.zeros((), device=probabilities[0].device)
+        for choice in self._relaxation.sampled:
+            total = total + probabilities[choice][mixture.row[choice]].log()
+        return total
+
+    def _penalty(self) -> Tensor:
+        """Return what the expected costs add to the loss."""
+        probabilities = self.probabilities()
+        total = torch.zeros((), device=probabilities[0].device)
+        for (cost, target), multiplier in zip(self._costs, self._state.multipliers, strict=True):
+            excess = (cost(probabilities) / target).log()
+            total = total + multiplier * excess + _STIFFNESS / 2 * excess.square()
+        return total
+
+    def _gradient_at(self, displacement: Tensor) -> Tensor:
+        """Return the gradient of the validation loss in all logits, (options,), when they are displaced."""
+        before = [logits.detach().clone() for logits in self._logits]
+        with torch.no_grad():
+            for logits, by in zip(self._logits, self._by_choice(displacement), strict=True):
+                logits += by
+        found = torch.autograd.grad(self._loss(self._mixture("logits"), self._batch()), self._logits, allow_unused=True)
+        with torch.no_grad():
+            for logits, value in zip(self._logits, before, strict=True):
+                logits.copy_(value)
+        return torch.cat([torch.zeros_like(a) if g is None else g for a, g in zip(before, found, strict=True)])
+
+    def _batch(self) -> tuple[Any, Tensor]:
+        """Return this step's examples for the logits, and their labels."""
+        part = getattr(self.data, self.strategy.logits_learn_from)
+        generator = random_numbers(self.seed, self._descent.step, "examples for logits")
+        indices = torch.randperm(len(part), generator=generator)[: self.strategy.batch_size]
+        return self.data.batch(part, indices, self._descent.device)
+
+    def _by_choice(self, of_options: Tensor) -> Sequence[Tensor]:
+        return of_options.split(self.space.n_options.tolist())
+
+    def _optimized(self) -> dict[str, Tensor]:
+        return {f"logits.{choice}": logits for choice, logits in enumerate(self._logits)}
+
+    def _save(self, start: Checkpoint, directory: Path) -> None:
+        of_weights = {f"weights.{name}": value for name, value in self._descent.optimizer_state().items()}
+        of_logits = state_by_name(self._optimizer, self._optimized())
+        weights, optimizer = self._state.state_dict(), of_weights | of_logits
+        replace(start, step=self._descent.step, weights=weights, optimizer=optimizer).save(directory)
+
+    def _resume(self, found: Checkpoint) -> None:
+        self._state.load_state_dict(dict(found.weights))
+        of_weights = {n.removeprefix("weights."): v for n, v in found.optimizer.items() if n.startswith("weights.")}
+        of_logits = {name: value for name, value in found.optimizer.items() if name.startswith("logits.")}
+        self._descent.set_optimizer_state(of_weights)
+        set_state_by_name(self._optimizer, self._optimized(), of_logits)
+        self._descent.step = found.step

@@ -1,0 +1,112 @@
+"""A supernet as a function of the probabilities of options, through which gradients reach them.
+
+A parameter is multiplied by the expected mask of its slice: an element that only large options use, by their
+probability (after FBNetV2, Wan et al., CVPR 2020, but in every dimension of every parameter). At probabilities of 0
+and 1 the result is the network of that architecture.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from nas.differentiable.mixture import MixedChain, Weighted
+from nas.differentiable.slot import MixedSlot, Part, Support, Weights
+from nas.supernet import Supernet
+from search_spaces.places import in_order, places
+
+_KEPT = 64
+"""So many networks are kept, each of a support of its own."""
+
+_RARE = 1e-6
+"""Where a slot is there with a lower probability, how its blocks differ counts less and less."""
+
+
+class Relaxation:
+    """Runs mixtures of a supernet's networks on its shared weights.
+
+    A choice that changes what is computed and no parameter, as the resolution of images does, shows in no mask: it is
+    one of the `sampled`, of which a support names one option each.
+
+    Args:
+        supernet: the shared weights, which get gradients as any parameters do.
+
+    Attributes:
+        space: the supernet's space, in the form in which what stands on an edge depends on its own choices alone.
+        sampled: numbers of the choices that can only be sampled.
+    """
+
+    def __init__(self, supernet: Supernet) -> None:
+        self.supernet = supernet
+        self.space = supernet.space.independent
+        index = self.space.index
+        entries = {s: (c, t) for s, c, t in zip(index.slots, index.depends, index.tables, strict=True)}
+        self._slots = {
+            slot: MixedSlot(slot, supernet.store.get_submodule(slot), *entries[slot], index.blocks)
+            for slot in in_order(self.space)
+        }
+        self.sampled = self._find_sampled()
+        self._places = places(self.space) if self.space.absent == "identity" else []
+        self._networks: dict[Support, nn.Module] = {}
+
+    def full_support(self) -> Support:
+        """Return all options of every choice, but of those that must be sampled the last."""
+        n_options = self.space.n_options.tolist()
+        return tuple((n - 1,) if c in self.sampled else tuple(range(n)) for c, n in enumerate(n_options))
+
+    def __call__(self, weights: Weights, support: Support, inputs: Sequence[Tensor]) -> Tensor:
+        """Return the output of a mixture, in the supernet's mode.
+
+        Args:
+            weights: of all options.
+            support: the options that are computed.
+            inputs: of a network of the support; all its networks take the same.
+        """
+        parts = {name: part for name, slot in self._slots.items() if (part := slot.part(support)) is not None}
+        network = self._network(support, parts).train(self.supernet.training)
+        replaced: dict[str, Tensor] = {}
+        for name, part in parts.items():
+            replaced |= self._tensors(self._slots[name], part, weights)
+        output: Tensor = functional_call(network, replaced, tuple(inputs))
+        return output
+
+    def _find_sampled(self) -> tuple[int, ...]:
+        last = self.space.n_options - 1
+        inputs = self.space.inputs(self.space.largest())
+        found = {
+            int(np.flatnonzero(row != last)[0])
+            for row in self.space.neighbours(last)
+            if self.space.inputs(self.space.decode(row[None])[0]) != inputs
+        }
+        for slot in self._slots.values():
+            found |= slot.unseen() | (slot.deciding_presence() if self.space.absent == "unknown" else set())
+        return tuple(sorted(found))
+
+    def _network(self, support: Support, parts: dict[str, Part]) -> nn.Module:
+        if support not in self._networks:
+            if len(self._networks) >= _KEPT:
+                del self._networks[next(iter(self._networks))]
+            modules = {name: self._slots[name].skeleton(part.frame) for name, part in parts.items()}
+            if self.space.absent == "identity":
+                self._networks[support] = MixedChain(modules, self._places)
+            else:
+                weighted = {n: Weighted(m) if self._weighs(self._slots[n]) else m for n, m in modules.items()}
+                self._networks[support] = self.space.assemble(weighted)
+        return self._networks[support]
+
+    def _weighs(self, slot: MixedSlot) -> bool:
+        """Tell whether a slot's absence can show in its output alone."""
+        return self.space.absent == "zero" and slot.may_be_absent and not slot.has_parameters
+
+    def _tensors(self, slot: MixedSlot, part: Part, weights: Weights) -> dict[str, Tensor]:
+        """Return what stands for the parameters and buffers of a slot's module, by their paths in the network."""
+        shares = slot.shares(part, weights)
+        present, found = shares[1:].sum(), {}
+        if slot.may_be_absent and self.space.absent == "identity":
+            found[f"share_{slot.name}"] = present
+            shares = shares / present.clamp(min=_RARE)
+        if self._weighs(slot):
+            found[f"{slot.name}.share"] = present
+        masked = slot.tensors(part, shares[1:], everywhere=slot.may_be_absent and self.space.absent == "zero")
+        return found | {f"{slot.name}.{path}": tensor for path, tensor in masked.items()}

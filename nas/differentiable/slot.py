@@ -1,0 +1,201 @@
+"""One slot of a supernet in which blocks are mixed: which of them there are, and which parameters each uses."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nas.differentiable.mask import Box, Mask, box_of
+from nas.differentiable.mixture import MaskedLayerNorm
+from nas.supernet import tensor_at, tensors
+from search_spaces import Block
+from search_spaces.covering import largest
+
+Weights = Sequence[Tensor]
+"""For each choice a weight for each of its options, (options,), which sum to one: probabilities or a sample."""
+
+Support = tuple[tuple[int, ...], ...]
+"""For each choice the options that are computed; the weights of all others must be 0."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a slot is computed under a support.
+
+    Attributes:
+        frame: the block that holds all others.
+        boxes: where its parameters and buffers lie in the stored ones, by path.
+        options: that are computed, of each choice in the slot's scope.
+        rank: for each combination of those, the number of its block plus one; 0 where there is none.
+        n_blocks: how many different blocks there are.
+        masks: of the parameters of which blocks use different boxes, by path.
+    """
+
+    frame: Block
+    boxes: Mapping[str, Box]
+    options: Support
+    rank: Tensor
+    n_blocks: int
+    masks: Mapping[str, Mask]
+
+
+class MixedSlot:
+    """A slot of a supernet and the blocks that stand there.
+
+    Args:
+        name: of the slot.
+        stored: the module that holds the shared weights.
+        scope: the choices that decide what stands there.
+        table: over their options, the number of the block or -1 where there is none.
+        blocks: of the space.
+    """
+
+    def __init__(
+        self, name: str, stored: nn.Module, scope: Sequence[int], table: NDArray[np.int64], blocks: Sequence[Block]
+    ) -> None:
+        self.name = name
+        self.stored = stored
+        self.scope = tuple(scope)
+        self.may_be_absent = bool((table < 0).any())
+        self._table = table
+        self._blocks = {int(i): blocks[i] for i in np.unique(table[table >= 0])}
+        self._modules = {i: _skeleton(block) for i, block in self._blocks.items()}
+        self._boxes = {i: self._boxes_of(block, self._modules[i]) for i, block in self._blocks.items()}
+        self._parts: dict[Support, Part | None] = {}
+
+    @property
+    def has_parameters(self) -> bool:
+        """Whether there is anything to be masked."""
+        return any(True for _ in self.stored.parameters())
+
+    def unseen(self) -> set[int]:
+        """Return the choices with two options whose modules differ, but not in the boxes of their parameters."""
+        boxes = self._numbered({i: tuple(boxes.items()) for i, boxes in self._boxes.items()})
+        modules = self._numbered({i: (self._boxes[i], _constants(m)) for i, m in self._modules.items()})
+        return {choice for axis, choice in enumerate(self.scope) if _differs_unseen(modules, boxes, axis)}
+
+    def deciding_presence(self) -> set[int]:
+        """Return the choices that decide whether there is a block at all."""
+        absent = self._table < 0
+        return {c for axis, c in enumerate(self.scope) if (absent != absent.take([0], axis)).any()}
+
+    def part(self, support: Support) -> Part | None:
+        """Return what is computed under a support; None where nothing is."""
+        options = tuple(support[choice] for choice in self.scope)
+        if options not in self._parts:
+            self._parts[options] = self._part(options)
+        return self._parts[options]
+
+    def shares(self, part: Part, weights: Weights) -> Tensor:
+        """Return (1 + blocks,): how much absence counts, and each block."""
+        joint = torch.ones(1, device=weights[0].device)
+        for choice, options in zip(self.scope, part.options, strict=True):
+            joint = (joint[:, None] * weights[choice][list(options)]).flatten()
+        return joint.new_zeros(1 + part.n_blocks).index_add(0, part.rank.to(joint.device), joint)
+
+    def skeleton(self, frame: Block) -> nn.Module:
+        """Return a frame's module without values, whose masked norms know how much each feature counts."""
+        module = _skeleton(frame)
+        with torch.device("meta"):
+            for path in self._norms:
+                norm = module.get_submodule(path)
+                assert isinstance(norm, nn.LayerNorm)
+                module.set_submodule(path, MaskedLayerNorm(norm))
+        return module
+
+    def tensors(self, part: Part, shares: Tensor, *, everywhere: bool) -> dict[str, Tensor]:
+        """Return the parameters, masked, and the buffers of a frame's module, by path.
+
+        Args:
+            part: what is computed.
+            shares: how much each block counts, (blocks,).
+            everywhere: whether the slot's absence shows in its parameters, also in those that all blocks use alike.
+        """
+        found = {}
+        for path, box in part.boxes.items():
+            tensor = tensor_at(self.stored, path)
+            found[path] = tensor[tuple(slice(first, last) for first, last in box)]
+            if not isinstance(tensor, nn.Parameter):
+                continue
+            if path in part.masks:
+                found[path] = found[path] * part.masks[path](shares)
+            elif everywhere:
+                found[path] = found[path] * shares.sum()
+        for path in self._norms:
+            found[f"{path}.share"] = part.masks[f"{path}.weight"](shares)
+        return found
+
+    @cached_property
+    def _varying(self) -> set[str]:
+        """The paths of the tensors of which not all blocks use the same box."""
+        first, *others = self._boxes.values()
+        return {path for path, box in first.items() if any(boxes[path] != box for boxes in others)}
+
+    @cached_property
+    def _norms(self) -> list[str]:
+        """The paths of the layer norms over a varying number of features."""
+        modules = self.stored.named_modules()
+        return [path for path, m in modules if isinstance(m, nn.LayerNorm) and f"{path}.weight" in self._varying]
+
+    def _numbered(self, of_block: Mapping[int, object]) -> NDArray[np.int64]:
+        """Return the table with what is known of each block in its place, equal things by equal numbers."""
+        things = list(of_block.values())
+        numbers = dict(zip(of_block, map(things.index, things), strict=True)) | {-1: -1}
+        return np.vectorize(numbers.__getitem__, otypes=[np.int64])(self._table)
+
+    def _part(self, options: Support) -> Part | None:
+        table = self._table[np.ix_(*options)] if options else self._table
+        present = np.unique(table[table >= 0])
+        if not len(present):
+            return None
+        blocks = [self._blocks[int(i)] for i in present]
+        frame = largest(self.name, blocks, self._blocks.get(int(table.flat[-1])))
+        rank = torch.from_numpy(np.searchsorted(present, table.ravel()) + 1)
+        rank[torch.from_numpy(table.ravel() < 0)] = 0
+        held, whole = [self._boxes[int(i)] for i in present], self._boxes_of(frame, _skeleton(frame))
+        parameters = {path for path, _ in self.stored.named_parameters()}
+        masks = {path: Mask([boxes[path] for boxes in held], whole[path]) for path in self._varying & parameters}
+        return Part(frame, whole, options, rank, len(present), masks)
+
+    def _boxes_of(self, block: Block, module: nn.Module) -> dict[str, Box]:
+        """Return where a block's parameters and buffers lie in the stored ones, by path.
+
+        Raises:
+            ValueError: the block lacks a parameter that the stored module has, so that it is no mask of it.
+        """
+        boxes = {}
+        for owner, _, path, like in tensors(module):
+            whole = tensor_at(self.stored, path).detach()
+            boxes[path] = box_of(whole, block.narrow(whole, path, like, owner))
+        for path, _ in self.stored.named_parameters():
+            if path not in boxes:
+                raise ValueError(f"{block} in slot {self.name!r} has no {path}: let it stand in a slot of its own")
+        return boxes
+
+
+def _skeleton(block: Block) -> nn.Module:
+    with torch.device("meta"):
+        return block.build()
+
+
+def _constants(module: nn.Module) -> list[tuple[str, str, object]]:
+    """Return the plain attributes of a module and all within it: what it computes, beside its parameters."""
+    plain = (bool, int, float, str, tuple, type(None))
+    return [
+        (path, name, value)
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if isinstance(value, plain)
+    ]
+
+
+def _differs_unseen(table: NDArray[np.int64], seen: NDArray[np.int64], axis: int) -> bool:
+    """Tell whether two entries that differ along one axis alone are unlike, but look alike."""
+    unlike, alike = np.moveaxis(table, axis, 0), np.moveaxis(seen, axis, 0)
+    return any(
+        bool(((unlike[i] != unlike[j]) & (alike[i] == alike[j])).any()) for i in range(len(unlike)) for j in range(i)
+    )

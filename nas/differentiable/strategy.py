@@ -1,0 +1,128 @@
+"""What differentiable strategies share: logits descended together with shared weights, then networks by probability."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from nas.differentiable.descent import ArchitectureDescent
+from nas.differentiable.expected_cost import ExpectedCost
+from nas.differentiable.gates import Gate
+from nas.evaluation.shared_weights import SharedWeights
+from nas.pareto import Scores
+from nas.strategy import Strategy
+from search_spaces.errors import InputError
+from search_spaces.plan_index import Population, distinct
+
+_DRAWN = 4096
+_CLIMBING = 16
+_SWEEPS = 50
+_NEAR = 0.03
+"""How far below a bound, relative to it, a network may be that hits it."""
+
+
+@dataclass(config={"extra": "forbid"})
+class DifferentiableStrategy(Strategy):
+    """Descends logits of options on validation data and shared weights on training data, step by step in turn.
+
+    The weights are a copy of the supernet's. Costs that are bounded are held at their bounds in expectation, each by a
+    multiplier that rises while the expectation is above the bound and falls while it is below. In the end, networks are
+    proposed in the order of their probabilities, those first that are within 3 % of a bound.
+    """
+
+    searches_weights = True
+    second_order = False
+    logits_learn_from: ClassVar[Literal["validation", "train"]] = "validation"
+
+    epochs: int = Field(default=10, ge=1, description="passes over the training examples")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the logits rest")
+    batch_size: int = Field(default=64, ge=2, description="examples a step")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="of the weights")
+    learning_rate: float = Field(default=0.025, gt=0, description="of the weights, peak of the cosine schedule")
+    logit_learning_rate: float = Field(default=0.05, gt=0, description="of the logits, by Adam")
+    batch: int = Field(default=10, ge=1, description="networks proposed at a time")
+
+    @abstractmethod
+    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
+        """Return how the options of a choice are mixed in one step.
+
+        Args:
+            logits: of the options, (options,).
+            progress: the share of the steps that is done, 0 to 1.
+            generator: the only source of randomness.
+        """
+
+    def after_epoch(self, descent: ArchitectureDescent) -> None:
+        """Look at a descent after an epoch: it may be narrowed to some options, set back or ended."""
+
+    def use(self, weights: SharedWeights, directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
+        self._weights, self._directory, self._belongs_to = weights, directory, belongs_to
+        self.has_weights = True
+
+    def _begin(self) -> None:
+        self._seed = int(self.rng.integers(2**31))
+        self._waiting: Population | None = None
+        for objective in self.objectives:
+            if objective.costs:
+                raise InputError(
+                    f"a differentiable strategy lowers the cross entropy and knows nothing of {objective.metric} and "
+                    f"{', '.join(objective.costs)} in one: bound the cost instead"
+                )
+        for constraint in self.region.constraints:
+            ExpectedCost(constraint.model)  # refused now rather than after training
+
+    def _ask(self) -> Population:
+        if self._waiting is None:
+            descent = ArchitectureDescent(self, self._weights, self.region.constraints, self._seed)
+            descent.run(self._directory, {**asdict(self), **self._belongs_to})
+            self._waiting = self._ranked(descent.log_probabilities())
+        asked, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]
+        return asked
+
+    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        pass
+
+    def _ranked(self, log_probabilities: NDArray[np.float64]) -> Population:
+        """Return networks of the region, sampled and climbed to, in the order in which they are proposed.
+
+        Args:
+            log_probabilities: of all options, those of one choice after the other.
+        """
+        space = self.region.space
+        first = np.cumsum(space.n_options) - space.n_options
+
+        def order(rows: Population) -> NDArray[np.int64]:
+            return np.lexsort((-log_probabilities[rows + first].sum(axis=1), ~self._hits(rows)))
+
+        def draw(n: int) -> Population:
+            noise = self.rng.gumbel(size=(n, len(log_probabilities))) + log_probabilities
+            return np.stack([part.argmax(axis=1) for part in np.split(noise, first[1:], axis=1)], axis=1)
+
+        rows = self.region.breed(_DRAWN, draw, self.rng)
+        rows = rows[distinct(rows)]
+        rows = rows[order(rows)]
+        for _ in range(_SWEEPS):
+            around = np.concatenate([space.neighbours(row) for row in rows[:_CLIMBING]])
+            grown = np.concatenate([rows, around[self.region.contains(around)]])
+            grown = grown[distinct(grown)]
+            grown = grown[order(grown)][: len(rows)]
+            if np.array_equal(grown, rows):
+                break
+            rows = grown
+        canonical = space.canonical(rows)
+        return canonical[distinct(canonical)]
+
+    def _hits(self, rows: Population) -> NDArray[np.bool_]:
+        """Return (N,): whether some bound is all but reached; where there is none, every network will do."""
+        if not self.region.constraints:
+            return np.ones(len(rows), bool)
+        used = [c.model.predict(rows) * (1 + c.model.margin) / c.bound for c in self.region.constraints]
+        return np.asarray(np.max(used, axis=0) >= 1 - _NEAR)

@@ -1,0 +1,25 @@
+"""ProxylessNAS (Cai et al., ICLR 2019): binary gates, and two sampled options a choice and step."""
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from nas.differentiable.gates import Gate, drawn, straight_through
+from nas.differentiable.strategy import DifferentiableStrategy
+
+
+@dataclass(config={"extra": "forbid"})
+class ProxylessNAS(DifferentiableStrategy):
+    """Draws two options of each choice and opens the gate of one; the logits of the two learn which was better.
+
+    Both are computed, since the closed gate's gradient asks what its option would have given.
+    """
+
+    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
+        options = drawn(logits.softmax(0), min(2, len(logits)), generator)
+        among = logits[options].softmax(0)
+        (opened,) = drawn(among, 1, generator)
+        weights = torch.zeros_like(logits).index_add(
+            0, torch.tensor(options, device=logits.device), straight_through(among, opened)
+        )
+        return Gate(weights, tuple(options))

@@ -1,0 +1,32 @@
+"""RobustDARTS (Zela et al., ICLR 2020): DARTS that stops early, before the validation loss becomes sharp."""
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from nas.differentiable.descent import ArchitectureDescent
+from nas.differentiable.gates import Gate, everything
+from nas.differentiable.strategy import DifferentiableStrategy
+
+
+@dataclass(config={"extra": "forbid"})
+class RobustDARTS(DifferentiableStrategy):
+    """Watches the dominant eigenvalue of the Hessian of the validation loss in the logits.
+
+    Where its average over some epochs has grown by more than a third since as many epochs ago, the logits of then are
+    the result.
+    """
+
+    window: int = Field(default=5, ge=1, description="epochs that are averaged, and compared with as many before")
+    sharpening: float = Field(default=0.75, gt=0, lt=1, description="ends when the average of then over now is below")
+
+    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
+        return everything(logits.softmax(0))
+
+    def after_epoch(self, descent: ArchitectureDescent) -> None:
+        eigenvalues = np.abs(descent.dominant_eigenvalues())
+        then, now = eigenvalues[-2 * self.window : -self.window], eigenvalues[-self.window :]
+        if len(then) == self.window and then.mean() < self.sharpening * now.mean():
+            descent.end(descent.epoch - self.window)
