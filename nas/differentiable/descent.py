@@ -280,7 +280,7 @@ class ArchitectureDescent:
         return self.data.batch(part, indices, self._descent.device)
 
     def _by_choice(self, of_options: Tensor) -> Sequence[Tensor]:
-        return of_options.split(self.space.n_options.tolist())
+        return torch.split(of_options, self.space.n_options.tolist())
 
     def _optimized(self) -> dict[str, Tensor]:
         return {f"logits.{choice}": logits for choice, logits in enumerate(self._logits)}

@@ -18,7 +18,7 @@ def box_of(whole: Tensor, part: Tensor) -> Box:
     """
     if part.stride() != whole.stride():
         raise ValueError(f"a part of strides {part.stride()} is no box of a tensor of strides {whole.stride()}")
-    offset, box = part.storage_offset() - whole.storage_offset(), []
+    offset, box = int(part.storage_offset() - whole.storage_offset()), []
     for size, stride in zip(part.shape, whole.stride(), strict=True):
         start, offset = divmod(offset, stride) if stride else (0, offset)
         box.append((start, start + size))

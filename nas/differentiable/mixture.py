@@ -59,15 +59,14 @@ class MixedChain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for place in self._places:
-            x = self._mixed(place, x) if place.is_mixed else self.get_submodule(place.slots[0])(x)
+            slots = [slot for slot in place.slots if slot in self._modules]
+            if place.is_mixed:
+                x = self._mean(slots, x, passed_on=place.may_be_empty)
+            elif slots:
+                x = self.get_submodule(slots[0])(x)
         return x
 
-    def _mixed(self, place: Place, x: Tensor) -> Tensor:
-        shares = {slot: self.get_buffer(f"share_{slot}") for slot in place.slots if slot in self._modules}
-        terms = [share * self.get_submodule(slot)(x) for slot, share in shares.items()]
-        if place.may_be_empty:
-            terms.append((1 - sum(shares.values())) * x)
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
-        return total
+    def _mean(self, slots: Sequence[str], x: Tensor, *, passed_on: bool) -> Tensor:
+        shares = [self.get_buffer(f"share_{slot}") for slot in slots]
+        terms = [share * self.get_submodule(slot)(x) for slot, share in zip(slots, shares, strict=True)]
+        return sum(terms, (1 - sum(shares)) * x) if passed_on else sum(terms[1:], terms[0])

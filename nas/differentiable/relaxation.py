@@ -6,6 +6,7 @@ and 1 the result is the network of that architecture.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.func import functional_call
 from nas.differentiable.mixture import MixedChain, Weighted
 from nas.differentiable.slot import MixedSlot, Part, Support, Weights
 from nas.supernet import Supernet
-from search_spaces.places import in_order, places
+from search_spaces.places import Place, in_order, places
 
 _KEPT = 64
 """So many networks are kept, each of a support of its own."""
@@ -46,8 +47,9 @@ class Relaxation:
             slot: MixedSlot(slot, supernet.store.get_submodule(slot), *entries[slot], index.blocks)
             for slot in in_order(self.space)
         }
+        self._places = [self._place(place) for place in places(self.space)] if self._is_chain else []
+        self._mixed = {slot for place in self._places if place.is_mixed for slot in place.slots}
         self.sampled = self._find_sampled()
-        self._places = places(self.space) if self.space.absent == "identity" else []
         self._networks: dict[Support, nn.Module] = {}
 
     def full_support(self) -> Support:
@@ -79,16 +81,27 @@ class Relaxation:
             for row in self.space.neighbours(last)
             if self.space.inputs(self.space.decode(row[None])[0]) != inputs
         }
-        for slot in self._slots.values():
-            found |= slot.unseen() | (slot.deciding_presence() if self.space.absent == "unknown" else set())
+        for name, slot in self._slots.items():
+            unknown = name not in self._mixed if self._is_chain else self.space.absent == "unknown"
+            found |= slot.unseen() | (slot.deciding_presence() if unknown else set())
         return tuple(sorted(found))
+
+    @property
+    def _is_chain(self) -> bool:
+        return self.space.absent == "identity"
+
+    def _place(self, place: Place) -> Place:
+        """Return a place as one that is never passed over, if what may stand there changes the shape."""
+        blocks = [self.space.store_plan[slot] for slot in place.slots]
+        keeps_shape = all(block.inputs[0].shape == block.output.shape for block in blocks)
+        return replace(place, may_be_empty=place.may_be_empty and keeps_shape)
 
     def _network(self, support: Support, parts: dict[str, Part]) -> nn.Module:
         if support not in self._networks:
             if len(self._networks) >= _KEPT:
                 del self._networks[next(iter(self._networks))]
-            modules = {name: self._slots[name].skeleton(part.frame) for name, part in parts.items()}
-            if self.space.absent == "identity":
+            modules = {name: self._slots[name].skeleton(part) for name, part in parts.items()}
+            if self._is_chain:
                 self._networks[support] = MixedChain(modules, self._places)
             else:
                 weighted = {n: Weighted(m) if self._weighs(self._slots[n]) else m for n, m in modules.items()}
@@ -103,7 +116,7 @@ class Relaxation:
         """Return what stands for the parameters and buffers of a slot's module, by their paths in the network."""
         shares = slot.shares(part, weights)
         present, found = shares[1:].sum(), {}
-        if slot.may_be_absent and self.space.absent == "identity":
+        if slot.name in self._mixed:
             found[f"share_{slot.name}"] = present
             shares = shares / present.clamp(min=_RARE)
         if self._weighs(slot):

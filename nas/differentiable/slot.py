@@ -27,7 +27,7 @@ class Part:
     """What of a slot is computed under a support.
 
     Attributes:
-        frame: the block that holds all others.
+        frame: the number of the block that holds all others.
         boxes: where its parameters and buffers lie in the stored ones, by path.
         options: that are computed, of each choice in the slot's scope.
         rank: for each combination of those, the number of its block plus one; 0 where there is none.
@@ -35,7 +35,7 @@ class Part:
         masks: of the parameters of which blocks use different boxes, by path.
     """
 
-    frame: Block
+    frame: int
     boxes: Mapping[str, Box]
     options: Support
     rank: Tensor
@@ -63,8 +63,10 @@ class MixedSlot:
         self.may_be_absent = bool((table < 0).any())
         self._table = table
         self._blocks = {int(i): blocks[i] for i in np.unique(table[table >= 0])}
-        self._modules = {i: _skeleton(block) for i, block in self._blocks.items()}
+        self._modules = {i: self._skeleton(block) for i, block in self._blocks.items()}
         self._boxes = {i: self._boxes_of(block, self._modules[i]) for i, block in self._blocks.items()}
+        for module in self._modules.values():
+            self._tell_norms(module)
         self._parts: dict[Support, Part | None] = {}
 
     @property
@@ -97,15 +99,9 @@ class MixedSlot:
             joint = (joint[:, None] * weights[choice][list(options)]).flatten()
         return joint.new_zeros(1 + part.n_blocks).index_add(0, part.rank.to(joint.device), joint)
 
-    def skeleton(self, frame: Block) -> nn.Module:
-        """Return a frame's module without values, whose masked norms know how much each feature counts."""
-        module = _skeleton(frame)
-        with torch.device("meta"):
-            for path in self._norms:
-                norm = module.get_submodule(path)
-                assert isinstance(norm, nn.LayerNorm)
-                module.set_submodule(path, MaskedLayerNorm(norm))
-        return module
+    def skeleton(self, part: Part) -> nn.Module:
+        """Return the frame's module without values, whose masked norms know how much each feature counts."""
+        return self._modules[part.frame]
 
     def tensors(self, part: Part, shares: Tensor, *, everywhere: bool) -> dict[str, Tensor]:
         """Return the parameters, masked, and the buffers of a frame's module, by path.
@@ -145,21 +141,34 @@ class MixedSlot:
         """Return the table with what is known of each block in its place, equal things by equal numbers."""
         things = list(of_block.values())
         numbers = dict(zip(of_block, map(things.index, things), strict=True)) | {-1: -1}
-        return np.vectorize(numbers.__getitem__, otypes=[np.int64])(self._table)
+        return np.asarray(np.vectorize(numbers.__getitem__, otypes=[np.int64])(self._table))
 
     def _part(self, options: Support) -> Part | None:
         table = self._table[np.ix_(*options)] if options else self._table
         present = np.unique(table[table >= 0])
         if not len(present):
             return None
-        blocks = [self._blocks[int(i)] for i in present]
-        frame = largest(self.name, blocks, self._blocks.get(int(table.flat[-1])))
+        blocks = {self._blocks[int(i)]: int(i) for i in present}
+        frame = blocks[largest(self.name, list(blocks), self._blocks.get(int(table.flat[-1])))]
         rank = torch.from_numpy(np.searchsorted(present, table.ravel()) + 1)
         rank[torch.from_numpy(table.ravel() < 0)] = 0
-        held, whole = [self._boxes[int(i)] for i in present], self._boxes_of(frame, _skeleton(frame))
+        held, whole = [self._boxes[int(i)] for i in present], self._boxes[frame]
         parameters = {path for path, _ in self.stored.named_parameters()}
         masks = {path: Mask([boxes[path] for boxes in held], whole[path]) for path in self._varying & parameters}
         return Part(frame, whole, options, rank, len(present), masks)
+
+    @staticmethod
+    def _skeleton(block: Block) -> nn.Module:
+        with torch.device("meta"):
+            return block.build()
+
+    def _tell_norms(self, module: nn.Module) -> None:
+        """Replace a module's norms over a varying number of features by norms that know how much each counts."""
+        with torch.device("meta"):
+            for path in self._norms:
+                norm = module.get_submodule(path)
+                assert isinstance(norm, nn.LayerNorm)
+                module.set_submodule(path, MaskedLayerNorm(norm))
 
     def _boxes_of(self, block: Block, module: nn.Module) -> dict[str, Box]:
         """Return where a block's parameters and buffers lie in the stored ones, by path.
@@ -175,11 +184,6 @@ class MixedSlot:
             if path not in boxes:
                 raise ValueError(f"{block} in slot {self.name!r} has no {path}: let it stand in a slot of its own")
         return boxes
-
-
-def _skeleton(block: Block) -> nn.Module:
-    with torch.device("meta"):
-        return block.build()
 
 
 def _constants(module: nn.Module) -> list[tuple[str, str, object]]:

@@ -19,7 +19,7 @@ from nas.differentiable.strategy import DifferentiableStrategy
 
 @dataclass(config={"extra": "forbid"})
 class PDARTS(DifferentiableStrategy):
-    """Computes fewer options from stage to stage, so that the mixture comes closer to the network that it stands for."""
+    """Computes fewer options from stage to stage, so that the mixture comes closer to what it stands for."""
 
     stages: int = Field(default=3, ge=1, description="of equal length")
     share: float = Field(default=0.6, gt=0, le=1, description="of each choice's options, as many as go on to a stage")

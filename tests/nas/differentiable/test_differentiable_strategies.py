@@ -1,0 +1,199 @@
+"""What every differentiable strategy keeps: its networks hit the bound, and a killed search finds what another does."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from latency_predictors.cost_model import BlockCost
+from nas import strategies
+from nas.candidates import SearchOptions, StrategyOptions
+from nas.data import Dataset
+from nas.differentiable.descent import ArchitectureDescent
+from nas.differentiable.strategy import DifferentiableStrategy
+from nas.evaluation.shared_weights import SharedWeights
+from nas.objectives import Constraint, FeasibleRegion, Objective, Reward
+from nas.search import Search
+from nas.supernet import Supernet
+from search_spaces import InputError, SearchSpace
+from search_spaces.plan_index import Population
+
+NAMES = [name for name in strategies.names() if strategies.load(name).searches_weights]
+QUICK = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
+
+every_strategy = pytest.mark.parametrize("name", NAMES)
+
+
+def load(name: str, **options: Any) -> DifferentiableStrategy:
+    strategy = strategies.load(name, **QUICK, **options)
+    assert isinstance(strategy, DifferentiableStrategy)
+    return strategy
+
+
+@pytest.fixture(scope="module")
+def region(tiny: SearchSpace) -> FeasibleRegion:
+    values = np.random.default_rng(0).uniform(0.5, 1, len(tiny.index.blocks))
+    sizes = [sum(p.numel() for p in block.build().parameters()) for block in tiny.index.blocks]
+    model = BlockCost(tiny, "latency_ms", values * np.array(sizes) ** 0.5, margin=0.02)
+    return FeasibleRegion(tiny, [Constraint(model, 0.6 * model.dearest()[0])])
+
+
+@pytest.fixture(scope="module")
+def weights(tiny: SearchSpace, data: Dataset) -> SharedWeights:
+    torch.manual_seed(0)
+    return SharedWeights(Supernet(tiny), data)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(weights: SharedWeights, region: FeasibleRegion) -> Callable[[str], Population]:
+    """Returns what a strategy proposes first."""
+    return cache(lambda name: proposed(load(name), weights, region))
+
+
+def proposed(
+    strategy: DifferentiableStrategy, weights: SharedWeights, region: FeasibleRegion, directory: Path | None = None
+) -> Population:
+    strategy.use(weights, directory, {})
+    strategy.begin(region, [Objective("accuracy")], seed=1)
+    return strategy.ask()
+
+
+@every_strategy
+def test_the_first_network_hits_the_bound(
+    name: str, weights: SharedWeights, region: FeasibleRegion, undisturbed: Callable[[str], Population]
+) -> None:
+    before = {n: t.clone() for n, t in weights.supernet.state_dict().items()}
+    asked = undisturbed(name)
+    assert np.array_equal(region.space.canonical(asked), asked)
+    assert region.contains(asked).all()
+    (constraint,) = region.constraints
+    used = constraint.model.predict(asked[:1]) * (1 + constraint.model.margin) / constraint.bound
+    assert 0.97 <= used[0] <= 1
+    assert all(torch.equal(t, before[n]) for n, t in weights.supernet.state_dict().items()), "it trains a copy"
+
+
+@pytest.mark.parametrize("name", ["gdas", "pdarts", "robust_darts"])
+def test_a_killed_descent_goes_on_to_the_same_networks(
+    name: str,
+    weights: SharedWeights,
+    region: FeasibleRegion,
+    undisturbed: Callable[[str], Population],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nas.differentiable.descent._CHECKPOINT_SECONDS", 0.0)
+    step, taken = ArchitectureDescent._step, []
+
+    def dying(descent: ArchitectureDescent) -> float:
+        if len(taken) == 7:
+            raise KeyboardInterrupt
+        taken.append(step(descent))
+        return taken[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ArchitectureDescent, "_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            proposed(load(name), weights, region, tmp_path)
+    assert np.array_equal(proposed(load(name), weights, region, tmp_path), undisturbed(name))
+    with pytest.raises(InputError, match="learning_rate"):
+        proposed(load(name, learning_rate=0.1), weights, region, tmp_path)
+
+
+@every_strategy
+def test_options_that_lower_the_loss_become_likely(
+    name: str, weights: SharedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the loss is the sum of the options' numbers, the first option of every choice becomes likely."""
+    descent = ArchitectureDescent(load(name, logit_learning_rate=0.2), weights, (), 0)
+    numbers = [torch.arange(float(n)) for n in weights.space.n_options]
+    monkeypatch.setattr(
+        descent,
+        "_loss",
+        lambda mixture, batch: torch.stack([w @ n for w, n in zip(mixture.weights, numbers, strict=True)]).sum(),
+    )
+    for _ in range(30):
+        descent._step_logits()
+        descent._descent.step += 1
+    for choice, probabilities in enumerate(descent.probabilities()):
+        if choice not in descent._relaxation.sampled:
+            assert probabilities[0] > 0.5
+
+
+def test_a_choice_that_can_only_be_sampled_learns_from_the_loss(
+    tiny: SearchSpace, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = SharedWeights(Supernet(tiny), data)
+    descent = ArchitectureDescent(load("gdas", logit_learning_rate=0.3), weights, (), 0)
+    resolution = [choice.name for choice in tiny.choices].index("resolution")
+    monkeypatch.setattr(descent, "_loss", lambda mixture, batch: torch.tensor(float(mixture.row[resolution])))
+    for _ in range(40):
+        descent._step_logits()
+        descent._descent.step += 1
+    assert descent.probabilities()[resolution][0] > 0.8
+
+
+def test_robust_darts_ends_where_the_loss_becomes_sharp(
+    tiny: SearchSpace, data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = strategies.load("robust_darts", epochs=9, window=2, batch_size=96)
+    assert isinstance(strategy, DifferentiableStrategy)
+    descent = ArchitectureDescent(strategy, SharedWeights(Supernet(tiny), data), (), 0)
+    sharpness = [1.0, 1.0, 1.0, 1.0, 1.2, 2.0, 3.0, 4.0, 5.0]
+    monkeypatch.setattr(ArchitectureDescent, "dominant_eigenvalues", lambda descent: sharpness[: descent.epoch + 1])
+    descent.run(None, {}, progress=False)
+    assert descent.epoch == 5, "1.6 on average, 1 two epochs before"
+    then = torch.cat(list(descent._logits))
+    assert torch.equal(then, descent._state.history[3])
+
+
+def test_p_darts_drops_options_from_stage_to_stage(tiny: SearchSpace, data: Dataset) -> None:
+    strategy = strategies.load("pdarts", epochs=3, stages=3, share=0.5, batch_size=96)
+    assert isinstance(strategy, DifferentiableStrategy)
+    strategy.region = FeasibleRegion(tiny)
+    descent = ArchitectureDescent(strategy, SharedWeights(Supernet(tiny), data), (), 0)
+    descent.run(None, {}, progress=False)
+    left = [int((probabilities > 0).sum()) for probabilities in descent.probabilities()]
+    assert left == [1] * len(tiny.choices), "of 2 or 3 options one, of 3 two and then one"
+
+
+def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion) -> None:
+    descents = [
+        ArchitectureDescent(load("darts", second_order=ahead), weights, region.constraints, 0)
+        for ahead in (False, True)
+    ]
+    for descent in descents:
+        descent.run(None, {}, progress=False)
+    first, second = (np.concatenate([p.detach().numpy() for p in descent.probabilities()]) for descent in descents)
+    assert not np.allclose(first, second)
+    assert np.isfinite(second).all()
+
+
+def test_what_it_cannot_do_is_refused_before_anything_runs(
+    weights: SharedWeights, region: FeasibleRegion, additive: Callable[..., Any]
+) -> None:
+    with pytest.raises(InputError, match=r"strategy darts descends a supernet's weights and was given none.*nsga2"):
+        Search(weights, strategies.load("darts"), [Objective("accuracy")], region, budget=1, seed=0)
+    with pytest.raises(ValidationError, match="say evaluator shared_weights"):
+        SearchOptions(strategy=StrategyOptions("gdas"))
+    strategy = load("darts")
+    strategy.use(weights, None, {})
+    (constraint,) = region.constraints
+    reward = Reward("accuracy", cost=constraint.model, target=1.0)
+    with pytest.raises(InputError, match="bound the cost instead"):
+        strategy.begin(region, [reward], 0)
+    peak = BlockCost(region.space, "peak_bytes", np.ones(len(region.space.index.blocks)), combine="max")
+    with pytest.raises(InputError, match="peak_bytes is no sum"):
+        strategy.begin(FeasibleRegion(region.space, [Constraint(peak, 2.0)]), [Objective("accuracy")], 0)
+
+
+def test_a_search_evaluates_what_it_proposes(weights: SharedWeights, region: FeasibleRegion, tmp_path: Path) -> None:
+    strategy = load("gdas")
+    strategy.use(weights, tmp_path, {})
+    history = Search(weights, strategy, [Objective("accuracy")], region, budget=4, seed=0).run(progress=False)
+    assert len(history.population) == 4
+    assert np.isfinite(history.metrics["accuracy"]).all()

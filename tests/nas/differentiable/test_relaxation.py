@@ -1,0 +1,69 @@
+"""A relaxed supernet is each of its networks at one-hot weights, and gradients tell all options apart."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from nas.differentiable.relaxation import Relaxation
+from nas.differentiable.slot import Support
+from search_spaces import Architecture
+
+Row = list[int]
+
+
+def one_hots(relaxation: Relaxation, row: Row) -> list[Tensor]:
+    return [one_hot(torch.tensor(i), int(n)).float() for i, n in zip(row, relaxation.space.n_options, strict=True)]
+
+
+def support_with(relaxation: Relaxation, row: Row) -> Support:
+    """Return all options, but of choices that can only be sampled the row's."""
+    full = relaxation.full_support()
+    return tuple((row[c],) if c in relaxation.sampled else options for c, options in enumerate(full))
+
+
+def inputs_of(relaxation: Relaxation, architecture: Architecture) -> tuple[Tensor, ...]:
+    return relaxation.space.example(architecture, 4, torch.Generator().manual_seed(1))
+
+
+@settings(max_examples=4)
+@given(data=st.data(), training=st.booleans())
+def test_at_one_hot_weights_it_is_the_architectures_network(
+    relaxation: Relaxation, data: st.DataObject, training: bool
+) -> None:
+    row = [data.draw(st.integers(0, int(n) - 1)) for n in relaxation.space.n_options]
+    (architecture,) = relaxation.space.decode([row])
+    inputs, weights = inputs_of(relaxation, architecture), one_hots(relaxation, row)
+    supernet = relaxation.supernet
+    drops_out = any(isinstance(module, nn.Dropout) for module in supernet.modules())
+    supernet.train(training and not drops_out)
+    expected = supernet(inputs if len(inputs) > 1 else inputs[0], architecture).detach()
+    for support in (support_with(relaxation, row), tuple((option,) for option in row)):
+        found = relaxation(weights, support, inputs)
+        assert torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_gradients_tell_the_options_of_every_choice_apart(relaxation: Relaxation) -> None:
+    space, full = relaxation.space, relaxation.full_support()
+    row = [options[-1] for options in full]
+    logits = [torch.zeros(len(options), requires_grad=True) for options in full]
+    weights = one_hots(relaxation, row)
+    for choice, options in enumerate(full):
+        if len(options) > 1:
+            weights[choice] = logits[choice].softmax(0)
+    relaxation.supernet.eval()
+    relaxation(weights, full, inputs_of(relaxation, space.decode([row])[0])).square().sum().backward()
+    for choice, logit in enumerate(logits):
+        if choice not in relaxation.sampled and len(logit) > 1:
+            assert logit.grad is not None
+            assert logit.grad.isfinite().all()
+            assert logit.grad.abs().max() > 0, space.choices[choice].name
+    assert any(parameter.grad is not None for parameter in relaxation.supernet.parameters())
+
+
+@pytest.mark.parametrize("relaxation", ["mobilenet_v3_32", "pvcnn"], indirect=True)
+def test_what_changes_no_parameter_can_only_be_sampled(relaxation: Relaxation) -> None:
+    names = {relaxation.space.choices[choice].name.split("_")[0] for choice in relaxation.sampled}
+    assert names == ({"resolution"} if relaxation.space.name == "mobilenet_v3_32" else {"resolution", "depth"})
