@@ -1,11 +1,7 @@
-"""Descent of the logits of options and of shared weights in turn: resumable, every step a function of seed and step."""
+"""Descent of the logits of options and of shared weights in turn."""
 
-import copy
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +17,9 @@ from nas.differentiable.gates import Gate, Mixture, drawn
 from nas.differentiable.relaxation import Relaxation
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import Constraint
-from nas.training.checkpoint import Checkpoint, resumed
-from nas.training.descent import Descent, Student, random_numbers, set_state_by_name, state_by_name
+from nas.training.descent import Student, random_numbers
+from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
-from nas.training.train_supernet import describe
-from search_spaces.progress import progress_bar
 
 if TYPE_CHECKING:
     from nas.differentiable.strategy import DifferentiableStrategy
@@ -39,11 +33,9 @@ _STIFFNESS = 1.0
 _MEMORY = 0.9
 """Share of the score function's baseline that a step leaves as it is."""
 
-_CHECKPOINT_SECONDS = 60.0
 
-
-class _State(nn.Module):
-    """All that is descended, and what is remembered beside it, by names for the checkpoint."""
+class _Logits(nn.Module):
+    """The logits, and what is remembered beside them."""
 
     multipliers: Tensor
     baseline: Tensor
@@ -52,9 +44,8 @@ class _State(nn.Module):
     eigenvalues: Tensor
     ended: Tensor
 
-    def __init__(self, supernet: nn.Module, n_options: Sequence[int], n_constraints: int, n_epochs: int) -> None:
+    def __init__(self, n_options: Sequence[int], n_constraints: int, n_epochs: int) -> None:
         super().__init__()
-        self.supernet = supernet
         self.logits = nn.ParameterList([torch.zeros(n) for n in n_options])
         self.register_buffer("multipliers", torch.zeros(n_constraints))
         self.register_buffer("baseline", torch.tensor(float("nan")))
@@ -64,7 +55,7 @@ class _State(nn.Module):
         self.register_buffer("ended", torch.tensor(False))
 
 
-class ArchitectureDescent:
+class ArchitectureDescent(JointDescent):
     """A differentiable search under way.
 
     Where a bound holds, T, the loss is the cross entropy plus m g + g^2 / 2 with g = log(expected cost / T); the
@@ -81,58 +72,20 @@ class ArchitectureDescent:
     def __init__(
         self, strategy: "DifferentiableStrategy", weights: SharedWeights, constraints: Sequence[Constraint], seed: int
     ) -> None:
-        self.strategy, self.data, self.space, self.seed = strategy, weights.data, weights.space, seed
-        supernet = copy.deepcopy(weights.supernet)
-        device = str(next(supernet.parameters()).device)
         options = TrainingOptions(
             epochs=strategy.epochs,
             batch_size=strategy.batch_size,
             optimizer=strategy.optimizer,
             learning_rate=strategy.learning_rate,
-            device=device,
+            device=str(next(weights.supernet.parameters()).device),
             seed=seed,
         )
-        self._descent = Descent(supernet, weights.data, options)
-        n_options = self.space.n_options.tolist()
-        self._state = _State(supernet, n_options, len(constraints), strategy.epochs).to(device)
+        self._state = _Logits(weights.space.n_options.tolist(), len(constraints), strategy.epochs)
+        super().__init__(weights, options, self._state, strategy.logit_learning_rate, betas=(0.5, 0.999))
+        self.strategy = strategy
         self._logits = list(self._state.logits)
-        self._optimizer = torch.optim.Adam(self._logits, strategy.logit_learning_rate, betas=(0.5, 0.999))
-        self._relaxation = Relaxation(supernet)
+        self._relaxation = Relaxation(self.supernet)
         self._costs = [(ExpectedCost(c.model), c.bound / (1 + c.model.margin)) for c in constraints]
-
-    def run(self, directory: Path | None, belongs_to: Mapping[str, Any], *, progress: bool = True) -> None:
-        """Take all steps, or go on where an earlier call in the same directory was stopped.
-
-        Args:
-            directory: for the checkpoint; None: none is kept.
-            belongs_to: what the steps depend on beside the data and the space.
-            progress: whether to show a bar.
-
-        Raises:
-            InputError: the directory holds another descent.
-        """
-        start = Checkpoint(0, self._descent.n_steps, self.space.to_json(), belongs_to, describe(self.data), {}, {})
-        if directory and (found := resumed(directory, start)):
-            self._resume(found)
-        saved = time.monotonic()
-        with progress_bar(self._descent.n_steps, "descend", "step", done=self._descent.step, show=progress) as bar:
-            while not self._is_over():
-                loss = self._step()
-                bar.update()
-                bar.set_postfix(loss=f"{loss:.3f}", bounds=[f"{share:.1%}" for share in self.shares_of_bounds()])
-                if directory and (self._is_over() or time.monotonic() - saved > _CHECKPOINT_SECONDS):
-                    self._save(start, directory)
-                    saved = time.monotonic()
-
-    @property
-    def progress(self) -> float:
-        """The share of the steps that is done."""
-        return self._descent.step / self._descent.n_steps
-
-    @property
-    def epoch(self) -> int:
-        """The number of the epoch that the last step was in, from 0."""
-        return (self._descent.step - 1) // self._descent.steps_per_epoch
 
     def probabilities(self) -> list[Tensor]:
         """Return those of each choice's options, (options,); 0 where they were dropped."""
@@ -171,21 +124,22 @@ class ArchitectureDescent:
         found: list[float] = self._state.eigenvalues[: self.epoch + 1].tolist()
         return found
 
-    def _is_over(self) -> bool:
-        return self._descent.step == self._descent.n_steps or bool(self._state.ended)
+    def is_over(self) -> bool:
+        return super().is_over() or bool(self._state.ended)
 
-    def _step(self) -> float:
-        """Take a step of the logits, unless they rest still, and one of the weights; return the weights' loss."""
+    def take_step(self) -> dict[str, str]:
+        """Take a step of the logits, unless they rest still, and one of the weights."""
         if self.progress >= self.strategy.warmup:
             self._step_logits()
         mixture = self._mixture("weights")
         weights, support = [weights.detach() for weights in mixture.weights], mixture.support
         student = Student(lambda *inputs: self._relaxation(weights, support, inputs), self._prepare(mixture))
-        loss = self._descent.descend([student], distil=False)
-        if self._descent.step % self._descent.steps_per_epoch == 0:
+        loss = self.descent.descend([student], distil=False)
+        if self.descent.step % self.descent.steps_per_epoch == 0:
             self._state.history[self.epoch] = torch.cat([logits.detach() for logits in self._logits])
             self.strategy.after_epoch(self)
-        return loss
+        costs = {f"of bound {i}": f"{share:.1%}" for i, share in enumerate(self.shares_of_bounds(), 1)}
+        return {"loss": f"{loss:.3f}"} | costs
 
     def _step_logits(self) -> None:
         batch = self._batch()
@@ -197,7 +151,7 @@ class ArchitectureDescent:
         surrogate.backward()  # type: ignore[no-untyped-call]
         if self.strategy.second_order:
             self._add_second_order(batch)
-        self._descent.model.zero_grad()
+        self.supernet.zero_grad()
         self._optimizer.step()
         self._state.baseline.copy_(_MEMORY * baseline + (1 - _MEMORY) * loss.detach())
         with torch.no_grad():
@@ -207,13 +161,13 @@ class ArchitectureDescent:
     def _add_second_order(self, batch: tuple[Any, Tensor]) -> None:
         """Put what the weights' next step changes about the gradients of the cross entropy into those of the logits."""
         first = torch.autograd.grad(self._loss(self._mixture("logits"), batch), self._logits, allow_unused=True)
-        training = self._descent.batch()
+        training = self.descent.batch()
         unrolled = unrolled_gradients(
             lambda: self._loss(self._mixture("logits"), training),
             lambda: self._loss(self._mixture("logits"), batch),
             self._logits,
-            list(self._descent.model.parameters()),
-            self._descent.learning_rate(),
+            list(self.supernet.parameters()),
+            self.descent.learning_rate(),
         )
         for logits, plain, gradient in zip(self._logits, first, unrolled, strict=True):
             assert logits.grad is not None
@@ -221,7 +175,7 @@ class ArchitectureDescent:
 
     def _mixture(self, purpose: str) -> Mixture:
         """Return the gates of this step, the same each time for one purpose."""
-        generator = random_numbers(self.seed, self._descent.step, f"gates of {purpose}")
+        generator = random_numbers(self.seed, self.descent.step, f"gates of {purpose}")
         gates, row = [], []
         for choice, (logits, kept) in enumerate(zip(self._logits, self._by_choice(self._state.kept), strict=True)):
             options = kept.nonzero()[:, 0]
@@ -273,28 +227,7 @@ class ArchitectureDescent:
         return torch.cat([torch.zeros_like(a) if g is None else g for a, g in zip(before, found, strict=True)])
 
     def _batch(self) -> tuple[Any, Tensor]:
-        """Return this step's examples for the logits, and their labels."""
-        part = getattr(self.data, self.strategy.logits_learn_from)
-        generator = random_numbers(self.seed, self._descent.step, "examples for logits")
-        indices = torch.randperm(len(part), generator=generator)[: self.strategy.batch_size]
-        return self.data.batch(part, indices, self._descent.device)
+        return self.examples(getattr(self.data, self.strategy.logits_learn_from))
 
     def _by_choice(self, of_options: Tensor) -> Sequence[Tensor]:
         return torch.split(of_options, self.space.n_options.tolist())
-
-    def _optimized(self) -> dict[str, Tensor]:
-        return {f"logits.{choice}": logits for choice, logits in enumerate(self._logits)}
-
-    def _save(self, start: Checkpoint, directory: Path) -> None:
-        of_weights = {f"weights.{name}": value for name, value in self._descent.optimizer_state().items()}
-        of_logits = state_by_name(self._optimizer, self._optimized())
-        weights, optimizer = self._state.state_dict(), of_weights | of_logits
-        replace(start, step=self._descent.step, weights=weights, optimizer=optimizer).save(directory)
-
-    def _resume(self, found: Checkpoint) -> None:
-        self._state.load_state_dict(dict(found.weights))
-        of_weights = {n.removeprefix("weights."): v for n, v in found.optimizer.items() if n.startswith("weights.")}
-        of_logits = {name: value for name, value in found.optimizer.items() if name.startswith("logits.")}
-        self._descent.set_optimizer_state(of_weights)
-        set_state_by_name(self._optimizer, self._optimized(), of_logits)
-        self._descent.step = found.step

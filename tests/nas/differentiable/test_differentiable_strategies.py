@@ -23,7 +23,7 @@ from nas.supernet import Supernet
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
-NAMES = [name for name in strategies.names() if strategies.load(name).searches_weights]
+NAMES = [name for name in strategies.names() if isinstance(strategies.load(name), DifferentiableStrategy)]
 QUICK = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
@@ -86,17 +86,17 @@ def test_a_killed_descent_goes_on_to_the_same_networks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("nas.differentiable.descent._CHECKPOINT_SECONDS", 0.0)
-    step, taken = ArchitectureDescent._step, []
+    monkeypatch.setattr("nas.training.joint_descent._CHECKPOINT_SECONDS", 0.0)
+    step, taken = ArchitectureDescent.take_step, []
 
-    def dying(descent: ArchitectureDescent) -> float:
+    def dying(descent: ArchitectureDescent) -> dict[str, str]:
         if len(taken) == 7:
             raise KeyboardInterrupt
         taken.append(step(descent))
         return taken[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(ArchitectureDescent, "_step", dying)
+        patch.setattr(ArchitectureDescent, "take_step", dying)
         with pytest.raises(KeyboardInterrupt):
             proposed(load(name), weights, region, tmp_path)
     assert np.array_equal(proposed(load(name), weights, region, tmp_path), undisturbed(name))
@@ -118,7 +118,7 @@ def test_options_that_lower_the_loss_become_likely(
     )
     for _ in range(30):
         descent._step_logits()
-        descent._descent.step += 1
+        descent.descent.step += 1
     for choice, probabilities in enumerate(descent.probabilities()):
         if choice not in descent._relaxation.sampled:
             assert probabilities[0] > 0.5
@@ -133,7 +133,7 @@ def test_a_choice_that_can_only_be_sampled_learns_from_the_loss(
     monkeypatch.setattr(descent, "_loss", lambda mixture, batch: torch.tensor(float(mixture.row[resolution])))
     for _ in range(40):
         descent._step_logits()
-        descent._descent.step += 1
+        descent.descent.step += 1
     assert descent.probabilities()[resolution][0] > 0.8
 
 

@@ -1,0 +1,82 @@
+"""ENAS's controller learns on shared weights, proposes networks of the region, and goes on where it was killed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from latency_predictors.cost_model import BlockCost
+from nas import strategies
+from nas.data import Dataset
+from nas.evaluation.shared_weights import SharedWeights
+from nas.objectives import Constraint, FeasibleRegion, Objective
+from nas.search import Search
+from nas.strategies.enas import ENAS, _ControllerDescent
+from nas.supernet import Supernet
+from search_spaces import SearchSpace
+from search_spaces.plan_index import Population
+
+
+@pytest.fixture(scope="module")
+def weights(tiny: SearchSpace, data: Dataset) -> SharedWeights:
+    torch.manual_seed(0)
+    return SharedWeights(Supernet(tiny), data)
+
+
+@pytest.fixture(scope="module")
+def region(tiny: SearchSpace) -> FeasibleRegion:
+    values = np.random.default_rng(0).uniform(0.1, 1, len(tiny.index.blocks))
+    model = BlockCost(tiny, "latency_ms", values)
+    return FeasibleRegion(tiny, [Constraint(model, 0.6 * model.dearest()[0])])
+
+
+def load() -> ENAS:
+    strategy = strategies.load("enas", epochs=2, batch_size=24)
+    assert isinstance(strategy, ENAS)
+    return strategy
+
+
+def proposed(strategy: ENAS, weights: SharedWeights, region: FeasibleRegion, directory: Path | None) -> Population:
+    strategy.use(weights, directory, {})
+    strategy.begin(region, [Objective("accuracy")], seed=1)
+    return strategy.ask()
+
+
+def test_a_killed_descent_goes_on_to_the_same_networks(
+    weights: SharedWeights, region: FeasibleRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = proposed(load(), weights, region, None)
+    assert region.contains(undisturbed).all()
+    monkeypatch.setattr("nas.training.joint_descent._CHECKPOINT_SECONDS", 0.0)
+    step, taken = _ControllerDescent.take_step, []
+
+    def dying(descent: _ControllerDescent) -> dict[str, str]:
+        if len(taken) == 3:
+            raise KeyboardInterrupt
+        taken.append(step(descent))
+        return taken[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_ControllerDescent, "take_step", dying)
+        with pytest.raises(KeyboardInterrupt):
+            proposed(load(), weights, region, tmp_path)
+    assert np.array_equal(proposed(load(), weights, region, tmp_path), undisturbed)
+
+
+def test_the_controller_learns_which_networks_lose_least(
+    weights: SharedWeights, tiny: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = strategies.load("enas", epochs=8, batch_size=24, learning_rate=0.05, rewarded=4)
+    assert isinstance(strategy, ENAS)
+    monkeypatch.setattr(_ControllerDescent, "_loss", lambda descent, row: float(row.sum()))
+    asked = proposed(strategy, weights, FeasibleRegion(tiny), None)
+    assert asked.sum(axis=1).mean() < tiny.canonical(tiny.sample(200, np.random.default_rng(0))).sum(axis=1).mean() - 2
+
+
+def test_evaluations_go_on_teaching_it(weights: SharedWeights, region: FeasibleRegion) -> None:
+    strategy = load()
+    strategy.use(weights, None, {})
+    history = Search(weights, strategy, [Objective("accuracy")], region, budget=12, seed=0).run(progress=False)
+    assert len(history.population) == 12
+    assert region.contains(history.population).all()
