@@ -20,6 +20,7 @@ from nas.objectives import Constraint
 from nas.training.descent import Student, random_numbers
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
+from search_spaces import Architecture
 
 if TYPE_CHECKING:
     from nas.differentiable.strategy import DifferentiableStrategy
@@ -98,6 +99,12 @@ class ArchitectureDescent(JointDescent):
         """Return those of all options, the options of one choice after the other; -inf where they were dropped."""
         probabilities = torch.cat(self.probabilities()).detach().double()
         return np.asarray(probabilities.log().cpu().numpy())
+
+    def likeliest(self) -> list[Architecture]:
+        """Return the architecture of the most probable options after each epoch so far, and last the result."""
+        logits = torch.cat([self._state.history[: self.epoch + 1], torch.cat(self._logits)[None]])
+        columns = [part.argmax(1) for part in self._by_choice(logits.where(self._state.kept, -torch.inf))]
+        return self.space.decode(torch.stack(columns, 1).cpu().numpy())
 
     def shares_of_bounds(self) -> list[float]:
         """Return the expected costs as shares of their bounds."""
@@ -230,4 +237,4 @@ class ArchitectureDescent(JointDescent):
         return self.examples(getattr(self.data, self.strategy.logits_learn_from))
 
     def _by_choice(self, of_options: Tensor) -> Sequence[Tensor]:
-        return torch.split(of_options, self.space.n_options.tolist())
+        return torch.split(of_options, self.space.n_options.tolist(), dim=-1)
