@@ -56,8 +56,8 @@ def inherit(space: SearchSpace, network: nn.Module, source: Mapping[str, Any], t
     """Return a network of any other architecture with the weights that both have in common.
 
     By a morphism where one leads to the target. Else by what LEMONADE calls an approximate one (Elsken et al., ICLR
-    2019): wherever the two have blocks of a type, weights are leading slices of each other, and the new network computes
-    something like the old one at best.
+    2019): wherever the two have blocks of a type, weights are leading slices of each other, and the new network
+    computes something like the old one at best.
 
     Args:
         space: that of both architectures.

@@ -48,11 +48,11 @@ class _Actor(nn.Module):
 class EAS(PolicyGradient):
     """Grows networks in steps; in each, every choice goes to its next larger option or stays, as a policy says.
 
-    Only steps that keep a network's function are taken (`nas.morphism`), so that each network may go on from the weights
-    of one before it, if the evaluator lets it (`nas.evaluation.inherited`). Growth begins at the smallest network and at
-    the best ones so far. Published are two policies, one for widths and one for depth; here depth is a choice like
-    others, and one serves for both. What no step reaches, such as another resolution, is among the random networks that
-    are tried when the policy has nothing new.
+    Only steps that keep a network's function are taken (`nas.morphism`), so that each network may go on from the
+    weights of one before it, if the evaluator lets it (`nas.evaluation.inherited`). Growth begins at the smallest
+    network and at the best ones so far. Published are two policies, one for widths and one for depth; here depth is a
+    choice like others, and one serves for both. What no step reaches, such as another resolution, is among the random
+    networks that are tried when the policy has nothing new.
     """
 
     steps: int = Field(default=3, ge=1, description="transformations from the start of an episode to its end")
