@@ -12,7 +12,11 @@ from nas.morphism import enlargements
 from nas.pareto import Scores
 from nas.reinforcement import PolicyGradient
 from nas.strategy import best_first
-from search_spaces.plan_index import Population
+from search_spaces.plan_index import Population, distinct
+
+
+_BIAS = -1.5
+"""At first, one choice in five goes up: what a step adds is learned soon by what was there."""
 
 
 class _Actor(nn.Module):
@@ -36,6 +40,7 @@ class _Actor(nn.Module):
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-0.1, 0.1, generator=generator)
+            self.logit.bias.fill_(_BIAS)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return logits (N, choices) for architectures (N, choices)."""
@@ -50,13 +55,13 @@ class EAS(PolicyGradient):
 
     Only steps that keep a network's function are taken (`nas.morphism`), so that each network may go on from the
     weights of one before it, if the evaluator lets it (`nas.evaluation.inherited`). Growth begins at the smallest
-    network and at the best ones so far. Published are two policies, one for widths and one for depth; here depth is a
+    network and at the best so far. Published are two policies, one for widths and one for depth; here depth is a
     choice like others, and one serves for both. What no step reaches, such as another resolution, is among the random
     networks that are tried when the policy has nothing new.
     """
 
     steps: int = Field(default=3, ge=1, description="transformations from the start of an episode to its end")
-    starts: int = Field(default=5, ge=0, description="best networks that episodes begin at, beside the smallest")
+    starts: int = Field(default=1, ge=0, description="best networks that episodes begin at, beside the smallest")
     hidden: int = Field(default=32, ge=1, description="width of the policy's network in each direction")
 
     def _start(self) -> None:
@@ -93,7 +98,8 @@ class EAS(PolicyGradient):
         rows = np.concatenate([self._best, population[worked]])
         scores = np.concatenate([self._best_scores, scores[worked]])
         violations = np.concatenate([self._best_violations, violations[worked]])
-        best = best_first(scores, violations)[: self.starts]
+        first = distinct(rows)
+        best = first[best_first(scores[first], violations[first])][: self.starts]
         self._best, self._best_scores, self._best_violations = rows[best], scores[best], violations[best]
 
     def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
