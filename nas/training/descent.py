@@ -85,7 +85,7 @@ class Descent:
         mixture over architectures.
 
         Args:
-            candidates: in any mode; it is that of evaluation afterwards, but for their norms.
+            candidates: in any mode, which does not matter.
             n_examples: how many, at most all there are; None for as many as a batch.
         """
         order = torch.randperm(len(self.data.train), generator=random_numbers(self.options.seed, self.step, "losses"))
@@ -94,12 +94,14 @@ class Descent:
         for candidate in candidates:
             network = candidate.network
             assert isinstance(network, nn.Module), "a mixture is no candidate"
+            mode = network.training
             for module in network.eval().modules():
                 if isinstance(module, _BatchNorm):
                     module.train()
             buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
                 logits = functional_call(network, buffers, candidate.prepare(batch))
+            network.train(mode)
             losses.append(_loss(logits.float(), labels, labels, 0.0).item())
         return losses
 

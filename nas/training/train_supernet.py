@@ -63,9 +63,9 @@ def train_supernet(
                 metrics.append([record])
                 bar.set_postfix({name: f"{record[name]:.3f}" for name in ("loss", "smallest", "largest")})
             if time.monotonic() - saved > options.checkpoint_seconds or descent.step == descent.n_steps:
+                now = dataclasses.replace(start, step=descent.step, sampling=memory)
                 weights, optimizer = supernet.state_dict(), descent.optimizer_state()
-                state = {"weights": weights, "optimizer": optimizer, "sampling": memory}
-                dataclasses.replace(start, step=descent.step, **state).save(directory)
+                dataclasses.replace(now, weights=weights, optimizer=optimizer).save(directory)
                 saved = time.monotonic()
     supernet.eval()
     return supernet

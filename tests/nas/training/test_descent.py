@@ -256,6 +256,7 @@ def test_losses_are_those_of_training_examples_and_change_nothing(
     found = descent.losses(both, n_examples)
     assert descent.losses([both[1], both[0]], n_examples) == found[1::-1], "each for itself, on the same examples"
     assert all(torch.equal(tensor, state[name]) for name, tensor in descent.model.state_dict().items())
+    assert {module.training for module in descent.model.modules()} == {True}
     (images,) = seen
     assert len(images) == min(n_examples or OPTIONS.batch_size, 96)
     whole, labels = data.batch(data.train, torch.arange(96), torch.device("cpu"))
