@@ -14,7 +14,6 @@ from nas.reinforcement import PolicyGradient
 from nas.strategy import best_first
 from search_spaces.plan_index import Population, distinct
 
-
 _BIAS = -1.5
 """At first, one choice in five goes up: what a step adds is learned soon by what was there."""
 
