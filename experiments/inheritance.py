@@ -31,11 +31,11 @@ METRICS = ("accuracy", "cross_entropy")
 def main() -> None:
     """Train, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--children", type=int, default=4)
+    parser.add_argument("--children", type=int, default=3)
     parser.add_argument("--growth", type=int, default=4, help="choices in which a child is larger than its parent")
     parser.add_argument("--parent-epochs", type=int, default=15)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--accuracy", type=float, default=0.9, help="the accuracy whose cost in steps is told")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--accuracy", type=float, default=0.975, help="the accuracy whose cost in steps is told")
     parser.add_argument("--width", type=float, default=0.5)
     arguments = parser.parse_args()
     data = load_data(DataOptions("digits", channels=1, image_size=16))
@@ -43,7 +43,8 @@ def main() -> None:
     parent = space.smallest()
     trainings = Trainings(space, data)
     network = trainings.train(space.build(parent), parent, arguments.parent_epochs)
-    print(f"parent, {arguments.parent_epochs} epochs: {told(trainings.score(network, parent))}")
+    steps = arguments.parent_epochs * trainings.steps_per_epoch
+    print(f"parent, {steps} steps: {told(trainings.score(network, parent))}")
     children = grown(space, parent, arguments.children, arguments.growth)
     scores = np.empty((2, len(arguments.epochs), len(children), len(METRICS)))
     with progress_bar(scores[..., 0].size, "children", "training") as bar:
