@@ -89,14 +89,17 @@ def possible(space: SearchSpace, sources: Population, targets: Population) -> ND
 
 
 def enlargements(space: SearchSpace, population: Population) -> NDArray[np.bool_]:
-    """Return (N, choices): whether the next larger option of that choice, if there is one, is a morphism away."""
+    """Return (N, choices): whether the next larger option of that choice is a network that a morphism leads to.
+
+    Where that changes nothing, as in an inactive choice, there is no network to lead to.
+    """
     n, n_choices = population.shape
-    raised = np.repeat(population, n_choices, axis=0)
+    before = np.repeat(population, n_choices, axis=0)
+    raised = before.copy()
     raised[np.arange(len(raised)), np.tile(np.arange(n_choices), n)] += 1
-    inside = (raised < space.n_options).all(axis=1)
     raised = np.minimum(raised, space.n_options - 1)
-    found = inside & possible(space, np.repeat(population, n_choices, axis=0), raised)
-    return found.reshape(n, n_choices)
+    changed = (space.index.block_ids(before) != space.index.block_ids(raised)).any(axis=1)
+    return np.asarray(changed & possible(space, before, raised)).reshape(n, n_choices)
 
 
 def _filled(

@@ -1,5 +1,7 @@
 """Efficient architecture search by network transformation (EAS; Cai et al., AAAI 2018)."""
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,11 @@ from nas.pareto import Scores
 from nas.reinforcement import PolicyGradient
 from nas.strategy import best_first
 from search_spaces.plan_index import Population, distinct
+
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 100
+"""So many networks of the region are looked at for some that can grow."""
 
 _BIAS = -1.5
 """At first, one choice in five goes up: what a step adds is learned soon by what was there."""
@@ -67,6 +74,8 @@ class EAS(PolicyGradient):
         space = self.region.space
         self._actor = _Actor(space.n_options, self.hidden, int(self.rng.integers(2**31)))
         self._follow(self._actor)
+        if not enlargements(space, self.region.sample(_LOOKED_AT, self.rng)).any():
+            logger.warning("no network of %s grows by a morphism: eas draws networks at random", space.name)
         smallest = space.canonical(space.encode([space.smallest()]))
         self._smallest = smallest if self.region.contains(smallest).all() else self.region.sample(1, self.rng)
         self._best, self._best_scores, self._best_violations = smallest[:0], np.empty((0, 1)), np.empty(0)

@@ -40,6 +40,11 @@ def test_every_proposal_grows_out_of_the_smallest_or_of_one_of_the_best(name: st
         told, scores = told[first := distinct(told)], scores[first]
 
 
+def test_a_space_whose_networks_do_not_grow_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun(search_spaces.load("nasbench201"))
+    assert caplog.messages == ["no network of nasbench201 grows by a morphism: eas draws networks at random"]
+
+
 def test_what_is_rewarded_grows_and_what_is_not_stays(tiny: SearchSpace) -> None:
     strategy = begun(tiny, starts=0)
     names = [choice.name for choice in tiny.choices]
