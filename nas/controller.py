@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from nas.reinforcement import PolicyStrategy
+from nas.reinforcement import PolicyGradient
 from search_spaces.plan_index import Population
 
 
@@ -74,30 +73,14 @@ class Controller(nn.Module):
 
 
 @dataclass(config={"extra": "forbid"})
-class ControllerStrategy(PolicyStrategy):
-    """What strategies with a recurrent controller share: its steps, and a moving average of rewards as the baseline."""
+class ControllerStrategy(PolicyGradient):
+    """What strategies with a recurrent controller share: it draws their networks."""
 
-    batch: int = Field(default=10, ge=1, description="networks a step")
-    learning_rate: float = Field(default=0.02, gt=0, description="of Adam")
-    entropy: float = Field(default=0.01, ge=0, description="weight of the policy's entropy beside the reward")
     hidden: int = Field(default=64, ge=1, description="width of the controller")
-    memory: float = Field(default=0.9, ge=0, lt=1, description="share of the baseline that a step leaves as it is")
 
     def _start(self) -> None:
         self._controller = Controller(self.region.space.n_options.tolist(), self.hidden, int(self.rng.integers(2**31)))
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), self.learning_rate)
-        self._baseline = 0.5
+        self._follow(self._controller)
 
     def _draw(self, n: int) -> Population:
         return self._controller.draw(n, self.rng)
-
-    def _advantages(self, rewards: NDArray[np.float64]) -> Tensor:
-        """Return by how much rewards (N,) are above the baseline, which moves towards them."""
-        self._baseline = self.memory * self._baseline + (1 - self.memory) * float(rewards.mean())
-        return torch.from_numpy(rewards - self._baseline).float()
-
-    def _climb(self, gain: Tensor, entropy: Tensor) -> None:
-        """Take a step towards a higher gain and a higher entropy."""
-        self._optimizer.zero_grad()
-        (-gain - self.entropy * entropy.mean()).backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()

@@ -3,7 +3,11 @@
 from abc import abstractmethod
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
 
 from nas.pareto import Scores
 from nas.strategy import Strategy, best_first
@@ -79,3 +83,29 @@ def _rewards(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.floa
     rewards = np.empty(len(order))
     rewards[order] = 1 - (mean_place[group] + 0.5) / len(order)
     return rewards
+
+
+@dataclass(config={"extra": "forbid"})
+class PolicyGradient(PolicyStrategy):
+    """What strategies share that follow a gradient: the steps, and a moving average of rewards as the baseline."""
+
+    batch: int = Field(default=10, ge=1, description="networks a step")
+    learning_rate: float = Field(default=0.02, gt=0, description="of Adam")
+    entropy: float = Field(default=0.01, ge=0, description="weight of the policy's entropy beside the reward")
+    memory: float = Field(default=0.9, ge=0, lt=1, description="share of the baseline that a step leaves as it is")
+
+    def _follow(self, policy: nn.Module) -> None:
+        """Begin with a policy whose parameters the steps change."""
+        self._optimizer = torch.optim.Adam(policy.parameters(), self.learning_rate)
+        self._baseline = 0.5
+
+    def _advantages(self, rewards: NDArray[np.float64]) -> Tensor:
+        """Return by how much rewards (N,) are above the baseline, which moves towards them."""
+        self._baseline = self.memory * self._baseline + (1 - self.memory) * float(rewards.mean())
+        return torch.from_numpy(rewards - self._baseline).float()
+
+    def _climb(self, gain: Tensor, entropy: Tensor) -> None:
+        """Take a step towards a higher gain and a higher entropy."""
+        self._optimizer.zero_grad()
+        (-gain - self.entropy * entropy.mean()).backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from search_spaces.errors import InputError
+
 Shape = tuple[int, ...]
 """The sizes of one tensor behind its leading axis, such as (channels, height, width)."""
 
@@ -102,3 +104,49 @@ class Block(ABC):
             if extra:
                 large = large.narrow(dim, extra // 2 if dim >= first_centred else 0, size)
         return large
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        """The fields that may be larger in a block that computes what this one does, with weights by `widen`."""
+        return ()
+
+    def widen(self, small: Tensor, fresh: Tensor, name: str, owner: nn.Module) -> None:
+        """Put a tensor of this block into that of a larger block, such that outputs that both have stay the same.
+
+        The part that `narrow` returns becomes this block's tensor. What else would reach an output that this block has,
+        from new inputs or from around the centre of a kernel, is zero; new outputs keep their fresh values.
+
+        Args:
+            small: a parameter or buffer of this block.
+            fresh: that of the larger block, freshly initialised; changed in place.
+            name: their name.
+            owner: the submodule of the larger block's module that holds it directly.
+        """
+        if small.ndim:
+            dim = self.output_dim(owner)
+            fresh.narrow(dim, 0, small.shape[dim]).zero_()
+        self.narrow(fresh, name, small, owner).copy_(small)
+
+    def overlap(self, other: Tensor, fresh: Tensor, name: str, owner: nn.Module) -> None:
+        """Put what a tensor of another block of this type has in common with this block's own into it.
+
+        Args:
+            other: a parameter or buffer of the other block, smaller or larger.
+            fresh: that of this block, changed in place.
+            name: their name.
+            owner: the submodule of this block's module that holds it directly.
+        """
+        common = torch.empty([min(n, m) for n, m in zip(other.shape, fresh.shape, strict=True)], device="meta")
+        self.narrow(fresh, name, common, owner).copy_(self.narrow(other, name, common, owner))
+
+    def output_dim(self, owner: nn.Module) -> int:
+        """Return the dimension of a submodule's tensors along which its outputs are, as torch lays weights out."""
+        return 0
+
+    def silence(self, module: nn.Module) -> None:
+        """Set parameters of a fresh module, in place, so that a network into which it is put computes what it did.
+
+        Raises:
+            InputError: nothing that this block has makes it add nothing.
+        """
+        raise InputError(f"{self} is not added to what goes past it: no weights make a network ignore it")

@@ -34,21 +34,22 @@ def largest(slot: str, blocks: Sequence[Block], preferred: Block | None) -> Bloc
     """
     candidates = blocks if preferred is None else [preferred, *blocks]
     for candidate in candidates:
-        if all(_covers(candidate, block) for block in blocks):
+        if all(covers(candidate, block) for block in blocks):
             return candidate
     raise ValueError(f"no block of slot {slot!r} holds all others: let unlike blocks stand in slots of their own")
 
 
-def _covers(large: Block, small: Block) -> bool:
-    held = _shapes(large)
+def covers(large: Block, small: Block) -> bool:
+    """Tell whether every tensor of a block is a part of one of another's."""
+    held = shapes(large)
     return large == small or all(
         path in held and len(held[path]) == len(shape) and all(n >= m for n, m in zip(held[path], shape, strict=True))
-        for path, shape in _shapes(small).items()
+        for path, shape in shapes(small).items()
     )
 
 
 @lru_cache(maxsize=1 << 14)
-def _shapes(block: Block) -> dict[str, Shape]:
+def shapes(block: Block) -> dict[str, Shape]:
     """Return the shapes of a block's parameters and buffers by path."""
     with torch.device("meta"):
         module = block.build()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from search_spaces.errors import invalid, unknown
+from search_spaces.errors import InputError, invalid, unknown
 
 T = TypeVar("T")
 
@@ -52,12 +52,24 @@ def load_plugin(package: ModuleType, kind: str, name: str, base: type[T], option
     Raises:
         InputError: no such module, or options that the class does not have or cannot take.
     """
-    plugin = plugin_class(package, kind, name, base)
-    known = inspect.signature(plugin).parameters
+    return configured(plugin_class(package, kind, name, base), f"{kind} {name}", options)
+
+
+def configured(configurable: type[T], owner: str, options: Mapping[str, Any]) -> T:
+    """Return an instance of a pydantic dataclass with the given options.
+
+    Raises:
+        InputError: options that the class does not have or cannot take; `owner` is what it is called there.
+    """
+    known = inspect.signature(configurable).parameters
     for option in options:
         if option not in known:
-            raise unknown(f"option of {kind} {name}", option, known)
+            raise (
+                unknown(f"option of {owner}", option, known)
+                if known
+                else InputError(f"{owner} has no options: leave {option} out")
+            )
     try:
-        return plugin(**options)
+        return configurable(**options)
     except ValidationError as error:
-        raise invalid(f"{kind} {name}", error) from None
+        raise invalid(owner, error) from None

@@ -1,1 +1,1 @@
-"""What turns a population into metrics: shared weights, or a predictor learned from them."""
+"""What turns a population into metrics: shared weights, a predictor learned from them, short trainings, proxies."""

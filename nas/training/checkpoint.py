@@ -19,6 +19,7 @@ from search_spaces.storage import require_same, write_atomic
 
 FILE = "supernet.safetensors"
 _SCHEMA = "supernet/2"
+_TENSORS = ("weights", "optimizer", "sampling")
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Checkpoint:
         data: name, fingerprint, classes, mean, std of the data set.
         weights: the supernet's state by name.
         optimizer: what the optimiser remembers of each parameter, by name.
+        sampling: what the sampling remembers, by name.
     """
 
     step: int
@@ -42,14 +44,15 @@ class Checkpoint:
     data: Mapping[str, Any]
     weights: Mapping[str, Tensor] = field(repr=False)
     optimizer: Mapping[str, Tensor] = field(repr=False)
+    sampling: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     def save(self, directory: Path) -> None:
         """Write the checkpoint whole, keeping the one before it."""
         path = directory / FILE
         header = {name: getattr(self, name) for name in ("step", "n_steps", "space", "options", "data")}
-        tensors = {f"weights.{name}": tensor for name, tensor in self.weights.items()}
-        tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.items()}
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        tensors = {
+            f"{kind}.{name}": tensor.contiguous() for kind in _TENSORS for name, tensor in getattr(self, kind).items()
+        }
         metadata = {"schema": _SCHEMA, "header": json.dumps(header)}
         if path.exists():
             path.replace(_previous(path))
@@ -113,12 +116,12 @@ def _read(path: Path) -> Checkpoint:
         metadata = file.metadata() or {}
         if metadata.get("schema") != _SCHEMA:
             raise InputError(f"{path} follows schema {metadata.get('schema')!r}, expected {_SCHEMA!r}: train again")
-        tensors: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
+        tensors: dict[str, dict[str, Tensor]] = {kind: {} for kind in _TENSORS}
         for name in file.keys():  # noqa: SIM118  # not a dictionary
             kind, _, rest = name.partition(".")
             tensors[kind][rest] = file.get_tensor(name)
     header: dict[str, Any] = json.loads(metadata["header"])
-    return Checkpoint(**header, weights=tensors["weights"], optimizer=tensors["optimizer"])
+    return Checkpoint(**{**header, **tensors})
 
 
 def _previous(path: Path) -> Path:

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.data import Dataset
 from nas.data.dataset import IGNORED, Prepare
@@ -18,7 +20,7 @@ from search_spaces.errors import InputError
 
 @dataclass(frozen=True)
 class Student:
-    """A network, or a mixture of some, that a step trains, and how a batch of data becomes its inputs."""
+    """A network, or a mixture of some, that a step trains or may train, and how a batch becomes its inputs."""
 
     network: Callable[..., Tensor]
     prepare: Prepare
@@ -75,6 +77,33 @@ class Descent:
         self._optimizer.zero_grad()
         self.step += 1
         return losses[0]
+
+    def losses(self, candidates: Sequence[Student], n_examples: int | None = None) -> list[float]:
+        """Return each network's loss on the same training examples, drawn anew each step; nothing is changed.
+
+        Examples are not varied. Norms take the statistics of these examples, as running ones of shared weights are a
+        mixture over architectures.
+
+        Args:
+            candidates: in any mode, which does not matter.
+            n_examples: how many, at most all there are; None for as many as a batch.
+        """
+        order = torch.randperm(len(self.data.train), generator=random_numbers(self.options.seed, self.step, "losses"))
+        batch, labels = self.data.batch(self.data.train, order[: n_examples or self.batch_size], self.device)
+        losses = []
+        for candidate in candidates:
+            network = candidate.network
+            assert isinstance(network, nn.Module), "a mixture is no candidate"
+            mode = network.training
+            for module in network.eval().modules():
+                if isinstance(module, _BatchNorm):
+                    module.train()
+            buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+                logits = functional_call(network, buffers, candidate.prepare(batch))
+            network.train(mode)
+            losses.append(_loss(logits.float(), labels, labels, 0.0).item())
+        return losses
 
     def batch(self) -> tuple[Any, Tensor]:
         """Return this step's augmented examples and their labels."""

@@ -1,14 +1,15 @@
 """What a user may say about training."""
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from nas.data import Augmentation
-from nas.training.sampling import SAMPLINGS
+from nas.training.sampling import load_sampling
 from search_spaces.errors import InputError, unknown
 
 
@@ -60,12 +61,13 @@ class TrainingOptions:
 class SupernetOptions(TrainingOptions):
     """How shared weights are trained."""
 
-    sampling: str = Field(default="sandwich", description="which architectures a step trains: sandwich or uniform")
+    sampling: str = Field(
+        default="sandwich", description="which architectures a step trains: sandwich, uniform or greedy"
+    )
+    sampling_options: Mapping[str, Any] = Field(
+        default_factory=dict, description="of the sampling, such as paths=10 of greedy"
+    )
     checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between checkpoints")
 
-    @field_validator("sampling")
-    @classmethod
-    def _known_sampling(cls, sampling: str) -> str:
-        if sampling not in SAMPLINGS:
-            raise unknown("sampling", sampling, SAMPLINGS)
-        return sampling
+    def __post_init__(self) -> None:
+        load_sampling(self.sampling, self.sampling_options)

@@ -3,12 +3,15 @@
 import dataclasses
 import math
 import time
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
@@ -16,9 +19,10 @@ from nas.supernet import Supernet
 from nas.training.checkpoint import Checkpoint, resumed
 from nas.training.descent import Descent, Student
 from nas.training.options import SupernetOptions
-from nas.training.sampling import SAMPLINGS
-from search_spaces import SearchSpace
+from nas.training.sampling import Moment, load_sampling
+from search_spaces import Architecture, SearchSpace
 from search_spaces.images import channels_last
+from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal
 
@@ -42,22 +46,26 @@ def train_supernet(
     supernet = Supernet(space)
     channels_last(supernet)
     descent = Descent(supernet, data, options)
+    sampling = load_sampling(options.sampling, options.sampling_options)
     start = Checkpoint(0, descent.n_steps, space.to_json(), dataclasses.asdict(options), describe(data), {}, {})
-    _resume(descent, start, directory)
+    memory = _resume(descent, start, directory)
     watched = SharedWeights(supernet, data, n_validation=data.n_statistics, n_statistics=data.n_statistics // 2)
     bar = progress_bar(descent.n_steps, "train", "step", done=descent.step, show=progress)
     with Journal(directory / METRICS) as metrics, bar:
         saved = time.monotonic()
         while descent.step < descent.n_steps:
-            loss = _train_step(descent, supernet)
+            draw = sampling.draw(_moment(descent, supernet, memory))
+            loss = descent.descend(_students(supernet, draw.architectures), distil=draw.distil)
+            memory = draw.memory
             bar.update()
             if _is_watched(descent):
                 record = _record(descent, watched, loss)
                 metrics.append([record])
                 bar.set_postfix({name: f"{record[name]:.3f}" for name in ("loss", "smallest", "largest")})
             if time.monotonic() - saved > options.checkpoint_seconds or descent.step == descent.n_steps:
+                now = dataclasses.replace(start, step=descent.step, sampling=memory)
                 weights, optimizer = supernet.state_dict(), descent.optimizer_state()
-                dataclasses.replace(start, step=descent.step, weights=weights, optimizer=optimizer).save(directory)
+                dataclasses.replace(now, weights=weights, optimizer=optimizer).save(directory)
                 saved = time.monotonic()
     supernet.eval()
     return supernet
@@ -72,13 +80,20 @@ def describe(data: Dataset) -> dict[str, Any]:
     }
 
 
-def _train_step(descent: Descent, supernet: Supernet) -> float:
-    assert isinstance(descent.options, SupernetOptions)
+def _moment(descent: Descent, supernet: Supernet, memory: Mapping[str, Tensor]) -> Moment:
+    """Return what the draw of the next step may go by."""
+
+    def losses(population: Population, n_examples: int | None) -> NDArray[np.float64]:
+        students = _students(supernet, supernet.space.decode(population))
+        return np.array(descent.losses(students, n_examples))
+
     rng = np.random.default_rng([descent.options.seed, descent.step])
-    draw = SAMPLINGS[descent.options.sampling](supernet.space, rng)
+    return Moment(supernet.space, rng, descent.step / descent.n_steps, losses, memory)
+
+
+def _students(supernet: Supernet, architectures: Iterable[Architecture]) -> list[Student]:
     space = supernet.space
-    students = [Student(supernet.network(a), partial(space.prepare, architecture=a)) for a in draw.architectures]
-    return descent.descend(students, distil=draw.distil)
+    return [Student(supernet.network(a), partial(space.prepare, architecture=a)) for a in architectures]
 
 
 def _is_watched(descent: Descent) -> bool:
@@ -96,13 +111,19 @@ def _record(descent: Descent, watched: SharedWeights, loss: float) -> dict[str, 
     return {"step": descent.step, "epoch": epoch, "loss": loss, "smallest": smallest, "largest": largest}
 
 
-def _resume(descent: Descent, start: Checkpoint, directory: Path) -> None:
-    """Bring the descent to the state of the directory's checkpoint, if there is one of this very training."""
-    if found := resumed(directory, start):
+def _resume(descent: Descent, start: Checkpoint, directory: Path) -> Mapping[str, Tensor]:
+    """Bring the descent to the state of the directory's checkpoint, if there is one of this very training.
+
+    Returns:
+        what the sampling remembers.
+    """
+    found = resumed(directory, start)
+    if found:
         descent.model.load_state_dict(dict(found.weights))
         descent.set_optimizer_state(found.optimizer)
         descent.step = found.step
     _forget_later_records(directory / METRICS, descent.step)
+    return found.sampling if found else {}
 
 
 def _forget_later_records(path: Path, step: int) -> None:

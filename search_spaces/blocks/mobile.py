@@ -102,6 +102,21 @@ class InvertedResidual(_ConvolutionalBlock):
     def build(self) -> nn.Module:
         return _InvertedResidual(self)
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("kernel", "middle_channels")
+
+    def silence(self, module: nn.Module) -> None:
+        _silence_residual(self, module)
+
+
+def _silence_residual(block: Block, module: nn.Module) -> None:
+    """Start a residual branch at zero by the scale of its last norm (Goyal et al., 2017)."""
+    assert isinstance(module, _InvertedResidual | _GroupedResidual)
+    if not module.shortcut:
+        Block.silence(block, module)
+    nn.init.zeros_(module.project[1].weight)  # type: ignore[arg-type]  # of a norm
+
 
 class _InvertedResidual(nn.Module):
     def __init__(self, block: InvertedResidual) -> None:
@@ -136,6 +151,13 @@ class GroupedResidual(_ConvolutionalBlock):
 
     def build(self) -> nn.Module:
         return _GroupedResidual(self)
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("kernel", "middle_channels") if self.groups == 1 else ("kernel",)
+
+    def silence(self, module: nn.Module) -> None:
+        _silence_residual(self, module)
 
 
 class _GroupedResidual(nn.Module):

@@ -39,6 +39,10 @@ class _PointBlock(Block):
         }
         return tuple(special.get(spec.name, spec.draw(batch_size, generator)) for spec in self.inputs)
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("in_channels", "out_channels", "widths")
+
 
 @dataclasses.dataclass(frozen=True)
 class PointVoxelConv(_PointBlock):

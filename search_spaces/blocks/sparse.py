@@ -77,6 +77,13 @@ class _SparseBlock(Block):
     def _lists(self, n_frames: int) -> dict[str, Tensor]:
         """Return the inputs that are lists, by name."""
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("in_channels", "out_channels")
+
+    def output_dim(self, owner: nn.Module) -> int:
+        return 2 if isinstance(owner, _Kernel) else 0
+
 
 @dataclasses.dataclass(frozen=True)
 class _Convolution(_SparseBlock):
@@ -95,6 +102,14 @@ class _Convolution(_SparseBlock):
     @property
     def output(self) -> TensorSpec:
         return features("voxels", self.n_voxels, self.out_channels)
+
+    def silence(self, module: nn.Module) -> None:
+        """Within a residual block, the last convolution is enough: what goes past it was rectified before."""
+        if self.partial:
+            super().silence(module)
+        if self.addend == "after the norm":
+            assert isinstance(module, _SparseConvolution | _PointwiseConvolution)
+            nn.init.zeros_(module.finish.norm.weight)  # type: ignore[arg-type]  # not partial, so it has a norm
 
     @property
     def _features(self) -> TensorSpec:
@@ -282,6 +297,10 @@ class PointsToVoxels(_SparseBlock):
     def build(self) -> nn.Module:
         return _PointsToVoxels(self)
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("channels",)
+
 
 class _PointsToVoxels(nn.Module):
     def __init__(self, block: PointsToVoxels) -> None:
@@ -321,6 +340,10 @@ class VoxelsToPoints(_SparseBlock):
     def build(self) -> nn.Module:
         return _VoxelsToPoints(self.added)
 
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("before", "channels")
+
 
 class _VoxelsToPoints(nn.Module):
     def __init__(self, added: bool) -> None:
@@ -345,6 +368,10 @@ class _Pointwise(Block):
     @property
     def output(self) -> TensorSpec:
         return features("points", self.n_points, self.out_channels)
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("in_channels", "out_channels")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -81,6 +81,10 @@ class _EncoderBlock(_TokenBlock):
     def output(self) -> TensorSpec:
         return self.inputs[0]
 
+    def silence(self, module: nn.Module) -> None:
+        assert isinstance(module, _Attention | _MLP)
+        nn.init.zeros_(module.project.weight)  # its bias is zero as it is
+
 
 @dataclasses.dataclass(frozen=True)
 class Attention(_EncoderBlock):
@@ -95,6 +99,10 @@ class Attention(_EncoderBlock):
 
     def build(self) -> nn.Module:
         return _Attention(self)
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("heads",)
 
 
 class _Attention(nn.Module):
@@ -178,6 +186,10 @@ class MLP(_EncoderBlock):
 
     def build(self) -> nn.Module:
         return _MLP(self)
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("hidden",)
 
 
 class _MLP(nn.Module):

@@ -18,13 +18,17 @@ def checkpoint(space: SearchSpace, step: int) -> Checkpoint:
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = {f"{name}.exp_avg": torch.randn_like(parameter) for name, parameter in supernet.named_parameters()}
     optimizer |= {f"{name}.step": torch.tensor(float(step)) for name, _ in supernet.named_parameters()}
-    return Checkpoint(step, 10, space.to_json(), {"epochs": 3}, {"classes": ["a"]}, supernet.state_dict(), optimizer)
+    sampling = {"rows": torch.arange(6).reshape(2, 3), "losses": torch.rand(2, dtype=torch.float64)}
+    about = space.to_json(), {"epochs": 3}, {"classes": ["a"]}
+    return Checkpoint(step, 10, *about, supernet.state_dict(), optimizer, sampling)
 
 
 def same(one: Checkpoint, other: Checkpoint) -> bool:
     return one.step == other.step and all(
         ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
-        for ours, theirs in ((one.weights, other.weights), (one.optimizer, other.optimizer))
+        for ours, theirs in (
+            (getattr(one, kind), getattr(other, kind)) for kind in ("weights", "optimizer", "sampling")
+        )
     )
 
 

@@ -236,3 +236,49 @@ def test_bfloat16_learns_too(network: nn.Module, data: Dataset) -> None:
 def test_a_missing_gpu_is_told(network: nn.Module, data: Dataset) -> None:
     with pytest.raises(ValidationError, match="'cuda': torch finds no GPU here; use cpu or auto"):
         begin(network, data, device="cuda")
+
+
+@pytest.mark.parametrize("n_examples", [2, 40, None, 1000])
+def test_losses_are_those_of_training_examples_and_change_nothing(
+    tiny: SearchSpace, data: Dataset, n_examples: int | None
+) -> None:
+    torch.manual_seed(0)
+    both = students(tiny)
+    descent = begin(nn.ModuleList([student.network for student in both]), data)
+    state = copy.deepcopy(descent.model.state_dict())
+    seen = []
+
+    def reading_and_keeping(images: Tensor) -> tuple[Tensor, ...]:
+        seen.append(images)
+        return (images,)
+
+    both.append(Student(nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 4)), reading_and_keeping))
+    found = descent.losses(both, n_examples)
+    assert descent.losses([both[1], both[0]], n_examples) == found[1::-1], "each for itself, on the same examples"
+    assert all(torch.equal(tensor, state[name]) for name, tensor in descent.model.state_dict().items())
+    assert {module.training for module in descent.model.modules()} == {True}
+    (images,) = seen
+    assert len(images) == min(n_examples or OPTIONS.batch_size, 96)
+    whole, labels = data.batch(data.train, torch.arange(96), torch.device("cpu"))
+    chosen = [int((whole - image).abs().sum((1, 2, 3)).argmin()) for image in images]
+    assert len(set(chosen)) == len(chosen)
+    assert torch.equal(whole[chosen], images)
+    logits = both[2].network(images)
+    assert found[2] == pytest.approx(nn.functional.cross_entropy(logits, labels[chosen]).item())
+    descent.step = 1
+    assert n_examples == 1000 or descent.losses(both, n_examples) != found
+
+
+def test_losses_are_by_the_statistics_of_the_examples_and_without_dropout(tiny: SearchSpace, data: Dataset) -> None:
+    student = students(tiny)[0]
+    descent = begin(student.network, data)
+    (before,) = descent.losses([student], 96)
+    for module in student.network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+        module.train(not isinstance(module, nn.Dropout))
+    images, labels = data.batch(data.train, torch.arange(96), torch.device("cpu"))
+    with torch.no_grad():
+        logits = student.network(resize(images, 16))
+    assert before == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-4)

@@ -26,7 +26,7 @@ from nas.training.checkpoint import FILE
 from nas.training.descent import Descent, Student
 from nas.training.sampling import SAMPLINGS
 from nas.training.train_supernet import METRICS
-from search_spaces import InputError, SearchSpace
+from search_spaces import Architecture, InputError, SearchSpace
 
 train_module = importlib.import_module("nas.training.train_supernet")  # its function has the same name
 
@@ -230,6 +230,7 @@ def interrupted(*_: Any) -> None:
     [
         ({"options": options(seed=1)}, "seed = 0, asked for is 1"),
         ({"options": options("uniform")}, "sampling = 'sandwich'"),
+        ({"options": options("greedy", sampling_options={"kept": 2})}, "sampling = 'sandwich'"),
         ({"data": "other_data"}, "fingerprint = 'quarters 0'"),
         ({"space": {"width": 0.5}}, "width = 0.25"),
     ],
@@ -257,17 +258,19 @@ def test_uniform_sampling_trains_what_was_drawn_alone(
 ) -> None:
     """Neither momentum nor decay moves another slot, not even after accuracy was looked at, as after each step here."""
     states: list[Mapping[str, Tensor]] = []
-    train_step = train_module._train_step
+    trained: list[Architecture] = []
+    students = train_module._students
 
-    def watched_step(descent: Descent, supernet: Supernet) -> float:
+    def watched_students(supernet: Supernet, architectures: Sequence[Architecture]) -> list[Student]:
         states.append({name: parameter.detach().clone() for name, parameter in supernet.store.named_parameters()})
-        return train_step(descent, supernet)
+        trained.extend(architectures)
+        return students(supernet, architectures)
 
-    monkeypatch.setattr(train_module, "_train_step", watched_step)
+    monkeypatch.setattr(train_module, "_students", watched_students)
     settings = options("uniform", epochs=8, batch_size=96, weight_decay=0.1)
     train(tiny, data, tmp_path, settings)
-    for step, (before, after) in enumerate(itertools.pairwise(states)):
-        (drawn,) = SAMPLINGS["uniform"](tiny, np.random.default_rng([settings.seed, step])).architectures
+    assert len(trained) == len(states) == 8
+    for drawn, (before, after) in zip(trained, itertools.pairwise(states), strict=False):
         moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
         assert moved == set(tiny.plan(drawn))
     assert moved != set(tiny.plan(tiny.largest()))
@@ -286,14 +289,25 @@ def test_operations_in_slots_of_their_own_are_trained_and_resumed(
 ) -> None:
     """A slot that no step has drawn yet has weights of which the optimiser remembers nothing."""
     cells = search_spaces.load("nasbench201", n_classes=4, cells=1, channels=4, resolution=8)
-    whole = train(cells, data, tmp_path / "whole", options(sampling))
+    of_few = options(sampling, sampling_options={"paths": 2, "kept": 1} if sampling == "greedy" else {})
+    whole = train(cells, data, tmp_path / "whole", of_few)
     kill(7)
     with pytest.raises(KeyboardInterrupt):
-        train(cells, data, tmp_path / "killed", options(sampling))
+        train(cells, data, tmp_path / "killed", of_few)
     checkpoint, _ = load_checkpoint(tmp_path / "killed")
     slots = [{name.split(".")[1] for name in state} for state in (checkpoint.weights, checkpoint.optimizer)]
     assert slots[0] > slots[1]
-    assert same(train(cells, data, tmp_path / "killed", options(sampling)), whole)
+    assert same(train(cells, data, tmp_path / "killed", of_few), whole)
+
+
+def test_greedy_training_goes_on_with_the_pool_of_the_checkpoint(
+    tiny: SearchSpace, unkilled: Callable[[str], tuple[Outcome, Path]]
+) -> None:
+    _, directory = unkilled("greedy")
+    pool = load_checkpoint(directory)[0].sampling
+    assert len(pool["rows"]) == len(pool["losses"]) > 5 * N_STEPS
+    assert pool["losses"].diff().ge(0).all()
+    assert np.array_equal(tiny.canonical(pool["rows"].numpy()), pool["rows"].numpy())
 
 
 def test_unknown_options_are_refused() -> None:
@@ -301,3 +315,5 @@ def test_unknown_options_are_refused() -> None:
         options("sandwhich")
     with pytest.raises(ValueError, match="unknown training device 'gpu'"):
         options(device="gpu")
+    with pytest.raises(ValueError, match="sampling uniform has no options: leave kept out"):
+        options("uniform", sampling_options={"kept": 2})
