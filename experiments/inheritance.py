@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--growth", type=int, default=4, help="choices in which a child is larger than its parent")
     parser.add_argument("--parent-epochs", type=int, default=15)
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, 4, 16])
-    parser.add_argument("--accuracy", type=float, default=0.975, help="the accuracy whose cost in steps is told")
+    parser.add_argument("--accuracy", type=float, default=0.96, help="the accuracy whose cost in steps is told")
     parser.add_argument("--width", type=float, default=0.5)
     arguments = parser.parse_args()
     data = load_data(DataOptions("digits", channels=1, image_size=16))
