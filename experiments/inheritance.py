@@ -42,6 +42,7 @@ def main() -> None:
     space = search_spaces.load("mobilenet_v3_32", resolutions=(16,), width=arguments.width, **data.space_options())
     parent = space.smallest()
     trainings = Trainings(space, data)
+    torch.manual_seed(0)
     network = trainings.train(space.build(parent), parent, arguments.parent_epochs)
     steps = arguments.parent_epochs * trainings.steps_per_epoch
     print(f"parent, {steps} steps: {told(trainings.score(network, parent))}")
