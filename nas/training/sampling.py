@@ -109,23 +109,24 @@ class Greedy(Sampling):
             )
 
     def draw(self, moment: Moment) -> Draw:
-        rows, losses = (moment.memory[name].numpy() for name in ("rows", "losses")) if moment.memory else (None, None)
-        drawn = self._drawn(moment, rows)
-        found = moment.losses(drawn, self.examples)
-        best = drawn[np.argsort(found, kind="stable")[: self.kept]]
-        if rows is not None and losses is not None:
-            drawn, found = np.concatenate([drawn, rows]), np.concatenate([found, losses])
-        newest = distinct(drawn)
-        pool = newest[np.argsort(found[newest], kind="stable")][: self.pool]
-        pool = pool[np.isfinite(found[pool])]
-        memory = {"rows": torch.from_numpy(drawn[pool]), "losses": torch.from_numpy(found[pool])}
-        return Draw(tuple(moment.space.decode(best)), distil=False, memory=memory)
+        space, memory = moment.space, moment.memory
+        rows = memory["rows"].numpy() if memory else space.sample(0, moment.rng)
+        losses = memory["losses"].numpy() if memory else np.empty(0)
+        tried = self._tried(moment, rows)
+        found = moment.losses(tried, self.examples)
+        best = tried[np.argsort(found, kind="stable")[: self.kept]]
+        rows, losses = np.concatenate([tried, rows]), np.concatenate([found, losses])
+        newest = distinct(rows)
+        pool = newest[np.argsort(losses[newest], kind="stable")][: self.pool]
+        pool = pool[np.isfinite(losses[pool])]
+        memory = {"rows": torch.from_numpy(rows[pool]), "losses": torch.from_numpy(losses[pool])}
+        return Draw(tuple(space.decode(best)), distil=False, memory=memory)
 
-    def _drawn(self, moment: Moment, pool: Population | None) -> Population:
+    def _tried(self, moment: Moment, pool: Population) -> Population:
         """Return the distinct networks (n, choices) that are tried, n being `paths` at most."""
         space, rng = moment.space, moment.rng
         drawn = space.sample(self.paths, rng)
-        if pool is not None and len(pool):
+        if len(pool):
             epsilon = self.exploitation * (moment.progress - self.exploration) / (1 - self.exploration)
             from_pool = rng.random((self.paths, 1)) < epsilon
             drawn = np.where(from_pool, pool[rng.integers(len(pool), size=self.paths)], drawn)
