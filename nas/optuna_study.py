@@ -157,10 +157,7 @@ class OptunaStrategy(Strategy):
         if not self.learns_bounds or not finite:
             self._study.tell(trial, state=TrialState.FAIL)
             return
-        excess = [
-            constraint.model.predict(row)[0] * (1 + constraint.model.margin) / constraint.bound - 1
-            for constraint in self.region.constraints
-        ]
+        excess = [constraint.excess(row)[0] for constraint in self.region.constraints]
         self._report(trial, np.min(finite, axis=0), max(1e-6, sum(max(0.0, float(part)) for part in excess)))
 
     def _row(self, trial: Trial) -> Population:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.constraint import Constraint
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import History, Search
 from nas.strategy import Strategy

@@ -14,7 +14,8 @@ import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.candidates import SearchOptions, StrategyOptions
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.constraint import Constraint
+from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import Search
 from nas.strategy import Strategy
