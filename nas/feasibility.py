@@ -48,7 +48,8 @@ def _weighted(space: SearchSpace, constraints: Sequence[Constraint]) -> tuple[Po
     blockwise = [(c, c.model) for c in constraints if isinstance(c.model, BlockCost)]
     forbidden = [factor for c, model in blockwise if model.combine == "max" for factor in _forbidding(c, model)]
     summed = [(c, _factors(c, model)) for c, model in blockwise if model.combine == "sum"]
-    found, excesses = [], np.empty((0, len(summed)))
+    found: list[Population] = []
+    excesses = np.empty((0, len(summed)))
     weights, highest = np.full(len(summed), 1 / max(1, len(summed))), np.inf
     while len(found) < _CUTS:
         weighted = [
