@@ -1,7 +1,7 @@
 """From a supernet and a feasible region to ranked candidates: evaluate some, predict many, evaluate the best."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.shared_weights import SharedWeights
+from nas.evaluation.zero_cost import ZeroCost, require_known
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
 from search_spaces.errors import InputError, unknown
+from search_spaces.plan_index import Population
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,23 +34,45 @@ class StrategyOptions:
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class WarmStart:
+    """The best of random networks by a zero-cost proxy are evaluated before all others."""
+
+    proxy: str | None = Field(
+        default=None, description="zero-cost proxy, such as naswot, synflow, zico or macs; unset: none, no warm start"
+    )
+    n_drawn: int = Field(default=200, ge=1, description="random networks that the proxy is asked about")
+    n_kept: int = Field(default=20, ge=1, description="its best, evaluated first")
+
+    def __post_init__(self) -> None:
+        if self.proxy is not None:
+            require_known(self.proxy)
+        if self.n_kept > self.n_drawn:
+            raise InputError(f"a warm start keeps {self.n_kept} of {self.n_drawn} networks drawn: draw more")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SearchOptions:
     """How a search spends its evaluations."""
 
-    evaluator: Literal["predictor", "shared_weights"] = Field(
-        default="predictor", description="what the strategy asks: a predictor fitted first, or shared weights each time"
+    evaluator: Literal["predictor", "shared_weights", "zero_cost"] = Field(
+        default="predictor",
+        description="what the strategy asks: a predictor fitted first, shared weights each time, or a zero-cost proxy",
     )
+    proxy: str = Field(default="naswot", description="with evaluator zero_cost: which proxy, as for a warm start")
+    warm_start: WarmStart = WarmStart()
     metric: str | None = Field(
         default=None,
         description="of the validation examples; unset: the first that the data are scored by, as accuracy; "
         "cross_entropy where examples are few and accuracies equal",
     )
     strategy: StrategyOptions = StrategyOptions()
-    n_evaluated: int = Field(default=200, ge=10, description="networks evaluated on shared weights")
+    n_evaluated: int = Field(default=200, ge=10, description="networks evaluated, on shared weights or by the proxy")
     n_predicted: int = Field(
         default=50_000, ge=1, description="with a predictor: networks it is asked about, if the region has so many"
     )
-    n_candidates: int = Field(default=20, ge=1, description="with a predictor: its best, evaluated on shared weights")
+    n_candidates: int = Field(
+        default=20, ge=1, description="with a predictor or a proxy: its best, evaluated on shared weights"
+    )
     n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
     n_statistics: int | None = Field(
         default=None, ge=64, description="training examples for batch-norm statistics; unset: 1024, of scenes 64"
@@ -56,10 +80,11 @@ class SearchOptions:
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
 
     def __post_init__(self) -> None:
+        require_known(self.proxy)
         strategy = strategies.load(self.strategy.name, **self.strategy.options)
-        if strategy.searches_weights and self.evaluator == "predictor":
+        if strategy.searches_weights and self.evaluator != "shared_weights":
             raise InputError(
-                f"strategy {self.strategy.name} searches shared weights, not predictions: say evaluator shared_weights"
+                f"strategy {self.strategy.name} searches shared weights, nothing else: say evaluator shared_weights"
             )
         if strategy.for_dear_evaluations and self.evaluator == "predictor":
             raise InputError(
@@ -74,7 +99,7 @@ class Candidates:
 
     Attributes:
         history: networks and their metrics, best first by the metric that was asked for.
-        n_predicted: networks whose accuracy was predicted.
+        n_predicted: networks whose accuracy was predicted, or that a proxy told about.
         kendall: held-out rank correlation of the predictor, None without one.
     """
 
@@ -95,12 +120,20 @@ def find_candidates(
     """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
 
     `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
-    Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`.
+    Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
+    with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
     """
     sought = sought_metric(weights.data, options)
     predicted_sought = dataclasses.replace(sought, metric=f"predicted_{sought.metric}")
 
-    def run(journal: str, evaluator: Evaluator, strategy: Strategy, objective: Objective, budget: int) -> History:
+    def run(
+        journal: str,
+        evaluator: Evaluator,
+        strategy: Strategy,
+        objective: Objective,
+        budget: int,
+        first: Population | None = None,
+    ) -> History:
         path = directory / journal
         search = Search(
             evaluator,
@@ -111,15 +144,23 @@ def find_candidates(
             seed=options.seed,
             journal=path,
             belongs_to=belongs_to,
+            first=first,
         )
         return search.run(progress=progress)
 
+    first = _best_by_proxy(run, weights, options.warm_start)
     strategy = strategies.load(options.strategy.name, **options.strategy.options)
     strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
-        evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated)
+        evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated, first)
         return Candidates(_ranked(sought, evaluated), 0, None)
-    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), sought, options.n_evaluated)
+    if options.evaluator == "zero_cost":
+        told, by_proxy = ZeroCost(region.space, weights.data, [options.proxy]), Objective(options.proxy)
+        found = run("proxy.jsonl", told, strategy, by_proxy, options.n_evaluated, first)
+        best = found.population[found.best(options.n_candidates, by_proxy)]
+        chosen = run("candidates.jsonl", weights, Proposed(best), sought, options.n_candidates)
+        return Candidates(_ranked(sought, chosen), len(found.population), None)
+    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), sought, options.n_evaluated, first)
     if len(evaluated.population) < options.n_evaluated:  # that is all of the region: nothing is left to predict
         return Candidates(_ranked(sought, evaluated), 0, None)
     values = evaluated.metrics[sought.metric]
@@ -131,6 +172,15 @@ def find_candidates(
     new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
     chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), sought, options.n_candidates)
     return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
+
+
+def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options: WarmStart) -> Population | None:
+    """Return the networks (n, choices) that a search begins with; None without a warm start."""
+    if options.proxy is None:
+        return None
+    told, by_proxy = ZeroCost(weights.space, weights.data, [options.proxy]), Objective(options.proxy)
+    drawn = run("warm_start.jsonl", told, strategies.load("random_search"), by_proxy, options.n_drawn)
+    return drawn.population[drawn.best(options.n_kept, by_proxy)]
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

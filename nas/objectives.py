@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
+from nas.constraint import Constraint
+from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
@@ -115,44 +117,6 @@ def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.floa
     return summed
 
 
-@dataclass(frozen=True)
-class Constraint:
-    """A bound on a cost that holds although the model errs: predictions are raised by the model's margin.
-
-    Attributes:
-        model: predicts the cost.
-        bound: the highest cost allowed.
-        metric: the name under which the cost is recorded: the model's own, unless two devices' costs share one.
-    """
-
-    model: CostModel
-    bound: float
-    metric: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.metric:
-            object.__setattr__(self, "metric", self.model.metric)
-
-    def satisfied(self, population: Population) -> NDArray[np.bool_]:
-        """Return (N,): whether each row keeps the bound."""
-        return self.model.predict(population) * (1 + self.model.margin) <= self.bound
-
-    def require_feasible(self) -> None:
-        """Raise unless some network of the space keeps the bound.
-
-        Raises:
-            InputError: with the cheapest network there is.
-        """
-        lowest, architecture = self.model.cheapest()
-        guarded = lowest * (1 + self.model.margin)
-        if guarded > self.bound:
-            raise InputError(
-                f"no network has {self.metric} <= {self.bound:.4g}: the lowest, {architecture.id}, has "
-                f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
-                "raise the budget to at least that"
-            )
-
-
 def _read_budget(text: str, unit: str) -> tuple[float, bool]:
     """Return a budget's number, and whether it is a percentage."""
     suffix = "%" if text.strip().endswith("%") else unit
@@ -209,10 +173,7 @@ class FeasibleRegion:
         cheapest = space.encode([constraint.model.cheapest()[1] for constraint in self.constraints])
         self._anchors = cheapest[self.contains(cheapest)]
         if self.constraints and not len(self._anchors):
-            self._anchors = self._rejection_sample(1, np.random.default_rng(0))
-        if self.constraints and not len(self._anchors):
-            bounds = " and ".join(f"{c.metric} <= {c.bound:.4g}" for c in self.constraints)
-            raise InputError(f"each bound can be kept, but no network was found that keeps {bounds}: raise one of them")
+            self._anchors = self._find_anchor()
 
     def contains(self, population: Population) -> NDArray[np.bool_]:
         """Return (N,): whether each row satisfies every constraint."""
@@ -250,6 +211,19 @@ class FeasibleRegion:
             brood = children(2 * (n - len(bred)))
             bred = np.concatenate([bred, brood[self.contains(brood)]])
         return np.concatenate([bred[:n], self.sample(max(0, n - len(bred)), rng)])
+
+    def _find_anchor(self) -> Population:
+        """Return a network that keeps all constraints, (1, choices)."""
+        found, is_infeasible = nearest(self.space, self.constraints, np.random.default_rng(0))
+        if not self.contains(found).all():
+            bounds = " and ".join(f"{c.metric} <= {c.bound:.4g}" for c in self.constraints)
+            costs = " and ".join(f"{c.metric} {c.cost(found)[0]:.4g}" for c in self.constraints)
+            known = "no network keeps" if is_infeasible else "no network was found that keeps"
+            raise InputError(
+                f"each bound can be kept, but {known} {bounds}: the nearest found, {self.space.decode(found)[0].id}, "
+                f"has {costs}, margins included; raise a bound to at least that"
+            )
+        return found
 
     def _rejection_sample(self, n: int, rng: np.random.Generator) -> Population:
         found = self.space.sample(0, rng)

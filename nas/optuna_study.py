@@ -129,14 +129,20 @@ class OptunaStrategy(Strategy):
         for row in rows[distinct(rows)]:
             key = row.tobytes()
             if key not in self._known and key not in self._waiting:
-                self._study.enqueue_trial(self._parameters(row))
-                self._waiting[key] = self._study.ask(self._distributions)
+                self._enqueue(row)
                 return True
         return False
+
+    def _enqueue(self, row: NDArray[np.int64]) -> None:
+        """Make a trial of a network that the sampler did not suggest."""
+        self._study.enqueue_trial(self._parameters(row))
+        self._waiting[row.tobytes()] = self._study.ask(self._distributions)
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         for row, score, violation in zip(population, scores, violations.tolist(), strict=True):
             key = row.tobytes()
+            if key not in self._waiting and key not in self._known:  # chosen elsewhere
+                self._enqueue(row)
             self._known[key] = score, violation
             if key in self._waiting:
                 self._report(self._waiting.pop(key), score, violation)
@@ -157,10 +163,7 @@ class OptunaStrategy(Strategy):
         if not self.learns_bounds or not finite:
             self._study.tell(trial, state=TrialState.FAIL)
             return
-        excess = [
-            constraint.model.predict(row)[0] * (1 + constraint.model.margin) / constraint.bound - 1
-            for constraint in self.region.constraints
-        ]
+        excess = [constraint.excess(row)[0] for constraint in self.region.constraints]
         self._report(trial, np.min(finite, axis=0), max(1e-6, sum(max(0.0, float(part)) for part in excess)))
 
     def _row(self, trial: Trial) -> Population:

@@ -65,10 +65,12 @@ class Search:
         seed: of the strategy.
         journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
         belongs_to: what the journal is recorded under, so that it is not continued by another search.
+        first: networks (n, choices) that are evaluated before the strategy proposes any, which it is told of.
 
     Raises:
         InputError: there is no budget; the evaluator lacks a metric; one name stands for two costs; the strategy
-            cannot serve so many objectives; or the journal is another search's.
+            cannot serve so many objectives; one of the first networks is not in the region; or the journal is another
+            search's.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Search:
         seed: int,
         journal: Path | None = None,
         belongs_to: Mapping[str, Any] | None = None,
+        first: Population | None = None,
     ) -> None:
         if budget < 1:
             raise InputError(f"a budget of {budget} evaluations is no search: give at least 1")
@@ -99,6 +102,7 @@ class Search:
         self.budget = budget
         self.seed = seed
         self.journal = journal
+        self.first = _known_first(region, first)
         self.belongs_to = {"space": region.space.to_json(), "seed": seed, **(belongs_to or {})}
 
     def run(self, *, progress: bool = True) -> History:
@@ -109,8 +113,9 @@ class Search:
         bar = progress_bar(self.budget, "search", "network", show=progress)
         with Journal(self.journal) if self.journal else nullcontext() as journal, bar:
             recorder = _Recorder(journal, self.belongs_to)
+            proposals = self._proposals()
             while len(known) < self.budget and stale < _STALE_ASKS:
-                asked = self.strategy.ask()
+                asked = next(proposals)
                 if not len(asked):
                     break
                 fresh = _new_rows(asked, known, self.budget - len(known))
@@ -123,6 +128,12 @@ class Search:
             name = type(self.strategy).__name__
             logger.info("%s has nothing new to propose after %d of %d networks", name, len(known), self.budget)
         return recorder.history(len(self.region.space.choices))
+
+    def _proposals(self) -> Iterator[Population]:
+        if len(self.first):
+            yield self.first
+        while True:
+            yield self.strategy.ask()
 
     def _evaluate(self, fresh: Population, recorder: "_Recorder") -> Iterator[int]:
         """Evaluate networks that no journal holds yet, recording them batch by batch; yield the size of each batch.
@@ -159,6 +170,16 @@ def _costs(evaluator: Evaluator, objectives: Sequence[Objective], region: Feasib
                 f"two metrics are called {name}: give a constraint or an objective another name with metric=..."
             )
     return costs
+
+
+def _known_first(region: FeasibleRegion, first: Population | None) -> Population:
+    """Return the canonical form of the networks that a search begins with; none if it is told of none."""
+    if first is None:
+        return region.space.sample(0, np.random.default_rng(0))
+    if not (inside := region.contains(first)).all():
+        out = region.space.decode(first[~inside])[0]
+        raise InputError(f"the search cannot begin with {out.id}: it exceeds a bound; leave it out, or raise the bound")
+    return region.space.canonical(first)
 
 
 class _Recorder:

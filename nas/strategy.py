@@ -68,7 +68,8 @@ class Strategy(ABC):
         """Take note of evaluations.
 
         Args:
-            population: networks that were asked for, all of them or some, (N, choices).
+            population: networks that were asked for, all of them or some, or canonical networks of the region that a
+                search begins with instead, (N, choices).
             scores: (N, objectives), higher is better; a row that is not finite is an evaluation that failed, and
                 counts as the worst in every objective.
             violations: (N,), by how much limits on metrics are exceeded, 0 where they are kept. None: there are none.

@@ -1,6 +1,7 @@
 """What a supernet must hold: for each slot of a space's plans, the block of which all others there are parts."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +12,7 @@ from search_spaces.plan_index import PlanIndex
 
 
 def covering(index: PlanIndex, preferred: Plan) -> Plan:
-    """Return a block for every slot, in the slots' order.
+    """Return a block for every slot, in the slots' order: one that some network has, or else their least bound.
 
     Args:
         index: the plans of a space.
@@ -27,16 +28,30 @@ def covering(index: PlanIndex, preferred: Plan) -> Plan:
 
 
 def largest(slot: str, blocks: Sequence[Block], preferred: Block | None) -> Block:
-    """Return the block of which all others are parts: the preferred one, or the first that is.
+    """Return the block of which all others are parts: the preferred one, or the first that is, or their least bound.
 
     Raises:
         ValueError: there is none.
     """
     candidates = blocks if preferred is None else [preferred, *blocks]
-    for candidate in candidates:
+    for candidate in (*candidates, *_bound(blocks)):
         if all(covers(candidate, block) for block in blocks):
             return candidate
     raise ValueError(f"no block of slot {slot!r} holds all others: let unlike blocks stand in slots of their own")
+
+
+def _bound(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Yield the block that has the largest of every number, where all else about the blocks is equal.
+
+    The widest input and the widest output of a slot need not belong to the same network.
+    """
+    first, names = blocks[0], [field.name for field in dataclasses.fields(blocks[0])]
+    if {type(block) for block in blocks} != {type(first)}:
+        return
+    values = {name: {getattr(block, name) for block in blocks} for name in names}
+    differing = {name: found for name, found in values.items() if len(found) > 1}
+    if all(type(value) is int for found in differing.values() for value in found):
+        yield dataclasses.replace(first, **{name: max(found) for name, found in differing.items()})
 
 
 def covers(large: Block, small: Block) -> bool:

@@ -22,8 +22,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.constraint import Constraint
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.search import Search
 from search_spaces import SearchSpace
 from search_spaces.storage import Journal

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from nas.constraint import Constraint
 from nas.data.dataset import IGNORED
 from nas.differentiable.curvature import dominant_eigenvalue, unrolled_gradients
 from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, Mixture, drawn
 from nas.differentiable.relaxation import Relaxation
 from nas.evaluation.shared_weights import SharedWeights
-from nas.objectives import Constraint
 from nas.training.descent import Student, random_numbers
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions

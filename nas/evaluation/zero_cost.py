@@ -109,6 +109,11 @@ def macs(candidate: Candidate) -> float:
     return float(count_network(candidate.space, candidate.architecture, candidate.network).macs)
 
 
+def n_parameters(candidate: Candidate) -> float:
+    """Return the number of parameters."""
+    return float(sum(parameter.numel() for parameter in candidate.network.parameters()))
+
+
 PROXIES: Mapping[str, Callable[[Candidate], float]] = {
     "naswot": naswot,
     "synflow": synflow,
@@ -116,8 +121,19 @@ PROXIES: Mapping[str, Callable[[Candidate], float]] = {
     "grad_norm": grad_norm,
     "zico": zico,
     "macs": macs,
+    "n_parameters": n_parameters,
 }
 """What they are called as metrics; of all of them more is taken to be better."""
+
+
+def require_known(proxy: str) -> None:
+    """Raise unless there is such a proxy.
+
+    Raises:
+        InputError: there is none; with the nearest that there are.
+    """
+    if proxy not in PROXIES:
+        raise unknown("zero-cost proxy", proxy, PROXIES)
 
 
 class ZeroCost(Evaluator):
@@ -148,8 +164,7 @@ class ZeroCost(Evaluator):
         seed: int = 0,
     ) -> None:
         for proxy in proxies:
-            if proxy not in PROXIES:
-                raise unknown("zero-cost proxy", proxy, PROXIES)
+            require_known(proxy)
         self.space = space
         self.data = data
         self.metrics = tuple(proxies)

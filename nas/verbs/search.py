@@ -11,10 +11,11 @@ from latency_predictors.device import STATISTIC
 from latency_predictors.table import LatencyTable
 from nas import plots
 from nas.candidates import Candidates, SearchOptions, find_candidates, sought_metric
+from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
-from nas.objectives import Constraint, FeasibleRegion, LatencyBudget, parse_budget
+from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, digest, finish_run, read_run
 from nas.supernet import Supernet
 from nas.training import load_checkpoint

@@ -1,6 +1,7 @@
 """Blocks of the mobile convolutional networks: stem, inverted residual, and the classifying heads."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -8,12 +9,13 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 
-Activation = Literal["relu", "relu6", "hard_swish", "identity"]
+Activation = Literal["relu", "relu6", "hard_swish", "swish", "identity"]
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hard_swish": nn.Hardswish,
+    "swish": nn.SiLU,
     "identity": nn.Identity,
 }
 
@@ -29,14 +31,15 @@ def strided(size: int, stride: int) -> int:
     return (size - 1) // stride + 1
 
 
-def _conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def conv_norm(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Return a 'same'-padded convolution without bias, and batch normalisation."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     return [conv, nn.BatchNorm2d(out_channels)]
 
 
 @dataclasses.dataclass(frozen=True)
-class _ImageBlock(Block):
+class ImageBlock(Block):
     """A block that reads square feature maps of `size` x `size`."""
 
     size: int
@@ -48,7 +51,7 @@ class _ImageBlock(Block):
 
 
 @dataclasses.dataclass(frozen=True)
-class _ConvolutionalBlock(_ImageBlock):
+class ConvolutionalBlock(ImageBlock):
     """A block that writes feature maps, `stride` times smaller."""
 
     out_channels: int
@@ -63,20 +66,29 @@ class _ConvolutionalBlock(_ImageBlock):
 
 
 @dataclasses.dataclass(frozen=True)
-class ConvNorm(_ConvolutionalBlock):
+class ConvNorm(ConvolutionalBlock):
     """Convolution, batch normalisation, activation."""
 
     def build(self) -> nn.Module:
-        layers = _conv_norm(self.in_channels, self.out_channels, self.kernel, self.stride)
+        layers = conv_norm(self.in_channels, self.out_channels, self.kernel, self.stride)
         return nn.Sequential(*layers, _ACTIVATIONS[self.activation]())
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention (Hu et al., CVPR 2018) with a hard sigmoid and a quarter of the channels in the middle."""
+    """Channel attention (Hu et al., CVPR 2018).
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: that are scaled.
+        middle: channels between the two layers that find the scales.
+        activation: between these layers.
+        gate: maps what the second gives to scales from 0 to 1.
+    """
+
+    def __init__(
+        self, channels: int, middle: int, activation: Callable[[Tensor], Tensor], gate: Callable[[Tensor], Tensor]
+    ) -> None:
         super().__init__()
-        middle = divisible(channels // 4)
+        self.activation, self.gate = activation, gate
         self.reduce = nn.Conv2d(channels, middle, 1)
         self.expand = nn.Conv2d(middle, channels, 1)
         for conv in (self.reduce, self.expand):
@@ -85,22 +97,40 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (batch, channels, height, width) scaled channel by channel."""
-        scale = self.expand(self.reduce(x.mean((2, 3), keepdim=True)).relu())
-        return x * nn.functional.hardsigmoid(scale)
+        return x * self.gate(self.expand(self.activation(self.reduce(x.mean((2, 3), keepdim=True)))))
 
 
 @dataclasses.dataclass(frozen=True)
-class InvertedResidual(_ConvolutionalBlock):
+class InvertedResidual(ConvolutionalBlock):
     """1x1 expansion, depthwise convolution, optional squeeze-excitation, 1x1 projection (Sandler et al., CVPR 2018).
 
     Without expansion when `middle_channels` equals `in_channels`; with a shortcut when the shape is kept.
+    Squeeze-excitation is MobileNetV3's: a quarter of the middle channels, and a hard sigmoid.
     """
 
     middle_channels: int
     squeeze_excite: bool
 
     def build(self) -> nn.Module:
-        return _InvertedResidual(self)
+        if not self.squeeze_excite:
+            return _InvertedResidual(self, nn.Identity())
+        reduced = divisible(self.middle_channels // 4)
+        attend = SqueezeExcite(self.middle_channels, reduced, torch.relu, nn.functional.hardsigmoid)
+        return _InvertedResidual(self, attend)
+
+
+@dataclasses.dataclass(frozen=True)
+class MBConv(ConvolutionalBlock):
+    """An inverted residual as EfficientNet has it (Tan and Le, ICML 2019).
+
+    Squeeze-excitation has a quarter of the block's own input channels in the middle, and a plain sigmoid.
+    """
+
+    middle_channels: int
+
+    def build(self) -> nn.Module:
+        reduced = max(1, self.in_channels // 4)
+        return _InvertedResidual(self, SqueezeExcite(self.middle_channels, reduced, nn.functional.silu, torch.sigmoid))
 
     @property
     def growing(self) -> tuple[str, ...]:
@@ -119,19 +149,19 @@ def _silence_residual(block: Block, module: nn.Module) -> None:
 
 
 class _InvertedResidual(nn.Module):
-    def __init__(self, block: InvertedResidual) -> None:
+    def __init__(self, block: InvertedResidual | MBConv, attend: nn.Module) -> None:
         super().__init__()
         middle, activation = block.middle_channels, _ACTIVATIONS[block.activation]
         self.shortcut = block.stride == 1 and block.in_channels == block.out_channels
         expand: list[nn.Module] = []
         if middle != block.in_channels:
-            expand = [*_conv_norm(block.in_channels, middle, 1), activation()]
+            expand = [*conv_norm(block.in_channels, middle, 1), activation()]
         self.expand = nn.Sequential(*expand)
         self.depthwise = nn.Sequential(
-            *_conv_norm(middle, middle, block.kernel, block.stride, groups=middle), activation()
+            *conv_norm(middle, middle, block.kernel, block.stride, groups=middle), activation()
         )
-        self.attend = SqueezeExcite(middle) if block.squeeze_excite else nn.Identity()
-        self.project = nn.Sequential(*_conv_norm(middle, block.out_channels, 1))
+        self.attend = attend
+        self.project = nn.Sequential(*conv_norm(middle, block.out_channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.project(self.attend(self.depthwise(self.expand(x))))
@@ -139,7 +169,7 @@ class _InvertedResidual(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupedResidual(_ConvolutionalBlock):
+class GroupedResidual(ConvolutionalBlock):
     """1x1 convolution, depthwise convolution, 1x1 convolution, as FBNet has them (Wu et al., CVPR 2019).
 
     The first is there even if it does not expand. The 1x1 convolutions may be grouped; then the channels are shuffled
@@ -165,12 +195,12 @@ class _GroupedResidual(nn.Module):
         super().__init__()
         middle, groups, activation = block.middle_channels, block.groups, _ACTIVATIONS[block.activation]
         self.shortcut = block.stride == 1 and block.in_channels == block.out_channels
-        self.expand = nn.Sequential(*_conv_norm(block.in_channels, middle, 1, groups=groups), activation())
+        self.expand = nn.Sequential(*conv_norm(block.in_channels, middle, 1, groups=groups), activation())
         self.shuffle = nn.ChannelShuffle(groups) if groups > 1 else nn.Identity()
         self.depthwise = nn.Sequential(
-            *_conv_norm(middle, middle, block.kernel, block.stride, groups=middle), activation()
+            *conv_norm(middle, middle, block.kernel, block.stride, groups=middle), activation()
         )
-        self.project = nn.Sequential(*_conv_norm(middle, block.out_channels, 1, groups=groups))
+        self.project = nn.Sequential(*conv_norm(middle, block.out_channels, 1, groups=groups))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.project(self.depthwise(self.shuffle(self.expand(x))))
@@ -178,7 +208,7 @@ class _GroupedResidual(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class PooledClassifier(_ImageBlock):
+class PooledClassifier(ImageBlock):
     """Average pooling, an optional 1x1 feature layer (MobileNetV3's, not normalised), dropout, linear classifier."""
 
     features: int | None

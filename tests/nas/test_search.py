@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.constraint import Constraint
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import History, Search
 from nas.strategy import Strategy
@@ -280,3 +281,22 @@ def test_what_failed_is_recorded_as_null_and_never_best(region: FeasibleRegion, 
         best = history.best(BUDGET, Objective("score", maximise))
         assert sorted(best) == np.flatnonzero(~failed).tolist()
     assert same(search(PartlyFailing(region.space), region, path), history)
+
+
+def test_a_search_begins_with_the_networks_that_it_is_given(
+    region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path
+) -> None:
+    first = region.sample(15, np.random.default_rng(1))
+    expected = np.unique(region.space.canonical(first), axis=0)
+    history = search(additive(region.space), region, tmp_path / "journal.jsonl", first=first)
+    assert np.array_equal(np.unique(history.population[: len(expected)], axis=0), expected)
+    assert len(history.population) == BUDGET
+    assert same(search(additive(region.space), region, tmp_path / "journal.jsonl", first=first), history)
+    few = search(additive(region.space), region, first=first, budget=3)
+    assert np.array_equal(few.population, history.population[:3])
+
+
+def test_a_search_does_not_begin_outside_of_its_region(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    largest = region.space.encode([region.space.largest()])
+    with pytest.raises(InputError, match=f"cannot begin with {region.space.largest().id}: it exceeds a bound"):
+        search(additive(region.space), region, first=largest)

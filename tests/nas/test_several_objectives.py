@@ -10,7 +10,8 @@ import pytest
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
-from nas.objectives import Constraint, FeasibleRegion, Limit, Objective, parse_budget
+from nas.constraint import Constraint
+from nas.objectives import FeasibleRegion, Limit, Objective, parse_budget
 from nas.pareto import hypervolume
 from nas.search import Search
 from search_spaces import InputError, SearchSpace

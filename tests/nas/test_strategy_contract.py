@@ -14,7 +14,8 @@ import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.candidates import SearchOptions, StrategyOptions
-from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.constraint import Constraint
+from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import Search
 from nas.strategy import Strategy
@@ -133,6 +134,26 @@ def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
         asked = strategy.ask()
         strategy.tell(asked[:n_told], additive(asked[:n_told], len(objectives), np.random.default_rng(0)))
     assert mobile().contains(strategy.ask()).all()
+
+
+@every_strategy
+def test_a_strategy_may_be_told_first_of_networks_that_were_chosen_elsewhere(name: str) -> None:
+    strategy, region = strategies.load(name), mobile()
+    objectives = objectives_of(strategy)
+    first = region.space.canonical(region.sample(30, np.random.default_rng(0)))
+
+    def begin_and_ask() -> list[Population]:
+        strategy.begin(region, objectives, 0)
+        strategy.tell(first, additive(first, len(objectives), np.random.default_rng(0)))
+        asked = []
+        for _ in range(N_ROUNDS):
+            asked.append(strategy.ask())
+            strategy.tell(asked[-1], additive(asked[-1], len(objectives), np.random.default_rng(0)))
+        return asked
+
+    asked = begin_and_ask()
+    assert all(region.contains(rows).all() for rows in asked)
+    assert equal(begin_and_ask(), asked)
 
 
 @every_strategy

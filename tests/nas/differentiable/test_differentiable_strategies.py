@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.candidates import SearchOptions, StrategyOptions
+from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
-from nas.objectives import Constraint, FeasibleRegion, Objective, Reward
+from nas.objectives import FeasibleRegion, Objective, Reward
 from nas.search import Search
 from nas.supernet import Supernet
 from search_spaces import InputError, SearchSpace

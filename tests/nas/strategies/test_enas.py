@@ -8,9 +8,10 @@ import torch
 
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
-from nas.objectives import Constraint, FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Objective
 from nas.search import Search
 from nas.strategies.enas import ENAS, _ControllerDescent
 from nas.supernet import Supernet

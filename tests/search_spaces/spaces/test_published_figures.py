@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import search_spaces
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, InputError, SearchSpace
 
 
 def counted(space: SearchSpace, architecture: Mapping[str, Any]) -> tuple[int, int]:
@@ -153,6 +153,84 @@ def test_fbnet(numbers: tuple[int, ...], figures: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "member", "n_parameters", "macs"),
+    [
+        ("efficientnet", "b0", 5_288_548, 0.39e9),
+        ("efficientnet", "b1", 7_794_184, 0.70e9),
+        ("efficientnet", "b2", 9_109_994, 1.0e9),
+        ("efficientnet", "b3", 12_233_232, 1.8e9),
+        ("efficientnet", "b4", 19_341_616, 4.2e9),
+        ("efficientnet", "b5", 30_389_784, 9.9e9),
+        ("efficientnet", "b6", 43_040_704, 19e9),
+        ("efficientnet", "b7", 66_347_960, 37e9),
+        ("tinynet", "a", 6_187_972, 339e6),
+        ("tinynet", "b", 3_730_562, 202e6),
+        ("tinynet", "c", 2_457_234, 100e6),
+        ("tinynet", "d", 2_338_446, 52e6),
+        ("tinynet", "e", 2_042_972, 24e6),
+    ],
+)
+def test_scaled_networks(name: str, member: str, n_parameters: int, macs: float) -> None:
+    """Multiply-adds were published in two digits, parameters of TinyNets too."""
+    space = search_spaces.load(name)
+    found = counted(space, space.published(member))  # type: ignore[attr-defined]
+    assert found == (n_parameters, pytest.approx(macs, rel=0.05))
+
+
+REGNETS = {
+    "total_depths": (13, 14, 15, 16, 18, 21, 22, 25, 27),
+    "w_0": (24, 48, 56, 80, 88),
+    "w_a": (20.71, 24.48, 26.31, 27.89, 32.54, 34.01, 35.73, 36.44, 36.97, 38.84, 42.63),
+    "w_m": (2.09, 2.24, 2.25, 2.28, 2.32, 2.4, 2.49, 2.54, 2.65, 2.66),
+    "group_widths": (8, 16, 24, 48),
+}
+
+
+@pytest.mark.parametrize(
+    ("squeeze_excite", "member", "n_parameters", "macs"),
+    [
+        (False, "200mf", 2_684_792, 0.2e9),
+        (False, "400mf", 5_157_512, 0.4e9),
+        (False, "600mf", 6_196_040, 0.6e9),
+        (False, "800mf", 7_259_656, 0.8e9),
+        (False, "1.6gf", 9_190_136, 1.6e9),
+        (False, "3.2gf", 15_296_552, 3.2e9),
+        (True, "200mf", 3_162_996, 0.2e9),
+        (True, "400mf", 4_344_144, 0.4e9),
+        (True, "600mf", 6_055_160, 0.6e9),
+        (True, "800mf", 6_263_168, 0.8e9),
+        (True, "1.6gf", 11_202_430, 1.6e9),
+        (True, "3.2gf", 19_436_338, 3.2e9),
+    ],
+)
+def test_regnets(squeeze_excite: bool, member: str, n_parameters: int, macs: float) -> None:
+    space = search_spaces.load("regnet", squeeze_excite=squeeze_excite, **REGNETS)
+    found = counted(space, space.published(member))  # type: ignore[attr-defined]
+    assert found == (n_parameters, pytest.approx(macs, rel=0.01))
+
+
+@pytest.mark.parametrize("squeeze_excite", [False, True])
+def test_every_regnet_up_to_800_million_multiply_adds_is_in_the_space(squeeze_excite: bool) -> None:
+    space = search_spaces.load("regnet", squeeze_excite=squeeze_excite)
+    for member in ("200mf", "400mf", "600mf", "800mf"):
+        assert space.published(member)["depth"] in (13, 14, 15, 16, 22)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "member", "message"),
+    [
+        ("efficientnet", "b8", "unknown network of efficientnet 'b8': did you mean b"),
+        ("tinynet", "b0", "unknown network of tinynet 'b0'"),
+        ("regnet", "400gf", "unknown network of regnet '400gf': did you mean 400mf"),
+        ("regnet", "3.2gf", "unknown option of depth '25'"),
+    ],
+)
+def test_networks_that_a_space_lacks_are_told(name: str, member: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        search_spaces.load(name).published(member)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
     ("name", "options", "size"),
     [
         ("ofa_mobilenet_v3", {"resolutions": (224,)}, 7371**5),
@@ -168,6 +246,9 @@ def test_fbnet(numbers: tuple[int, ...], figures: tuple[int, int]) -> None:
         ("nasbench201", {}, 9445),
         ("darts", {}, (180 * 7**8) ** 2),
         ("fbnet", {}, 9**22),
+        ("efficientnet", {}, 8 * 7 * 7),
+        ("tinynet", {}, 10 * 6 * 5),
+        ("regnet", {}, 1475),
     ],
 )
 def test_sizes(name: str, options: dict[str, Any], size: int) -> None:
