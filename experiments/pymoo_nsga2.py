@@ -3,6 +3,8 @@
 Takes `pip install pymoo`, as the extra `benchmarks` does.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -25,10 +27,14 @@ from search_spaces.plan_index import Population
 class PymooNSGA2(Strategy):
     """Hands on what pymoo proposes for integers, and what it is told.
 
-    It is told of violated limits, but knows no region: of what it proposes, what is not in the region is left out and
-    told as failed.
+    It knows no region: what it proposes outside is told as bad and by how much bounds are exceeded, and it is asked
+    again, so that no evaluation is spent on that.
+
+    Attributes:
+        tries: generations outside the region in a row, after which the search ends.
     """
 
+    tries: ClassVar[int] = 100
     multi_objective = True
 
     population: int = Field(default=50, ge=2, description="networks that live on, and children a generation")
@@ -48,18 +54,25 @@ class PymooNSGA2(Strategy):
         self._algorithm.setup(self._problem, termination=("n_gen", 1_000_000_000), seed=seed, verbose=False)
 
     def _ask(self) -> Population:
-        self._asked = self._algorithm.ask()
-        if self._asked is None:  # it found nothing that differs from its population
-            return self.region.space.sample(0, self.rng)
-        rows: Population = self.region.space.canonical(self._asked.get("X").astype(np.int64))
-        self._keys = [row.tobytes() for row in rows]
-        return rows[self.region.contains(rows)]
+        rows = self.region.space.sample(0, self.rng)
+        for _ in range(self.tries):
+            self._asked = self._algorithm.ask()
+            if self._asked is None:  # it found nothing that differs from its population
+                break
+            self._rows = self.region.space.canonical(self._asked.get("X").astype(np.int64))
+            rows = self._rows[self.region.contains(self._rows)]
+            if len(rows):
+                break
+            self._tell(rows, np.empty((0, len(self.objectives))), np.empty(0))
+        return rows
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
-        told = {row.tobytes(): i for i, row in enumerate(population)}
-        places = np.array([told.get(key, -1) for key in self._keys])
-        losses = np.append(-scores, np.full((1, scores.shape[1]), np.inf), axis=0)[places]
-        excess = np.append(violations, np.inf)[places, None]
-        results = StaticProblem(self._problem, F=np.nan_to_num(losses), G=np.nan_to_num(excess))
+        places = {row.tobytes(): place for place, row in enumerate(population)}
+        losses = np.full((len(self._rows), len(self.objectives)), np.inf)
+        excess = self.region.violations(self._rows)
+        for i, row in enumerate(self._rows):
+            if (place := places.get(row.tobytes())) is not None:
+                losses[i], excess[i] = -scores[place], violations[place]
+        results = StaticProblem(self._problem, F=np.nan_to_num(losses), G=np.nan_to_num(excess)[:, None])
         Evaluator().eval(results, self._asked)
         self._algorithm.tell(infills=self._asked)

@@ -17,6 +17,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
 
 
@@ -131,6 +132,16 @@ def find_candidates(
     new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
     chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), sought, options.n_candidates)
     return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
+
+
+def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) -> None:
+    """Raise what a search of this space by such data would raise, before anything is trained or written.
+
+    Raises:
+        InputError: the data are not scored by the metric, or the strategy cannot search the space.
+    """
+    sought_metric(data, options)
+    strategies.require_searches(strategies.load(options.strategy.name, **options.strategy.options), space)
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

@@ -137,6 +137,11 @@ class Constraint:
         """Return (N,): whether each row keeps the bound."""
         return self.model.predict(population) * (1 + self.model.margin) <= self.bound
 
+    def violation(self, population: Population) -> NDArray[np.float64]:
+        """Return (N,): by how much each row exceeds the bound, relative to it; 0 for those that keep it."""
+        guarded = self.model.predict(population) * (1 + self.model.margin)
+        return np.asarray(np.maximum(guarded / self.bound - 1, 0.0))
+
     def require_feasible(self) -> None:
         """Raise unless some network of the space keeps the bound.
 
@@ -220,6 +225,11 @@ class FeasibleRegion:
         for constraint in self.constraints:
             inside &= constraint.satisfied(population)
         return inside
+
+    def violations(self, population: Population) -> NDArray[np.float64]:
+        """Return (N,): the summed violation of all constraints, 0 for networks of the region."""
+        summed = [constraint.violation(population) for constraint in self.constraints]
+        return np.asarray(np.sum([np.zeros(len(population)), *summed], axis=0))
 
     def sample(self, n: int, rng: np.random.Generator) -> Population:
         """Return (n, choices): uniform where the region is not rare, else n random walks from networks known in it.

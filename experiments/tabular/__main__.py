@@ -1,4 +1,4 @@
-"""Search strategies compared on NAS-Bench-201: how good a front, and the best under a limit, by architectures evaluated.
+"""Search strategies compared on NAS-Bench-201: fronts, and the best under limits, by architectures evaluated.
 
     python -m experiments.tabular --data FOLDER --output runs/tabular
 
@@ -12,8 +12,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markdown import Markdown
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments import rivals
@@ -50,7 +48,7 @@ def main() -> None:
         summary = compare(arguments)
     except InputError as error:
         sys.exit(f"{parser.prog}: {error}")
-    Console().print(Markdown(summary))
+    print(summary)
     print(f"the whole report: {arguments.output / 'report.md'}")
 
 

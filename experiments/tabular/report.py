@@ -33,9 +33,9 @@ def write_report(folder: Path, fronts: Comparison, limited: Comparison) -> str:
     parts = [
         "# Search strategies compared on NAS-Bench-201\n",
         f"Budgets are distinct architectures evaluated. {len(fronts.problems)} fronts of accuracy and latency; "
-        f"{len(limited.problems)} searches for the best accuracy under a limit, at {limits} of the latencies, which are "
-        "known once evaluated. Strategies of one objective take part in these only. Means over problems and seeds; in "
-        "parentheses the standard deviation of a problem's runs.\n",
+        f"{len(limited.problems)} searches for the best accuracy under a limit, at {limits} of the latencies, which "
+        "are known once evaluated. Strategies of one objective take part in these only. Means over problems and seeds; "
+        "in parentheses the standard deviation of a problem's runs.\n",
         summary,
     ]
     for title, name, comparison in (
@@ -77,7 +77,10 @@ def _sections(comparison: Comparison) -> list[str]:
             [
                 f"`{name}`",
                 str(comparison.n_seeds(name)),
-                *(f"{comparison.mean(name, figure, b):.3f} ({comparison.spread(name, figure, b):.3f})" for b in BUDGETS),
+                *(
+                    f"{comparison.mean(name, figure, b):.3f} ({comparison.spread(name, figure, b):.3f})"
+                    for b in BUDGETS
+                ),
                 *(f"{comparison.rank(name, b):.1f}" for b in BUDGETS if figure == comparison.figures[0]),
             ]
             for name in comparison.strategies
@@ -92,6 +95,11 @@ def _sections(comparison: Comparison) -> list[str]:
     ]
     title = f"### Problem by problem, {_SHOWN} evaluations: {_MEANINGS[leading]}\n"
     return [*parts, title, markdown_table(["problem", *(f"`{s}`" for s in comparison.strategies)], rows)]
+
+
+def _with_spread(comparison: Comparison, name: str, figure: str, budget: int) -> str:
+    mean, spread = comparison.mean(name, figure, budget), comparison.spread(name, figure, budget)
+    return f"{mean:.3f} ({spread:.3f})" if comparison.n_seeds(name) > 1 else f"{mean:.3f}"
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import STATISTIC
 from latency_predictors.table import LatencyTable
 from nas import plots
-from nas.candidates import Candidates, SearchOptions, find_candidates, sought_metric
+from nas.candidates import Candidates, SearchOptions, find_candidates, require_possible
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
@@ -51,7 +51,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     table = load_table(options.table, options.allow_foreign_table)
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
-    sought_metric(data, options.search)  # refused before a directory is made
+    require_possible(data, supernet.space, options.search)  # refused before a directory is made
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs)) is not None:
         return done
