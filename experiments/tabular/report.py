@@ -50,9 +50,14 @@ def write_report(folder: Path, fronts: Comparison, limited: Comparison) -> str:
 
 
 def summarised(fronts: Comparison, limited: Comparison) -> str:
-    """Return a line a strategy: fronts at every budget, what is missing under limits, ranks, seconds."""
-    headings = ["strategy", "seeds", *(f"region {budget}" for budget in BUDGETS), "rank"]
-    headings += [f"short {_SHOWN}, of a front", f"short {_SHOWN}, searched for", "optimum", "rank", "s a search"]
+    """Return a line a strategy.
+
+    Of fronts: the share in the region of interest at every budget, the rank by it and the points short of the optimum
+    under limits, both at 100. Of searches under limits: the points short and the rank at 100, the share of optima at
+    the end. The median time of a search, for fronts where there are any.
+    """
+    headings = ["strategy", "seeds", *(f"share at {budget}" for budget in BUDGETS), "rank", "short, front"]
+    headings += ["short, limit", "optimum", "rank", "s a search"]
     rows = []
     for name in [*fronts.strategies, *(name for name in limited.strategies if name not in fronts.strategies)]:
         of_front = ["–"] * (len(BUDGETS) + 2)
