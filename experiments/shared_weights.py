@@ -99,6 +99,8 @@ def main() -> None:
         summary = compare(arguments)
     except InputError as error:
         sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on")
     print(summary)
 
 

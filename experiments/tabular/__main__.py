@@ -9,7 +9,7 @@ stopped goes on; delete `searches/STRATEGY.jsonl` when a strategy has changed. -
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -26,9 +26,8 @@ from search_spaces.errors import InputError, unknown
 DEVICES = ("1080ti_32", "fpga", "gold_6240", "pixel3", "raspi4", "samsung_s7")
 """One of each kind among those that were measured."""
 
-N_SEEDS = 20
-SLOW = {"optuna_tpe": 1, "optuna_nsga2": 5}
-"""Seeds of those whose searches take so long that 20 would take hours."""
+SEEDS = ("20", "optuna_tpe=1", "optuna_nsga2=5")
+"""Fewer of those whose searches take so long that 20 would take an hour or more."""
 
 
 def main() -> None:
@@ -39,7 +38,9 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
     parser.add_argument("--accuracies", nargs="+", help="columns; unset: test accuracies after 200 epochs")
     parser.add_argument("--latencies", nargs="+", default=DEVICES, help="columns, or the word all")
-    parser.add_argument("--seeds", type=int, help=f"of every strategy; unset: {N_SEEDS}, {SLOW}")
+    parser.add_argument(
+        "--seeds", nargs="+", default=SEEDS, help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-tabular")
     arguments = parser.parse_args()
@@ -48,6 +49,8 @@ def main() -> None:
         summary = compare(arguments)
     except InputError as error:
         sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on")
     print(summary)
     print(f"the whole report: {arguments.output / 'report.md'}")
 
@@ -56,15 +59,16 @@ def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
     accuracies = arguments.accuracies or accuracies_in(arguments.data)
     latencies = latencies_in(arguments.data) if "all" in arguments.latencies else arguments.latencies
-    if min(arguments.processes, N_SEEDS if arguments.seeds is None else arguments.seeds) < 1:
-        raise InputError("seeds and processes: expected at least 1 of each")
+    seeds = {name: n_seeds(name, arguments.seeds) for name in arguments.strategies}
+    if arguments.processes < 1:
+        raise InputError(f"{arguments.processes} processes: expected at least 1")
     for latency in latencies:
         if latency not in latencies_in(arguments.data):
             raise unknown("column of latencies", latency, latencies_in(arguments.data))
     table = read_nasbench201(arguments.data, accuracies, latencies)
     fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
     limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]
-    runs = planned([*fronts, *limited], arguments.strategies, arguments.seeds)
+    runs = planned([*fronts, *limited], seeds)
     found = search_all(runs, arguments.data, arguments.output / "searches", arguments.processes)
     summary = write_report(arguments.output, Comparison(fronts, found), Comparison(limited, found))
     if arguments.readme:
@@ -72,15 +76,27 @@ def compare(arguments: argparse.Namespace) -> str:
     return summary
 
 
-def planned(problems: Sequence[Problem], names: Sequence[str], n_seeds: int | None) -> list[Run]:
-    """Return every search of every strategy for what it serves."""
-    loaded = {name: rivals.load(name) for name in names}
+def n_seeds(strategy: str, said: Sequence[str]) -> int:
+    """Return the seeds of a strategy: what is said of it, else what is said of all.
+
+    Raises:
+        InputError: nothing is, or no positive number.
+    """
+    numbers = {name: number for name, _, number in (text.rpartition("=") for text in said)}
+    number = numbers.get(strategy, numbers.get("", "nothing"))
+    if not (number.isdecimal() and int(number)):
+        raise InputError(f"seeds of {strategy}, {number}: expected a positive number, as in --seeds 20 {strategy}=5")
+    return int(number)
+
+
+def planned(problems: Sequence[Problem], seeds: Mapping[str, int]) -> list[Run]:
+    """Return every search for what a strategy serves, with so many seeds each."""
     return [
         Run(name, problem.accuracy, problem.latency, problem.limit, seed)
-        for name, strategy in loaded.items()
+        for name, n in seeds.items()
         for problem in problems
-        if problem.is_served_by(strategy)
-        for seed in range(n_seeds or SLOW.get(name, N_SEEDS))
+        if problem.is_served_by(rivals.load(name))
+        for seed in range(n)
     ]
 
 
