@@ -11,8 +11,10 @@ that a comparison that was stopped goes on. --readme puts the summary in a docum
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,21 +43,20 @@ class Remembered(Evaluator):
 
     Args:
         evaluator: the other.
-        path: of the journal.
+        journal: file of what was evaluated.
         belongs_to: what it is recorded under, so that it is not taken for another evaluator's.
     """
 
     batch_size = 1
 
-    def __init__(self, evaluator: Evaluator, path: Path, belongs_to: dict[str, str]) -> None:
+    def __init__(self, evaluator: Evaluator, journal: Journal, belongs_to: Mapping[str, Any]) -> None:
         self.space, self.metrics = evaluator.space, evaluator.metrics
-        self._evaluator = evaluator
-        self._journal = Journal(path)
-        recorded = self._journal.recovered
+        self._evaluator, self._journal = evaluator, journal
+        recorded = journal.recovered
         if recorded:
-            require_same(str(path), recorded[0], belongs_to)
+            require_same(f"what {journal.path} holds", recorded[0], belongs_to)
         else:
-            self._journal.append([belongs_to])
+            journal.append([belongs_to])
         self._known = {np.array(record["row"]).tobytes(): record for record in recorded[1:]}
 
     def evaluate(self, population: Population) -> Metrics:
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
     parser.add_argument("--evaluations", type=int, default=100, help="distinct networks that a search evaluates")
     parser.add_argument("--seeds", type=int, default=5, help="searches of each strategy")
+    parser.add_argument("--statistics", type=int, help="training examples for batch-norm statistics; unset: as the run")
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-supernet")
     arguments = parser.parse_args()
     try:
@@ -107,9 +109,11 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Search with every strategy and seed, write the report, return its table."""
     loaded = {name: small(rivals.load(name)) for name in arguments.strategies}
-    setting = read_setting(arguments.run, arguments.output)
     found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
-    with progress_bar(len(loaded) * arguments.seeds, "compare", "search") as bar:
+    with ExitStack() as stack:
+        journals = [stack.enter_context(Journal(arguments.output / f"{part}.jsonl")) for part in ("validation", "test")]
+        setting = read_setting(arguments.run, arguments.statistics, *journals)
+        bar = stack.enter_context(progress_bar(len(loaded) * arguments.seeds, "compare", "search"))
         for seed in range(arguments.seeds):  # all strategies once, then again, so that a stop leaves whole rounds
             for name, strategy in loaded.items():
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
@@ -127,22 +131,27 @@ def small(strategy: Strategy) -> Strategy:
     return dataclasses.replace(strategy, population=POPULATION) if "population" in names else strategy  # type: ignore[type-var]
 
 
-def read_setting(run: Path, output: Path) -> Setting:
-    """Return what is searched, by the output directory of a finished `nas run`."""
+def read_setting(run: Path, n_statistics: int | None, validation: Journal, test: Journal) -> Setting:
+    """Return what is searched, by the output directory of a finished `nas run`; evaluations are kept in journals."""
     options = read_run(run, "run")[0]["options"]
     supernet, data = load_supernet(run / "train")
     table = load_table(run / "profile")
     region, _ = feasible_region(table, supernet.space, options["budget"])
-    asked = SearchOptions(**{name: options["search"][name] for name in ("metric", "n_validation", "n_statistics")})
-    belongs_to = {"supernet": digest(run / "train" / CHECKPOINT)}
-
-    def remembered(part: str, weights: SharedWeights) -> Evaluator:
-        return Remembered(weights, output / f"{part}.jsonl", {**belongs_to, "part": part})
-
-    validation = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
+    asked = SearchOptions(
+        metric=options["search"]["metric"],
+        n_validation=options["search"]["n_validation"],
+        n_statistics=n_statistics or options["search"]["n_statistics"],
+    )
+    belongs_to = {"supernet": digest(run / "train" / CHECKPOINT), "n_statistics": asked.n_statistics}
+    weights = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
     test_data = dataclasses.replace(data, validation=data.read_test())
-    test = SharedWeights(supernet, test_data, n_statistics=asked.n_statistics)
-    return Setting(remembered("validation", validation), remembered("test", test), region, sought_metric(data, asked))
+    tested = SharedWeights(supernet, test_data, n_statistics=asked.n_statistics)
+    return Setting(
+        Remembered(weights, validation, {**belongs_to, "n_validation": asked.n_validation}),
+        Remembered(tested, test, belongs_to),
+        region,
+        sought_metric(data, asked),
+    )
 
 
 def search(setting: Setting, strategy: Strategy, budget: int, seed: int) -> tuple[Metrics, Metrics]:

@@ -12,6 +12,7 @@ from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import FeasibleRegion, Objective
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
+from search_spaces.storage import Journal
 
 
 class Counting(Evaluator):
@@ -38,19 +39,19 @@ def test_what_was_evaluated_is_read_from_the_file(space: SearchSpace, tmp_path: 
     expected = first.evaluate(population)
     for counting, rows, n_new in ((first, population[:6], 6), (second, population, 3)):
         before = counting.n_evaluated
-        remembered = Remembered(counting, path, {"supernet": "1"})
-        for _ in range(2):
-            assert np.array_equal(remembered.evaluate(rows)["accuracy"], expected["accuracy"][: len(rows)])
+        with Journal(path) as journal:
+            remembered = Remembered(counting, journal, {"supernet": "1"})
+            for _ in range(2):
+                assert np.array_equal(remembered.evaluate(rows)["accuracy"], expected["accuracy"][: len(rows)])
         assert counting.n_evaluated - before == n_new
-    with pytest.raises(InputError, match="was made with supernet = '1'"):
-        Remembered(second, path, {"supernet": "2"})
+    with Journal(path) as journal, pytest.raises(InputError, match="was made with supernet = '1'"):
+        Remembered(second, journal, {"supernet": "2"})
 
 
-def test_the_best_by_validation_examples_is_tested(space: SearchSpace, tmp_path: Path) -> None:
-    validation, test = (Remembered(Counting(space), tmp_path / part, {}) for part in ("validation", "test"))
-    setting = Setting(validation, test, FeasibleRegion(space), Objective("accuracy"))
+def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
+    setting = Setting(Counting(space), Counting(space), FeasibleRegion(space), Objective("accuracy"))
     names = ("random_search", "regularized_evolution")
-    found = {name: [search(setting, small(strategies.load(name)), 60, seed) for seed in range(2)] for name in names}
+    found = {name: [search(setting, small(strategies.load(name)), 300, seed) for seed in range(2)] for name in names}
     for searched, tested in [pair for pairs in found.values() for pair in pairs]:
         assert searched["accuracy"] == tested["accuracy"]
     lines = summarised(setting.sought, found).splitlines()
