@@ -14,11 +14,10 @@ COMPARED = (
     "ppo",
     "q_learning",
     "random_search",
-    "optuna_tpe",
     "optuna_nsga2",
     "pymoo_nsga2",
 )
-"""Not among them by default: what takes minutes for a search (optuna_gp)."""
+"""Without those that take minutes for a search of some hundred networks, such as optuna_tpe and optuna_gp."""
 
 
 def load(name: str) -> Strategy:

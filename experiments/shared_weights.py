@@ -91,7 +91,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was evaluated")
-    parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
+    few = (*rivals.COMPARED, "optuna_tpe")  # which is quick enough for so few networks
+    parser.add_argument("--strategies", nargs="+", default=few, help="files of nas/strategies, pymoo_nsga2")
     parser.add_argument("--evaluations", type=int, default=100, help="distinct networks that a search evaluates")
     parser.add_argument("--seeds", type=int, default=5, help="searches of each strategy")
     parser.add_argument("--statistics", type=int, help="training examples for batch-norm statistics; unset: as the run")

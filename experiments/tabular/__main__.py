@@ -24,10 +24,10 @@ from experiments.tabular.runs import Run, search_all
 from search_spaces.errors import InputError, unknown
 
 DEVICES = ("1080ti_32", "fpga", "gold_6240", "pixel3", "raspi4", "samsung_s7")
-"""One of each kind among those that were measured."""
+"""One of each kind, as far as the table has them; all that it has if none of these."""
 
-SEEDS = ("20", "optuna_tpe=1", "optuna_nsga2=5")
-"""Fewer of those whose searches take so long that 20 would take an hour or more."""
+SEEDS = ("20", "optuna_nsga2=5")
+"""Fewer of those whose searches take seconds."""
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was searched")
     parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
     parser.add_argument("--accuracies", nargs="+", help="columns; unset: test accuracies after 200 epochs")
-    parser.add_argument("--latencies", nargs="+", default=DEVICES, help="columns, or the word all")
+    parser.add_argument("--latencies", nargs="+", help=f"columns, or the word all; unset: {' '.join(DEVICES)}")
     parser.add_argument(
         "--seeds", nargs="+", default=SEEDS, help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}"
     )
@@ -58,13 +58,15 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
     accuracies = arguments.accuracies or accuracies_in(arguments.data)
-    latencies = latencies_in(arguments.data) if "all" in arguments.latencies else arguments.latencies
+    known = latencies_in(arguments.data)
+    latencies = arguments.latencies or [name for name in DEVICES if name in known] or known
+    latencies = known if "all" in latencies else latencies
     seeds = {name: n_seeds(name, arguments.seeds) for name in arguments.strategies}
     if arguments.processes < 1:
         raise InputError(f"{arguments.processes} processes: expected at least 1")
     for latency in latencies:
-        if latency not in latencies_in(arguments.data):
-            raise unknown("column of latencies", latency, latencies_in(arguments.data))
+        if latency not in known:
+            raise unknown("column of latencies", latency, known)
     table = read_nasbench201(arguments.data, accuracies, latencies)
     fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
     limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]

@@ -60,7 +60,7 @@ class Comparison:
 
     def n_seeds(self, strategy: str) -> int:
         """Return how many runs a strategy had on each problem."""
-        return self.values(strategy, self.figures[0]).shape[1]
+        return len(self.values(strategy, self.figures[0])[0])
 
     def mean(self, strategy: str, figure: str, budget: int) -> float:
         """Return the mean over problems and seeds."""
