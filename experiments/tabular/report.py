@@ -128,7 +128,7 @@ def _draw_curves(path: Path, comparison: Comparison) -> None:
     n_columns = 4
     n_rows = -(-len(comparison.problems) // n_columns)
     figure = Figure(figsize=(4 * n_columns, 6 + 2.6 * n_rows), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=[6, 2.6 * n_rows]))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[6, 2.6 * n_rows]).flat
     axes = above.subplots()
     leading = comparison.figures[0]
     for name, style in zip(comparison.strategies, _styles(), strict=False):
