@@ -1,14 +1,17 @@
-"""From a supernet and a feasible region to ranked candidates: evaluate some, predict many, evaluate the best."""
+"""From a supernet and a feasible region to candidates: evaluate some, predict many, evaluate the best or the front."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from latency_predictors.cost_model import CostModel
+from latency_predictors.counts import count_models
 from nas import strategies
 from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
@@ -18,6 +21,7 @@ from nas.evaluation.zero_cost import ZeroCost, require_known
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
@@ -65,6 +69,10 @@ class SearchOptions:
         description="of the validation examples; unset: the first that the data are scored by, as accuracy; "
         "cross_entropy where examples are few and accuracies equal",
     )
+    costs: tuple[Literal["latency_ms", "macs", "n_parameters", "peak_activation_bytes"], ...] = Field(
+        default=(), description="lowered beside the metric, so that the front of all is searched for, not the best"
+    )
+    n_front: int = Field(default=8, ge=1, description="with costs: networks along the front that are measured")
     strategy: StrategyOptions = StrategyOptions()
     n_evaluated: int = Field(default=200, ge=10, description="networks evaluated, on shared weights or by the proxy")
     n_predicted: int = Field(
@@ -91,6 +99,10 @@ class SearchOptions:
                 f"strategy {self.strategy.name} would not end on {self.n_predicted} predictions: it is for few, dear "
                 "evaluations; say evaluator shared_weights"
             )
+        if self.costs:
+            strategies.require_serves(
+                strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +111,13 @@ class Candidates:
 
     Attributes:
         history: networks and their metrics, best first by the metric that was asked for.
+        finalists: those to be measured: the same, or some along the front.
         n_predicted: networks whose accuracy was predicted, or that a proxy told about.
         kendall: held-out rank correlation of the predictor, None without one.
     """
 
     history: History
+    finalists: History
     n_predicted: int
     kendall: float | None
 
@@ -123,14 +137,14 @@ def find_candidates(
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
     with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
     """
-    sought = sought_metric(weights.data, options)
-    predicted_sought = dataclasses.replace(sought, metric=f"predicted_{sought.metric}")
+    sought, *costs = objectives = [sought_metric(weights.data, options), *_lowered(region, options.costs)]
+    predicted_objectives = [dataclasses.replace(sought, metric=f"predicted_{sought.metric}"), *costs]
 
     def run(
         journal: str,
         evaluator: Evaluator,
         strategy: Strategy,
-        objective: Objective,
+        objectives: Sequence[Objective],
         budget: int,
         first: Population | None = None,
     ) -> History:
@@ -138,7 +152,7 @@ def find_candidates(
         search = Search(
             evaluator,
             strategy,
-            [objective],
+            objectives,
             region,
             budget=budget,
             seed=options.seed,
@@ -152,26 +166,75 @@ def find_candidates(
     strategy = strategies.load(options.strategy.name, **options.strategy.options)
     strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
-        evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated, first)
-        return Candidates(_ranked(sought, evaluated), 0, None)
+        evaluated = run("evaluated.jsonl", weights, strategy, objectives, options.n_evaluated, first)
+        return _candidates(objectives, options, [evaluated])
     if options.evaluator == "zero_cost":
-        told, by_proxy = ZeroCost(region.space, weights.data, [options.proxy]), Objective(options.proxy)
+        told, by_proxy = ZeroCost(region.space, weights.data, [options.proxy]), [Objective(options.proxy), *costs]
         found = run("proxy.jsonl", told, strategy, by_proxy, options.n_evaluated, first)
-        best = found.population[found.best(options.n_candidates, by_proxy)]
-        chosen = run("candidates.jsonl", weights, Proposed(best), sought, options.n_candidates)
-        return Candidates(_ranked(sought, chosen), len(found.population), None)
-    evaluated = run("evaluated.jsonl", weights, strategies.load("random_search"), sought, options.n_evaluated, first)
+        best = found.population[_promising(found, by_proxy, options.n_candidates)]
+        chosen = run("candidates.jsonl", weights, Proposed(best), objectives, options.n_candidates)
+        return _candidates(objectives, options, [chosen], len(found.population))
+    random = strategies.load("random_search")
+    evaluated = run("evaluated.jsonl", weights, random, objectives, options.n_evaluated, first)
     if len(evaluated.population) < options.n_evaluated:  # that is all of the region: nothing is left to predict
-        return Candidates(_ranked(sought, evaluated), 0, None)
+        return _candidates(objectives, options, [evaluated])
     values = evaluated.metrics[sought.metric]
     predictor = AccuracyPredictor.fit(region.space, evaluated.population, values, options.seed, sought.metric)
     predictor.save(directory / "predictor.safetensors")
-    predicted = run("predicted.jsonl", predictor, strategy, predicted_sought, options.n_predicted)
-    known = {row.tobytes() for row in evaluated.population}
-    best = predicted.best(options.n_candidates + len(known), predicted_sought)
-    new = [i for i in best if predicted.population[i].tobytes() not in known][: options.n_candidates]
-    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), sought, options.n_candidates)
-    return Candidates(_ranked(sought, evaluated, chosen), len(predicted.population), predictor.kendall)
+    predicted = run("predicted.jsonl", predictor, strategy, predicted_objectives, options.n_predicted)
+    new = _promising(predicted, predicted_objectives, options.n_candidates, evaluated.population)
+    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), objectives, options.n_candidates)
+    return _candidates(objectives, options, [evaluated, chosen], len(predicted.population), predictor.kendall)
+
+
+def _lowered(region: FeasibleRegion, names: Sequence[str]) -> list[Objective]:
+    """Return the costs of these names as objectives: those that are bounded, and counts."""
+    models: dict[str, CostModel] = {constraint.metric: constraint.model for constraint in region.constraints}
+    if any(name not in models for name in names):
+        models = count_models(region.space) | models
+    return [Objective(name, maximise=False, model=models[name]) for name in names]
+
+
+def _promising(
+    predicted: History, objectives: Sequence[Objective], n: int, evaluated: Population | None = None
+) -> NDArray[np.int64]:
+    """Return the indices of n networks that are not evaluated yet: the best predicted ones, or some of their front."""
+    known = set() if evaluated is None else {row.tobytes() for row in evaluated}
+    if len(objectives) == 1:
+        best = predicted.best(n + len(known), objectives[0])
+        return best[[predicted.population[i].tobytes() not in known for i in best]][:n]
+    best = predicted.front(objectives)
+    return _along(best[[predicted.population[i].tobytes() not in known for i in best]], n)
+
+
+def _along(front: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return at most n of a front's networks, evenly along it, its ends among them."""
+    return front[np.unique(np.linspace(0, len(front) - 1, min(n, len(front))).round().astype(np.int64))]
+
+
+def _candidates(
+    objectives: Sequence[Objective],
+    options: SearchOptions,
+    histories: Sequence[History],
+    n_predicted: int = 0,
+    kendall: float | None = None,
+) -> Candidates:
+    history = _ranked(objectives[0], *histories)
+    finalists = history
+    if len(objectives) > 1:
+        chosen = _along(history.front(objectives), options.n_front)
+        finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
+    return Candidates(history, finalists, n_predicted, kendall)
+
+
+def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) -> None:
+    """Raise what a search of this space by such data would raise, before anything is trained or written.
+
+    Raises:
+        InputError: the data are not scored by the metric, or the strategy cannot search the space.
+    """
+    sought_metric(data, options)
+    strategies.require_searches(strategies.load(options.strategy.name, **options.strategy.options), space)
 
 
 def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options: WarmStart) -> Population | None:
@@ -179,7 +242,7 @@ def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options:
     if options.proxy is None:
         return None
     told, by_proxy = ZeroCost(weights.space, weights.data, [options.proxy]), Objective(options.proxy)
-    drawn = run("warm_start.jsonl", told, strategies.load("random_search"), by_proxy, options.n_drawn)
+    drawn = run("warm_start.jsonl", told, strategies.load("random_search"), [by_proxy], options.n_drawn)
     return drawn.population[drawn.best(options.n_kept, by_proxy)]
 
 

@@ -87,6 +87,8 @@ def _parse(leaf: Leaf, text: Any) -> Any:
             if not equals:
                 raise InputError(f"{_flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
         return {name: _yaml(leaf, value) for name, _, value in pairs}
+    if typing.get_origin(leaf.type) is tuple:
+        return [part.strip() for part in text.split(",")]
     return None if text == "none" else text
 
 

@@ -1,6 +1,7 @@
 """A bound on a predicted cost."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,3 +68,10 @@ class Constraint:
                 f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
                 "raise the budget to at least that"
             )
+
+
+def violations(constraints: Sequence[Constraint], population: Population) -> NDArray[np.float64]:
+    """Return (N,): the summed excess over all bounds that are exceeded; 0 where all are kept."""
+    excesses = [np.maximum(constraint.excess(population), 0.0) for constraint in constraints]
+    total: NDArray[np.float64] = np.sum([np.zeros(len(population)), *excesses], axis=0)
+    return total

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from latency_predictors.cost_model import BlockCost
-from nas.constraint import Constraint
+from nas.constraint import Constraint, violations
 from search_spaces import SearchSpace, elimination
 from search_spaces.elimination import Factor
 from search_spaces.plan_index import Population, distinct
@@ -34,13 +34,7 @@ def nearest(space: SearchSpace, constraints: Sequence[Constraint], rng: np.rando
     found, is_infeasible = _weighted(space, constraints)
     if not is_infeasible:
         found = _evolve(space, constraints, np.concatenate([found, space.sample(_CHILDREN, rng)]), rng)
-    return found[_violations(constraints, found).argmin()][None], is_infeasible
-
-
-def _violations(constraints: Sequence[Constraint], population: Population) -> NDArray[np.float64]:
-    """Return (N,): the summed excess over all bounds that are exceeded; 0 where all are kept."""
-    total: NDArray[np.float64] = np.sum([np.maximum(c.excess(population), 0.0) for c in constraints], axis=0)
-    return total
+    return found[violations(constraints, found).argmin()][None], is_infeasible
 
 
 def _weighted(space: SearchSpace, constraints: Sequence[Constraint]) -> tuple[Population, bool]:
@@ -64,7 +58,7 @@ def _weighted(space: SearchSpace, constraints: Sequence[Constraint]) -> tuple[Po
         lowest = float(weights @ excess)
         if total == np.inf or lowest > _TOLERANCE:
             return np.concatenate(found), True
-        if not summed or highest - lowest < _TOLERANCE or _violations(constraints, row)[0] == 0:
+        if not summed or highest - lowest < _TOLERANCE or violations(constraints, row)[0] == 0:
             break
         excesses = np.concatenate([excesses, excess[None]])
         weights, highest = _best_weights(excesses)
@@ -102,9 +96,9 @@ def _evolve(
     """Breed neighbours, crossovers and mutants of those (n, choices) nearest to the bounds until one keeps them."""
     for _ in range(_GENERATIONS):
         population = population[distinct(population)]
-        violations = _violations(constraints, population)
-        population = population[np.argsort(violations, kind="stable")[:_PARENTS]]
-        if violations.min() == 0:
+        exceeded = violations(constraints, population)
+        population = population[np.argsort(exceeded, kind="stable")[:_PARENTS]]
+        if exceeded.min() == 0:
             break
         neighbours = [space.neighbours(row) for row in population]
         mothers, fathers = (population[rng.integers(len(population), size=_CHILDREN)] for _ in range(2))

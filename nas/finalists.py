@@ -94,6 +94,8 @@ def measured_finalists(
     budget_ms: float,
     options: FinalistOptions,
     journal: Path,
+    *,
+    all_of_them: bool = False,
 ) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
 
@@ -106,6 +108,7 @@ def measured_finalists(
         budget_ms: the highest latency allowed.
         options: how they are measured.
         journal: file of the finalists measured so far.
+        all_of_them: whether to go on to the last, as along a front.
     """
     space, n = weights.space, options.at_a_time
     predicted_ms = table.cost_model(space).predict(candidates.population)
@@ -123,7 +126,7 @@ def measured_finalists(
     with Journal(journal) as records:
         found = [Finalist.from_json(record) for record in records.recovered]
         with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
-            while len(found) < len(architectures) and not any(earlier.meets_budget for earlier in found):
+            while len(found) < len(architectures) and (all_of_them or not any(one.meets_budget for one in found)):
                 group = range(len(found), min(len(found) + n, len(architectures)))
                 latencies = measure_networks(table.device, _models(weights, table, architectures, group), options)
                 measured = [finalist(i, latency) for i, latency in zip(group, latencies, strict=True)]

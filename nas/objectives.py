@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
-from nas.constraint import Constraint
+from nas.constraint import Constraint, violations
 from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
@@ -181,6 +181,10 @@ class FeasibleRegion:
         for constraint in self.constraints:
             inside &= constraint.satisfied(population)
         return inside
+
+    def violations(self, population: Population) -> NDArray[np.float64]:
+        """Return (N,): the summed violation of all constraints, 0 for networks of the region."""
+        return violations(self.constraints, population)
 
     def sample(self, n: int, rng: np.random.Generator) -> Population:
         """Return (n, choices): uniform where the region is not rare, else n random walks from networks known in it.

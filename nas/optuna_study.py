@@ -163,8 +163,7 @@ class OptunaStrategy(Strategy):
         if not self.learns_bounds or not finite:
             self._study.tell(trial, state=TrialState.FAIL)
             return
-        excess = [constraint.excess(row)[0] for constraint in self.region.constraints]
-        self._report(trial, np.min(finite, axis=0), max(1e-6, sum(max(0.0, float(part)) for part in excess)))
+        self._report(trial, np.min(finite, axis=0), max(1e-6, float(self.region.violations(row)[0])))
 
     def _row(self, trial: Trial) -> Population:
         """Return a trial's network in canonical form, (1, choices)."""
@@ -178,6 +177,9 @@ class OptunaStrategy(Strategy):
 def _distribution(choice: Choice) -> BaseDistribution:
     """Return a choice's numbers of options as a sampler sees them: in order where the options are numbers."""
     n = len(choice.options)
-    if all(isinstance(option, int | float) for option in choice.options):
-        return IntDistribution(0, n - 1)
-    return CategoricalDistribution(range(n))
+    return IntDistribution(0, n - 1) if is_of_numbers(choice) else CategoricalDistribution(range(n))
+
+
+def is_of_numbers(choice: Choice) -> bool:
+    """Tell whether the options of a choice are numbers, so that their order means something."""
+    return all(isinstance(option, int | float) for option in choice.options)

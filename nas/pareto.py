@@ -14,8 +14,6 @@ from search_spaces.plan_index import Population
 Scores = NDArray[np.float64]
 """One row a network, one column an objective: (N, M), higher is better."""
 
-_PAIRS_A_CHUNK = 1 << 22
-
 
 def front(scores: Scores) -> NDArray[np.int64]:
     """Return the indices of the rows that none dominates, best by the first score first; the first among equals."""
@@ -35,15 +33,16 @@ def front(scores: Scores) -> NDArray[np.int64]:
 def nondominated_ranks(scores: Scores) -> NDArray[np.int64]:
     """Return (N,): 0 for the front, 1 for the front of what is left without it, and so on; equal rows rank equal.
 
-    Takes O(N log N) for one or two objectives (Jensen, IEEE Transactions on Evolutionary Computation 2003), else one
-    comparison of all pairs (Deb et al., 2002).
+    Takes O(N log N) for one or two objectives (Jensen, IEEE Transactions on Evolutionary Computation 2003), else some
+    bits for each pair (Moreno et al., IEEE Transactions on Cybernetics 2022).
     """
     scores = np.where(np.isfinite(scores).all(axis=1, keepdims=True), scores, -np.inf)
-    if scores.shape[1] > 2:
-        return _ranks_of_pairs(scores)
     order = _best_first(scores)
+    ordered = scores[order]
+    is_new = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))[: len(ordered)]
+    ranks_of = _ranks_by_bisection if scores.shape[1] <= 2 else _ranks_by_dominators
     ranks = np.empty(len(scores), np.int64)
-    ranks[order] = _ranks_of_sorted(scores[order])
+    ranks[order] = ranks_of(ordered[is_new])[is_new.cumsum() - 1]
     return ranks
 
 
@@ -117,38 +116,42 @@ def _best_first(scores: Scores) -> NDArray[np.int64]:
     return np.lexsort(-scores.T[::-1])
 
 
-def _ranks_of_sorted(ordered: Scores) -> list[int]:
-    """Return the ranks of rows of one or two scores, best first.
+def _ranks_by_bisection(ordered: Scores) -> NDArray[np.int64]:
+    """Return the ranks (n,) of distinct rows of one or two scores, best first.
 
     A front dominates a row exactly if its highest last score so far is not below the row's. Those highest ones fall
     from front to front, so that the first front that does not dominate the row is found by bisection.
     """
     highest: list[float] = []  # of each front, with the sign changed: ascending
     ranks: list[int] = []
-    before: list[float] = []
-    for row in ordered.tolist():
-        if row != before:
-            rank = bisect_right(highest, -row[-1])
-            highest[rank : rank + 1] = [-row[-1]]
-            before = row
+    for value in (-ordered[:, -1]).tolist():
+        rank = bisect_right(highest, value)
+        if rank == len(highest):
+            highest.append(value)
+        else:
+            highest[rank] = value
         ranks.append(rank)
-    return ranks
+    return np.array(ranks, np.int64)
 
 
-def _ranks_of_pairs(scores: Scores) -> NDArray[np.int64]:
-    n = len(scores)
-    dominates = np.empty((n, n), bool)
-    step = max(1, _PAIRS_A_CHUNK // max(1, n))
-    for start in range(0, n, step):
-        rows = scores[start : start + step, None]
-        dominates[start : start + step] = (rows >= scores).all(axis=2) & (rows > scores).any(axis=2)
-    n_dominating = dominates.sum(axis=0)
-    ranks, waiting, rank = np.zeros(n, np.int64), np.arange(n), 0
-    while len(waiting):
-        free = n_dominating[waiting] == 0
-        ranks[waiting[free]] = rank
-        n_dominating -= dominates[waiting[free]].sum(axis=0)
-        waiting, rank = waiting[~free], rank + 1
+def _ranks_by_dominators(ordered: Scores) -> NDArray[np.int64]:
+    """Return the ranks (n,) of distinct rows, best first; which rows dominate each is a set of bits."""
+    n = len(ordered)
+    rows = np.arange(n)
+    own = np.zeros((n, -(-n // 64)), np.uint64)
+    own[rows, rows // 64] = np.uint64(1) << (rows % 64).astype(np.uint64)
+    dominators = np.bitwise_or.accumulate(own)  # by the first score: all before it
+    for column in -ordered.T[1:]:
+        order = np.argsort(column, kind="stable")
+        last_as_good = np.searchsorted(column[order], column, side="right") - 1
+        dominators &= np.bitwise_or.accumulate(own[order])[last_as_good]
+    dominators ^= own  # none dominates itself
+    ranks, rank = np.zeros(n, np.int64), 0
+    while len(rows):
+        dominated = dominators.any(axis=1)
+        ranks[rows[~dominated]] = rank
+        ranked = np.bitwise_or.reduce(own[rows[~dominated]])
+        rows, dominators, rank = rows[dominated], dominators[dominated] & ~ranked, rank + 1
     return ranks
 
 

@@ -69,8 +69,8 @@ class Search:
 
     Raises:
         InputError: there is no budget; the evaluator lacks a metric; one name stands for two costs; the strategy
-            cannot serve so many objectives; one of the first networks is not in the region; or the journal is another
-            search's.
+            cannot serve so many objectives or such a space; one of the first networks is not in the region; or the
+            journal is another search's.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Search:
             if metric not in (*evaluator.metrics, *self.costs):
                 raise unknown("metric", metric, (*evaluator.metrics, *self.costs))
         strategies.require_serves(strategy, objectives)
+        strategies.require_searches(strategy, region.space)
         self.evaluator = evaluator
         self.strategy = strategy
         self.objectives = tuple(objectives)

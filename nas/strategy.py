@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nas.objectives import FeasibleRegion, Objective
 from nas.pareto import Scores
+from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class Strategy(ABC):
     region: FeasibleRegion
     objectives: tuple[Objective, ...]
     rng: np.random.Generator
+
+    @classmethod
+    def lacks(cls, space: SearchSpace) -> str | None:
+        """Return what a space lacks to be searched by this strategy, in the plural; None if it can be."""
+        return None
 
     def use(  # noqa: B027  # most learn from scores alone
         self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]

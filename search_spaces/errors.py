@@ -21,6 +21,8 @@ def unknown(kind: str, value: object, known: Iterable[object]) -> InputError:
 def invalid(owner: str, error: ValidationError) -> InputError:
     """Return the first complaint of a validation as one line: which value, of what, and what was expected."""
     first = error.errors()[0]
+    if isinstance(complaint := first.get("ctx", {}).get("error"), InputError):
+        return complaint
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("missing", "missing_argument"):
         return InputError(f"{owner}: {path} is missing, and has no default: give it")

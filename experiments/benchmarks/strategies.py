@@ -1,66 +1,87 @@
-"""What strategies themselves cost: asking for and telling of a population, beside the same in pymoo.
+"""What strategies themselves cost: asking for and telling of a population, beside the same in pymoo and Optuna.
 
     python -m experiments.benchmarks.strategies
 
-One thread; two objectives on `mobilenet_v3_32`. pymoo is timed if it is installed (`pip install pymoo`).
+One thread, everything in turns; two objectives on `mobilenet_v3_32`. Then non-dominated sorting and crowding alone, of
+random scores. Takes `pip install pymoo`, as the extra `benchmarks` does.
 """
 
 import argparse
-import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+from optuna.study._multi_objective import _fast_non_domination_rank
+from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import search_spaces
+from experiments.pymoo_nsga2 import PymooNSGA2
 from nas import strategies
 from nas.objectives import FeasibleRegion, Objective
+from nas.pareto import crowding_distances, nondominated_ranks
 from nas.strategy import Strategy
 from search_spaces import SearchSpace
 
 SPACE = "mobilenet_v3_32"
 OBJECTIVES = (Objective("one"), Objective("other"))
-TARGETS_MS = {"nsga2": 5.0, "regularized_evolution": 5.0, "predictor_guided": 1000.0}
+TARGETS_MS = {"nsga2": 5.0, "regularized_evolution": 5.0, "ofa_evolution": 5.0, "predictor_guided": 1000.0}
+
+Call = Callable[[], float]
+"""Does a piece of work and returns the milliseconds that it took."""
 
 
 def main() -> None:
-    """Time evolution, NSGA-II and predictor-guided proposals, and pymoo's NSGA-II."""
+    """Time strategies, sorting and crowding alone, and last what takes seconds."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--population", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     threadpool_limits(1)
     space, n = search_spaces.load(SPACE), options.population
-    rivals: dict[str, Callable[[], float]] = {
-        "nsga2": begun("nsga2", space, population=n),
-        "regularized_evolution": begun("regularized_evolution", space, population=n, batch=n),
-        "predictor_guided": begun("predictor_guided", space, initial=n, batch=100, growth=0.0),
-    }
-    if importlib.util.find_spec("pymoo"):
-        rivals["pymoo NSGA-II"] = pymoo_generation(space, n)
+    print(f"asking for and telling of {n}")
+    compare(
+        {
+            "nsga2": begun(strategies.load("nsga2", population=n), space),
+            "regularized_evolution": begun(strategies.load("regularized_evolution", population=n, batch=n), space),
+            "ofa_evolution": begun(strategies.load("ofa_evolution", population=n), space),
+            "pymoo NSGA-II": begun(PymooNSGA2(population=n), space),
+        },
+        options.rounds,
+    )
+    for n_objectives in (2, 3):
+        print(f"ranks and crowding of {n} rows of {n_objectives} random scores (Optuna: ranks)")
+        compare(sorting(n, n_objectives), options.rounds)
+    print(f"asking predictor_guided for 100 at {n} known, and telling it of them")
+    guided = strategies.load("predictor_guided", initial=n, batch=100, growth=0.0)
+    compare({"predictor_guided": begun(guided, space)}, rounds=5)
+    print(f"asking Optuna's NSGA-II for {n} trials, one after the other, and telling it of each")
+    compare({"Optuna NSGA-II": optuna_generation(space, n)}, rounds=3)
+
+
+def compare(rivals: Mapping[str, Call], rounds: int) -> None:
+    """Print the median and the least of each rival's times; they take turns."""
     times: dict[str, list[float]] = {name: [] for name in rivals}
-    for _ in range(options.rounds):
-        for name, generation in rivals.items():
-            times[name].append(generation())
-    best = {name: min(spent) for name, spent in times.items()}
+    for _ in range(rounds):
+        for name, call in rivals.items():
+            times[name].append(call())
     for name, spent in times.items():
         target = f", target {TARGETS_MS[name]:.0f} ms" if name in TARGETS_MS else ""
-        ratio = f"{best[name] / best['nsga2']:.1f} times nsga2"
-        print(f"{name:24}{best[name]:9.2f} ms (median {np.median(spent):.2f}), {ratio}{target}")
+        print(f"  {name:24}median {np.median(spent):9.2f} ms, least {min(spent):9.2f} ms{target}")
 
 
-def begun(name: str, space: SearchSpace, **options: object) -> Callable[[], float]:
-    """Return what asks and tells once and returns the milliseconds of it, after a first population."""
+def begun(strategy: Strategy, space: SearchSpace) -> Call:
+    """Return what asks and tells once, after a first population."""
     rng = np.random.default_rng(0)
-    strategy: Strategy = strategies.load(name, **options)
-    strategy.begin(FeasibleRegion(space), OBJECTIVES, 0)
+    strategy.begin(FeasibleRegion(space), OBJECTIVES if strategy.multi_objective else OBJECTIVES[:1], 0)
 
     def generation() -> float:
         start = time.perf_counter()
         asked = strategy.ask()
         spent = time.perf_counter() - start
         scores = asked[:, ::2].sum(axis=1)[:, None] * [1.0, -1.0] + rng.normal(size=(len(asked), 2))
+        scores = scores[:, : len(strategy.objectives)]
         start = time.perf_counter()
         strategy.tell(asked, scores)
         return 1000 * (spent + time.perf_counter() - start)
@@ -69,39 +90,55 @@ def begun(name: str, space: SearchSpace, **options: object) -> Callable[[], floa
     return generation
 
 
-def pymoo_generation(space: SearchSpace, n: int) -> Callable[[], float]:
-    """Return the same for pymoo's NSGA-II on integers."""
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.core.evaluator import Evaluator
-    from pymoo.core.problem import Problem
-    from pymoo.operators.crossover.ux import UX
-    from pymoo.operators.mutation.pm import PM
-    from pymoo.operators.repair.rounding import RoundingRepair
-    from pymoo.operators.sampling.rnd import IntegerRandomSampling
-    from pymoo.problems.static import StaticProblem
+def optuna_generation(space: SearchSpace, n: int) -> Call:
+    """Return what asks Optuna's NSGA-II for n trials and tells it of each."""
+    import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     rng = np.random.default_rng(0)
-    problem = Problem(n_var=len(space.choices), n_obj=2, xl=0, xu=space.n_options - 1, vtype=int)
-    algorithm = NSGA2(
-        pop_size=n,
-        sampling=IntegerRandomSampling(),
-        crossover=UX(repair=RoundingRepair()),
-        mutation=PM(vtype=float, repair=RoundingRepair()),
-    )
-    algorithm.setup(problem, termination=("n_gen", 1_000_000), seed=0, verbose=False)
+    sampler = optuna.samplers.NSGAIISampler(population_size=n, seed=0)
+    study = optuna.create_study(directions=["maximize", "maximize"], sampler=sampler)
+    distributions = {
+        choice.name: optuna.distributions.IntDistribution(0, len(choice.options) - 1) for choice in space.choices
+    }
 
     def generation() -> float:
         start = time.perf_counter()
-        asked = algorithm.ask()
-        spent = time.perf_counter() - start
-        total = asked.get("X")[:, ::2].sum(axis=1)[:, None]
-        Evaluator().eval(StaticProblem(problem, F=total * [-1.0, 1.0] + rng.normal(size=(len(asked), 2))), asked)
-        start = time.perf_counter()
-        algorithm.tell(infills=asked)
-        return 1000 * (spent + time.perf_counter() - start)
+        for noise in rng.normal(size=(n, 2)):
+            trial = study.ask(distributions)  # type: ignore[arg-type]  # its dict wants the base class
+            total = sum(list(trial.params.values())[::2])
+            study.tell(trial, [total + noise[0], noise[1] - total])
+        return 1000 * (time.perf_counter() - start)
 
     generation()
     return generation
+
+
+def sorting(n: int, n_objectives: int) -> dict[str, Call]:
+    """Return what ranks rows of random scores, and finds how crowded they are."""
+    scores = np.random.default_rng(0).normal(size=(n, n_objectives))
+
+    def ours() -> object:
+        return crowding_distances(scores, nondominated_ranks(scores))
+
+    def pymoo() -> object:
+        return [calc_crowding_distance(-scores[front]) for front in NonDominatedSorting().do(-scores)]
+
+    def optuna() -> object:
+        return _fast_non_domination_rank(-scores)
+
+    return {"this project": timed(ours), "pymoo": timed(pymoo), "Optuna": timed(optuna)}
+
+
+def timed(work: Callable[[], object]) -> Call:
+    """Return the work as what tells how long it took."""
+
+    def call() -> float:
+        start = time.perf_counter()
+        work()
+        return 1000 * (time.perf_counter() - start)
+
+    return call
 
 
 if __name__ == "__main__":

@@ -1,95 +1,105 @@
-"""Strategies compared on tables of results: what each found after 50, 100, 200 and 400 evaluations.
+"""Search strategies compared on NAS-Bench-201: fronts, and the best under limits, by architectures evaluated.
 
-    python -m experiments.tabular --data FOLDER --strategies random_search nsga2 predictor_guided --seeds 20
+    python -m experiments.tabular --data FOLDER --output runs/tabular
 
-FOLDER holds the files of NAS-Bench-201 (see `nasbench201.py`). Prints, for each strategy, the mean over problems and
-seeds with the standard deviation over runs, and its mean rank over problems; --output draws the curves.
+FOLDER holds the files that `nasbench201.py` names. Writes `report.md`, with tables, ranks over problems and curves with
+their spread, `figures.csv`, and below `searches/` what every search evaluated, from which a comparison that was
+stopped goes on; delete `searches/STRATEGY.jsonl` when a strategy has changed. --readme puts the summary in a document.
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table as Printed
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from experiments.tabular.nasbench201 import ACCURACIES, read_latencies, read_nasbench201
-from experiments.tabular.protocol import BUDGETS, Floats, Problem
-from nas import strategies
-from search_spaces.progress import progress_bar
+from experiments import rivals
+from experiments.report import replace_section
+from experiments.tabular.comparison import Comparison
+from experiments.tabular.nasbench201 import accuracies_in, latencies_in, read_nasbench201
+from experiments.tabular.protocol import LIMITS, Problem
+from experiments.tabular.report import write_report
+from experiments.tabular.runs import Run, search_all
+from search_spaces.errors import InputError, unknown
 
-FIGURES = ("region", "table", "short", "optimum")
+DEVICES = ("1080ti_32", "fpga", "gold_6240", "pixel3", "raspi4", "samsung_s7")
+"""One of each kind, as far as the table has them; all that it has if none of these."""
+
+SEEDS = ("20", "optuna_nsga2=5")
+"""Fewer of those whose searches take seconds."""
 
 
 def main() -> None:
-    """Run all strategies on all problems, print the table, draw the curves."""
+    """Run what is missing, write the report, print its summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the Parquet files")
-    parser.add_argument("--strategies", nargs="+", default=strategies.names())
-    parser.add_argument("--accuracies", nargs="+", default=list(ACCURACIES))
-    parser.add_argument("--latencies", nargs="+", help="columns of latencies; unset: all")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--output", type=Path, help="picture of the curves")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was searched")
+    parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
+    parser.add_argument("--accuracies", nargs="+", help="columns; unset: test accuracies after 200 epochs")
+    parser.add_argument("--latencies", nargs="+", help=f"columns, or the word all; unset: {' '.join(DEVICES)}")
+    parser.add_argument(
+        "--seeds", nargs="+", default=SEEDS, help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}"
+    )
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-tabular")
     arguments = parser.parse_args()
     threadpool_limits(1)
-    latencies = arguments.latencies or read_latencies(arguments.data)
-    table = read_nasbench201(arguments.data, arguments.accuracies, latencies)
-    problems = [Problem(table, accuracy, latency) for accuracy in arguments.accuracies for latency in latencies]
-    results = {name: results_of(name, problems, arguments.seeds) for name in arguments.strategies}
-    show(results, len(problems), arguments.seeds)
-    if arguments.output:
-        draw(results, arguments.output)
+    try:
+        summary = compare(arguments)
+    except InputError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on")
+    print(summary)
+    print(f"the whole report: {arguments.output / 'report.md'}")
 
 
-def results_of(name: str, problems: Sequence[Problem], n_seeds: int) -> Floats:
-    """Return the figures of a strategy, (problems, seeds, budgets, figures)."""
-    results = np.empty((len(problems), n_seeds, len(BUDGETS), len(FIGURES)))
-    with progress_bar(len(problems) * n_seeds, name, "run") as bar:
-        for i, problem in enumerate(problems):
-            for seed in range(n_seeds):
-                places = problem.search(strategies.load(name), seed)
-                for j, budget in enumerate(BUDGETS):
-                    figures = problem.figures(places[:budget])
-                    results[i, seed, j] = [figures[figure] for figure in FIGURES]
-                bar.update(1)
-    return results
+def compare(arguments: argparse.Namespace) -> str:
+    """Run what is missing, write the report, return its summary."""
+    accuracies = arguments.accuracies or accuracies_in(arguments.data)
+    known = latencies_in(arguments.data)
+    latencies = arguments.latencies or [name for name in DEVICES if name in known] or known
+    latencies = known if "all" in latencies else latencies
+    seeds = {name: n_seeds(name, arguments.seeds) for name in arguments.strategies}
+    if arguments.processes < 1:
+        raise InputError(f"{arguments.processes} processes: expected at least 1")
+    for latency in latencies:
+        if latency not in known:
+            raise unknown("column of latencies", latency, known)
+    table = read_nasbench201(arguments.data, accuracies, latencies)
+    fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
+    limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]
+    runs = planned([*fronts, *limited], seeds)
+    found = search_all(runs, arguments.data, arguments.output / "searches", arguments.processes)
+    summary = write_report(arguments.output, Comparison(fronts, found), Comparison(limited, found))
+    if arguments.readme:
+        replace_section(arguments.readme, "strategies-tabular", summary)
+    return summary
 
 
-def show(results: dict[str, Floats], n_problems: int, n_seeds: int) -> None:
-    """Print means, spread and ranks."""
-    of_problems = np.stack(
-        [found[..., 0].mean(axis=1) for found in results.values()]
-    )  # (strategies, problems, budgets)
-    ranks = (of_problems[:, None] < of_problems[None]).sum(axis=1).mean(axis=1) + 1
-    console = Console()
-    for j, budget in enumerate(BUDGETS):
-        title = f"{budget} evaluations, {n_problems} problems x {n_seeds} seeds: mean (standard deviation of runs)"
-        printed = Printed("strategy", *FIGURES, "rank by region", title=title)
-        order = np.argsort([-found[:, :, j, 0].mean() for found in results.values()], kind="stable")
-        for i in order:
-            name = list(results)[i]
-            cells = [
-                f"{results[name][:, :, j, k].mean():.3f} ({results[name][:, :, j, k].std():.3f})"
-                for k in range(len(FIGURES))
-            ]
-            printed.add_row(name, *cells, f"{ranks[i, j]:.1f}")
-        console.print(printed)
+def n_seeds(strategy: str, said: Sequence[str]) -> int:
+    """Return the seeds of a strategy: what is said of it, else what is said of all.
+
+    Raises:
+        InputError: nothing is, or no positive number.
+    """
+    numbers = {name: number for name, _, number in (text.rpartition("=") for text in said)}
+    number = numbers.get(strategy, numbers.get("", "nothing"))
+    if not (number.isdecimal() and int(number)):
+        raise InputError(f"seeds of {strategy}, {number}: expected a positive number, as in --seeds 20 {strategy}=5")
+    return int(number)
 
 
-def draw(results: dict[str, Floats], path: Path) -> None:
-    """Write a picture of the share in the region of interest by budget, with the quartiles of runs."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for name, found in results.items():
-        runs = found[..., 0].reshape(-1, len(BUDGETS))
-        axes.plot(BUDGETS, runs.mean(axis=0), "o-", label=name)
-        axes.fill_between(BUDGETS, *np.quantile(runs, [0.25, 0.75], axis=0), alpha=0.15)
-    axes.set(xlabel="architectures evaluated", ylabel="share of the hypervolume, region of interest", xscale="log")
-    axes.legend(fontsize="small")
-    figure.savefig(path)
+def planned(problems: Sequence[Problem], seeds: Mapping[str, int]) -> list[Run]:
+    """Return every search for what a strategy serves, with so many seeds each."""
+    return [
+        Run(name, problem.accuracy, problem.latency, problem.limit, seed)
+        for name, n in seeds.items()
+        for problem in problems
+        if problem.is_served_by(rivals.load(name))
+        for seed in range(n)
+    ]
 
 
 if __name__ == "__main__":

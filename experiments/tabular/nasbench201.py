@@ -7,23 +7,33 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from experiments.tabular.table import Table, read_table
+from search_spaces.errors import InputError
 from search_spaces.spaces import nasbench201
 
 CELL = replace(nasbench201.CELL, layers=(2, 3))
 """The operations in the order of the table: none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3."""
 
-LATENCIES = "nasbench201_latency.parquet"
-
-ACCURACIES = ("c10_test_e200", "c100_test_e200")
+RESULTS, LATENCIES = FILES = ("nasbench201.parquet", "nasbench201_latency.parquet")
 
 
 def read_nasbench201(folder: Path, accuracies: Sequence[str], latencies: Sequence[str]) -> Table:
-    """Read `nasbench201.parquet` and `nasbench201_latency.parquet`, joined by their column `index`."""
+    """Read the files of a folder, joined by their column `index`."""
     choices = [f"op_{source}_{target}" for source, target in CELL.edges]
-    files = [folder / "nasbench201.parquet", folder / LATENCIES]
+    files = [folder / file for file in FILES]
     return read_table(files, choices, [*accuracies, *latencies], cell=CELL)
 
 
-def read_latencies(folder: Path) -> list[str]:
-    """Return the names of the columns of latencies."""
-    return [name for name in pq.read_schema(folder / LATENCIES).names if name != "index"]
+def accuracies_in(folder: Path) -> list[str]:
+    """Return the columns of test accuracies after 200 epochs, one a data set."""
+    return [name for name in _columns(folder / RESULTS) if name.endswith("_test_e200")]
+
+
+def latencies_in(folder: Path) -> list[str]:
+    """Return the columns of latencies, one a device."""
+    return [name for name in _columns(folder / LATENCIES) if name != "index"]
+
+
+def _columns(file: Path) -> list[str]:
+    if not file.is_file():
+        raise InputError(f"{file} does not exist: expected a folder with {' and '.join(FILES)}")
+    return list(pq.read_schema(file).names)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.tabular.table import Table
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Limit, Objective
 from nas.pareto import hypervolume
 from nas.search import Search
 from nas.strategy import Strategy
@@ -21,38 +21,60 @@ LIMITS = (0.25, 0.5, 0.75)
 
 
 class Problem:
-    """Accuracy against latency over a table.
+    """Accuracy against latency over a table: the front of both, or the best accuracy under a latency limit.
 
-    Attributes:
-        name: of the two columns.
+    Under a limit the latency of an architecture is known once it is evaluated, as its accuracy is.
+
+    Args:
+        table: the results of all architectures.
+        accuracy: a column of it.
+        latency: another.
+        limit: a quantile of the latencies; None to search for the front.
     """
 
-    def __init__(self, table: Table, accuracy: str, latency: str) -> None:
-        self.name = f"{accuracy} / {latency}"
+    def __init__(self, table: Table, accuracy: str, latency: str, limit: float | None = None) -> None:
         self.table = table
-        self.objectives = (Objective(accuracy), Objective(latency, maximise=False))
+        self.accuracy = accuracy
+        self.latency = latency
+        self.limit = limit
         self._accuracy, self._latency = table.results[accuracy], table.results[latency]
+
+    @property
+    def name(self) -> str:
+        """The two columns, and the limit if there is one."""
+        return f"{self.accuracy} / {self.latency}" + (f" under {self.limit:.0%}" if self.limit else "")
+
+    def is_served_by(self, strategy: Strategy) -> bool:
+        """Tell whether a strategy can search for it: those of one objective search under a limit only."""
+        return self.limit is not None or strategy.multi_objective
 
     def search(self, strategy: Strategy, seed: int, budget: int = max(BUDGETS)) -> NDArray[np.int64]:
         """Return the places in the table, (budget,), of what a strategy evaluates, in order."""
-        region = FeasibleRegion(self.table.space)
-        search = Search(self.table, strategy, self.objectives, region, budget=budget, seed=seed)
+        accuracy, latency = Objective(self.accuracy), Objective(self.latency, maximise=False)
+        search = Search(
+            self.table,
+            strategy,
+            [accuracy, latency] if self.limit is None else [accuracy],
+            FeasibleRegion(self.table.space),
+            limits=[] if self.limit is None else [Limit(self.latency, at_most=self._at_most(self.limit))],
+            budget=budget,
+            seed=seed,
+        )
         return self.table.places(search.run(progress=False).population)
 
     def figures(self, places: NDArray[np.int64]) -> dict[str, float]:
         """Return the figures of the protocol for evaluated architectures (n,), by name.
 
-        The shares of the exact hypervolume over the whole table and in the region of interest; how far the best
-        accuracy under latency limits is short of the optimum, on average over the limits; for how many of them it is
-        the optimum.
+        Of a front, `region` and `table`: the shares of the exact hypervolume in the region of interest and over the
+        whole table. Of any, `short` and `optimum`: how far the best accuracy under the limit, or on average under each
+        of the three, is short of the optimum, and whether, or how often, it is the optimum.
         """
-        short = [optimum - self._best(places, limit) for limit, optimum in self._optima]
-        return {
-            "region": hypervolume(self._region[places], np.zeros(2)) / self._in_region,
-            "table": hypervolume(self._whole[places], np.zeros(2)) / self._in_table,
-            "short": float(np.mean(short)),
-            "optimum": float(np.mean([missing <= 0 for missing in short])),
-        }
+        short = [optimum - self._best(places, at_most) for at_most, optimum in self._optima]
+        figures = {"short": float(np.mean(short)), "optimum": float(np.mean([missing <= 0 for missing in short]))}
+        if self.limit is None:
+            figures["region"] = hypervolume(self._region[places], np.zeros(2)) / self._in_region
+            figures["table"] = hypervolume(self._whole[places], np.zeros(2)) / self._in_table
+        return figures
 
     @cached_property
     def _whole(self) -> Floats:
@@ -79,13 +101,17 @@ class Problem:
 
     @cached_property
     def _optima(self) -> list[tuple[float, float]]:
+        """The limits that count, in the unit of latency, and the best accuracy under each."""
         everything = np.arange(len(self._accuracy))
-        limits = [float(np.quantile(self._latency, share)) for share in LIMITS]
-        return [(limit, self._best(everything, limit)) for limit in limits]
+        limits = [self._at_most(share) for share in (LIMITS if self.limit is None else (self.limit,))]
+        return [(at_most, self._best(everything, at_most)) for at_most in limits]
 
-    def _best(self, places: NDArray[np.int64], limit: float) -> float:
+    def _at_most(self, share: float) -> float:
+        return float(np.quantile(self._latency, share))
+
+    def _best(self, places: NDArray[np.int64], at_most: float) -> float:
         """Return the best accuracy under a latency limit; that of the worst architecture if none keeps it."""
-        within = places[self._latency[places] <= limit]
+        within = places[self._latency[places] <= at_most]
         return float(self._accuracy[within].max(initial=self._accuracy.min()))
 
 

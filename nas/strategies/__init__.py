@@ -6,6 +6,7 @@ from typing import Any
 
 from nas.objectives import Objective
 from nas.strategy import Strategy
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plugins import load_plugin, plugin_class, plugin_names
 
@@ -24,6 +25,19 @@ def load(name: str, **options: Any) -> Strategy:
     return load_plugin(sys.modules[__name__], "strategy", name, Strategy, options)  # type: ignore[type-abstract]
 
 
+def require_searches(strategy: Strategy, space: SearchSpace) -> None:
+    """Raise unless a strategy can search a space.
+
+    Raises:
+        InputError: the space lacks something; names the strategies that can search it.
+    """
+    if lacking := strategy.lacks(space):
+        raise InputError(
+            f"strategy {_name(strategy)} cannot search {space.name}, which lacks {lacking}: "
+            f"use {', '.join(_those(lambda kind: kind.lacks(space) is None))}"
+        )
+
+
 def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
     """Raise unless a strategy can search for these objectives with what it was given.
 
@@ -33,7 +47,7 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
     """
     if not objectives:
         raise InputError("a search needs an objective: give at least one")
-    name = type(strategy).__module__.rpartition(".")[2]
+    name = _name(strategy)
     if len(objectives) > 1 and not strategy.multi_objective:
         metrics = " and ".join(objective.metric for objective in objectives)
         raise InputError(
@@ -45,6 +59,10 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
             f"strategy {name} descends a supernet's weights and was given none: call its `use` first, or use "
             f"{', '.join(_those(lambda kind: not kind.searches_weights))}"
         )
+
+
+def _name(strategy: Strategy) -> str:
+    return type(strategy).__module__.rpartition(".")[2]
 
 
 def _those(able: Callable[[type[Strategy]], bool]) -> list[str]:

@@ -5,7 +5,8 @@ from typing import ClassVar
 from optuna.samplers import BaseSampler, CmaEsSampler
 from pydantic.dataclasses import dataclass
 
-from nas.optuna_study import OptunaStrategy
+from nas.optuna_study import OptunaStrategy, is_of_numbers
+from search_spaces import SearchSpace
 
 
 @dataclass(config={"extra": "forbid"})
@@ -14,6 +15,10 @@ class OptunaCMAES(OptunaStrategy):
 
     multi_objective = False
     learns_bounds: ClassVar[bool] = False
+
+    @classmethod
+    def lacks(cls, space: SearchSpace) -> str | None:
+        return None if any(is_of_numbers(choice) for choice in space.choices) else "choices of numbers"
 
     def _sampler(self, seed: int) -> BaseSampler:
         return CmaEsSampler(seed=seed, with_margin=True, warn_independent_sampling=False)

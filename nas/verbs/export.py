@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from nas.verbs.profile import profiled_scenes, scene_table
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, table_file
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, unknown
 from search_spaces.storage import read_json, write_atomic
 
 _SCENES = (0.1, 0.5, 0.9)  # of the training examples, by size
@@ -53,6 +53,9 @@ class ExportConfig:
     search: Path = Field(description="output directory of `nas search`")
     output: Path = Field(description="directory for the bundle")
     export: ExportOptions = ExportOptions()
+    architecture: str | None = Field(
+        default=None, description="id of a finalist; unset: the best that keeps the budget"
+    )
 
 
 def export(options: ExportConfig) -> dict[str, Any]:
@@ -67,11 +70,12 @@ def export(options: ExportConfig) -> dict[str, Any]:
     supernet, data = load_supernet(supernet_directory)
     data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
+    found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
+    finalists = _wanted(found, options.architecture)
     if (done := begin_run(options.output, "export", options, inputs)) is not None:
         return done
-    found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
     weights = SharedWeights(supernet, data, n_statistics=searched["search"]["n_statistics"])
-    exported = _keeping_budget(weights, table.device, found, options.export)
+    exported = _keeping_budget(weights, table.device, finalists, found["budget_ms"], options.export)
     training: dict[str, Any] = {"finetuned": options.export.finetune}
     if options.export.finetune:
         training |= _finetune(exported, data, options.export.training, options.output / _FINETUNED)
@@ -128,19 +132,34 @@ class _Exported:
     latency: Latency
 
 
-def _keeping_budget(
-    weights: SharedWeights, device: Device, found: Mapping[str, Any], options: ExportOptions
-) -> _Exported:
-    """Return the first finalist that keeps the budget when it is measured again."""
-    kept = [finalist for finalist in found["finalists"] if finalist["meets_budget"]]
+def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[str, Any]]:
+    """Return the finalists that kept the budget, best first, or the one that is named.
+
+    Raises:
+        InputError: there are none, or none of that name.
+    """
+    kept = {finalist["id"]: finalist for finalist in found["finalists"] if finalist["meets_budget"]}
     if not kept:
         raise InputError(f"no finalist kept {found['budget_ms']:.4g} ms: search again with a higher budget")
-    for finalist in kept:
+    if architecture is not None and architecture not in kept:
+        raise unknown("finalist within the budget", architecture, kept)
+    return list(kept.values()) if architecture is None else [kept[architecture]]
+
+
+def _keeping_budget(
+    weights: SharedWeights,
+    device: Device,
+    finalists: Sequence[Mapping[str, Any]],
+    budget_ms: float,
+    options: ExportOptions,
+) -> _Exported:
+    """Return the first finalist that keeps the budget when it is measured again."""
+    for finalist in finalists:
         network = weights.extract(Architecture(finalist["architecture"])).cpu()
         exported = _measured(network, weights, finalist, device, options)
-        if exported.latency.latency_ms <= found["budget_ms"]:
+        if exported.latency.latency_ms <= budget_ms:
             return exported
-    _require(exported, found["budget_ms"])
+    _require(exported, budget_ms)
     raise AssertionError("the last finalist breaks the budget")
 
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions, sought_metric
+from nas.candidates import SearchOptions, require_possible
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
@@ -50,7 +50,7 @@ def run(options: RunConfig) -> dict[str, Any]:
     loaded, data = load_for(options.space, options.data)
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
-    sought_metric(data, options.search)
+    require_possible(data, loaded, options.search)
     options.device.require_cores()
     done = begin_run(options.output, "run", options, {"data": data.fingerprint}, of_verbs=True)
     if done is not None:

@@ -1,6 +1,7 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import STATISTIC
 from latency_predictors.table import LatencyTable
 from nas import plots
-from nas.candidates import Candidates, SearchOptions, find_candidates, sought_metric
+from nas.candidates import Candidates, SearchOptions, find_candidates, require_possible
 from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, digest, finish_run, read_run
+from nas.search import History
 from nas.supernet import Supernet
 from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT
@@ -47,12 +49,16 @@ class SearchConfig:
 
 
 def search(options: SearchConfig) -> dict[str, Any]:
-    """Search a supernet for the most accurate network within a latency budget, and measure the finalists."""
+    """Search a supernet for the most accurate network within a latency budget, and measure the finalists.
+
+    With `--search.costs latency_ms` the front of accuracy and latency is searched for and measured; export then takes
+    its most accurate network, or the one that is named.
+    """
     read_run(options.supernet, "train")
     table = load_table(options.table, options.allow_foreign_table)
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
-    sought_metric(data, options.search)  # refused before a directory is made
+    require_possible(data, supernet.space, options.search)  # refused before a directory is made
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs)) is not None:
         return done
@@ -61,7 +67,10 @@ def search(options: SearchConfig) -> dict[str, Any]:
     belongs_to = {**inputs, "budget_ms": budget_ms}
     candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
     journal = options.output / "finalists.jsonl"
-    finalists = measured_finalists(weights, table, candidates.history, budget_ms, options.finalists, journal)
+    along_front = bool(options.search.costs)
+    finalists = measured_finalists(
+        weights, table, candidates.finalists, budget_ms, options.finalists, journal, all_of_them=along_front
+    )
     _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:
@@ -158,4 +167,18 @@ def _result(
         "finalists_measured": len(finalists),
         "finalists_dropped": sum(not finalist.meets_budget for finalist in finalists),
         "output": str(options.output),
+        **({"front": _front(candidates.finalists, finalists)} if options.search.costs else {}),
     }
+
+
+def _front(history: History, finalists: Sequence[Finalist]) -> list[dict[str, Any]]:
+    """Return the networks along the front that keep the budget, the most accurate first."""
+    return [
+        {
+            "architecture": finalist.architecture.id,
+            "measured_ms": finalist.measured.latency_ms,
+            **{name: float(values[i]) for name, values in history.metrics.items()},
+        }
+        for i, finalist in enumerate(finalists)
+        if finalist.meets_budget
+    ]

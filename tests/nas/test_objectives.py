@@ -35,6 +35,19 @@ def bound(model: BlockCost, share: float) -> float:
     return parse_budget(f"{100 * share}%", model)
 
 
+@given(seed=SEEDS, share=st.floats(0.3, 0.9))
+def test_a_network_is_in_a_region_if_it_violates_no_bound(seed: int, share: float) -> None:
+    models = [random_cost(mobile(), i, margin=0.02) for i in range(2)]
+    region = FeasibleRegion(
+        mobile(), [Constraint(model, bound(model, share), f"cost_{i}") for i, model in enumerate(models)]
+    )
+    population = mobile().sample(50, np.random.default_rng(seed))
+    violations = region.violations(population)
+    assert np.array_equal(violations == 0, region.contains(population))
+    excess = [np.maximum(m.predict(population) * 1.02 / bound(m, share) - 1, 0) for m in models]
+    assert violations == pytest.approx(sum(excess))
+
+
 def test_an_objective_is_raised_or_lowered() -> None:
     values = np.array([1.0, 3.0, np.nan])
     assert Objective("accuracy").score({"accuracy": values})[:2].tolist() == [1, 3]

@@ -1,6 +1,7 @@
 """The whole way, small: from data and a budget to a bundle, through the public API, then from its files alone."""
 
 import dataclasses
+import itertools
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -18,7 +20,7 @@ from safetensors.torch import load_file
 import search_spaces
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions
+from nas.candidates import SearchOptions, StrategyOptions
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions, Latency, LatencyOptions
 from nas.training import SupernetOptions, TrainingOptions
@@ -115,6 +117,34 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
         name: found[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")
     }
     assert {path: path.read_bytes() for path in journals} == journals
+
+
+@pytest.mark.parametrize("evaluator", ["predictor", "shared_weights"])
+def test_a_front_is_measured_along_its_length_and_any_of_it_can_be_exported(
+    config: RunConfig, result: dict[str, object], tmp_path: Path, evaluator: Literal["predictor", "shared_weights"]
+) -> None:
+    options = dataclasses.replace(
+        config.search,
+        evaluator=evaluator,
+        costs=("latency_ms", "macs"),
+        n_front=3,
+        strategy=StrategyOptions("nsga2", {"population": 5}),
+    )
+    train, profile = config.output / "train", config.output / "profile"
+    found = search(SearchConfig(train, profile, config.budget, tmp_path / "search", options, config.finalists))
+    front = found["front"]
+    assert 1 <= len(front) <= 3
+    assert front[0]["architecture"] == found["architecture"]
+    for one, other in itertools.permutations(front, 2):
+        cheaper = one["latency_ms"] < other["latency_ms"] or one["macs"] < other["macs"]
+        assert cheaper or one["accuracy"] > other["accuracy"]
+    asked = dataclasses.replace(config.export, finetune=False)
+    exporting = ExportConfig(tmp_path / "search", tmp_path / "bundle", asked, "none")
+    with pytest.raises(InputError, match="unknown finalist within the budget 'none'"):
+        export(exporting)
+    assert not exporting.output.exists()
+    last = front[-1]["architecture"]
+    assert export(dataclasses.replace(exporting, architecture=last))["architecture"] == last
 
 
 def test_what_does_not_belong_together_is_refused(config: RunConfig, result: dict[str, object], tmp_path: Path) -> None:

@@ -234,3 +234,19 @@ def test_a_strategy_for_dear_evaluations_is_not_let_loose_on_predictions() -> No
     with pytest.raises(ValidationError, match="predictor_guided would not end on 50000 predictions"):
         SearchOptions(strategy=guided)
     assert SearchOptions(strategy=guided, evaluator="shared_weights").strategy == guided
+
+
+def test_a_front_is_asked_only_of_a_strategy_that_serves_several_objectives() -> None:
+    with pytest.raises(ValidationError, match="ofa_evolution serves one objective, asked for are the metric and macs"):
+        SearchOptions(costs=("macs",))
+    assert SearchOptions(costs=("macs",), strategy=StrategyOptions("nsga2")).costs == ("macs",)
+
+
+def test_a_strategy_that_cannot_search_a_space_says_what_it_lacks_and_names_those_that_can(
+    additive: Callable[..., Any],
+) -> None:
+    cells = search_spaces.load("nasbench201")
+    strategy, evaluator = strategies.load("optuna_cmaes"), additive(cells)
+    with pytest.raises(InputError, match=r"cannot search nasbench201, which lacks choices of numbers: use .*nsga2"):
+        Search(evaluator, strategy, [Objective("score")], FeasibleRegion(cells), budget=5, seed=0)
+    assert not evaluator.evaluated

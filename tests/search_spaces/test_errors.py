@@ -57,3 +57,17 @@ def test_only_the_first_of_several_complaints_is_told() -> None:
     assert "epochs" in message
     assert "rates" not in message
     assert "\n" not in message
+
+
+def test_a_complaint_of_ones_own_making_is_told_as_it_is() -> None:
+    class Named(BaseModel):
+        name: str
+
+        @field_validator("name")
+        @classmethod
+        def _known(cls, name: str) -> str:
+            raise unknown("Space", name, ["Mobile"])
+
+    with pytest.raises(ValidationError) as caught:
+        Named.model_validate({"name": "Mobil"})
+    assert str(invalid("option", caught.value)) == "unknown Space 'Mobil': did you mean Mobile?"

@@ -1,0 +1,195 @@
+"""Search strategies compared on a trained supernet: the same number of evaluations under the same latency budget.
+
+    python -m experiments.shared_weights --run runs/digits --output runs/strategies-digits
+
+Takes the supernet, the latency table, the budget and the metric of a finished `nas run`. Each strategy searches several
+times; of each search the best network by the validation examples is scored on the test examples, too, all with
+inherited weights. What was evaluated is kept in the output folder and never evaluated again, by whatever strategy, so
+that a comparison that was stopped goes on. --readme puts the summary in a document.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import rivals
+from experiments.report import markdown_table, replace_section, write_text
+from nas.candidates import SearchOptions, sought_metric
+from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.evaluation.shared_weights import SharedWeights
+from nas.objectives import FeasibleRegion, Objective
+from nas.run_directory import digest, read_run
+from nas.search import Search
+from nas.strategy import Strategy
+from nas.training.checkpoint import FILE as CHECKPOINT
+from nas.verbs.search import feasible_region, load_supernet, load_table
+from search_spaces.errors import InputError
+from search_spaces.plan_index import Population
+from search_spaces.progress import progress_bar
+from search_spaces.storage import Journal, require_same
+
+POPULATION = 20
+"""Of strategies that have one: with their own they would draw at random for most of so few evaluations."""
+
+
+class Remembered(Evaluator):
+    """Another evaluator that is deterministic, each of whose networks is evaluated once and kept in a file.
+
+    Args:
+        evaluator: the other.
+        journal: file of what was evaluated.
+        belongs_to: what it is recorded under, so that it is not taken for another evaluator's.
+    """
+
+    batch_size = 1
+
+    def __init__(self, evaluator: Evaluator, journal: Journal, belongs_to: Mapping[str, Any]) -> None:
+        self.space, self.metrics = evaluator.space, evaluator.metrics
+        self._evaluator, self._journal = evaluator, journal
+        recorded = journal.recovered
+        if recorded:
+            require_same(f"what {journal.path} holds", recorded[0], belongs_to)
+        else:
+            journal.append([belongs_to])
+        self._known = {np.array(record["row"]).tobytes(): record for record in recorded[1:]}
+
+    def evaluate(self, population: Population) -> Metrics:
+        for row in population:
+            if row.tobytes() not in self._known:
+                metrics = self._evaluator.evaluate(row[None])
+                record = {"row": row.tolist(), **{name: float(metrics[name][0]) for name in self.metrics}}
+                self._journal.append([record])
+                self._known[row.tobytes()] = record
+        return {name: np.array([self._known[row.tobytes()][name] for row in population]) for name in self.metrics}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all strategies search: networks of a region, by a metric of the validation examples.
+
+    Attributes:
+        validation: evaluates on the validation examples.
+        test: evaluates on the test examples.
+        region: the networks that keep the budget.
+        sought: the metric.
+    """
+
+    validation: Evaluator
+    test: Evaluator
+    region: FeasibleRegion
+    sought: Objective
+
+
+def main() -> None:
+    """Search, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was evaluated")
+    few = (*rivals.COMPARED, "optuna_tpe")  # which is quick enough for so few networks
+    parser.add_argument("--strategies", nargs="+", default=few, help="files of nas/strategies, pymoo_nsga2")
+    parser.add_argument("--evaluations", type=int, default=100, help="distinct networks that a search evaluates")
+    parser.add_argument("--seeds", type=int, default=5, help="searches of each strategy")
+    parser.add_argument("--statistics", type=int, help="training examples for batch-norm statistics; unset: as the run")
+    parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-supernet")
+    arguments = parser.parse_args()
+    try:
+        summary = compare(arguments)
+    except InputError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on")
+    print(summary)
+
+
+def compare(arguments: argparse.Namespace) -> str:
+    """Search with every strategy and seed, write the report, return its table."""
+    loaded = {name: small(rivals.load(name)) for name in arguments.strategies}
+    found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
+    with ExitStack() as stack:
+        journals = [stack.enter_context(Journal(arguments.output / f"{part}.jsonl")) for part in ("validation", "test")]
+        setting = read_setting(arguments.run, arguments.statistics, *journals)
+        bar = stack.enter_context(progress_bar(len(loaded) * arguments.seeds, "compare", "search"))
+        for seed in range(arguments.seeds):  # all strategies once, then again, so that a stop leaves whole rounds
+            for name, strategy in loaded.items():
+                found[name].append(search(setting, strategy, arguments.evaluations, seed))
+                bar.update()
+    summary = summarised(setting.sought, found)
+    write_text(arguments.output / "report.md", summary)
+    if arguments.readme:
+        replace_section(arguments.readme, "strategies-supernet", summary)
+    return summary
+
+
+def small(strategy: Strategy) -> Strategy:
+    """Return the strategy with a small population, if it has one."""
+    names = [field.name for field in dataclasses.fields(strategy)]  # type: ignore[arg-type]  # every strategy is one
+    return dataclasses.replace(strategy, population=POPULATION) if "population" in names else strategy  # type: ignore[type-var]
+
+
+def read_setting(run: Path, n_statistics: int | None, validation: Journal, test: Journal) -> Setting:
+    """Return what is searched, by the output directory of a finished `nas run`; evaluations are kept in journals."""
+    options = read_run(run, "run")[0]["options"]
+    supernet, data = load_supernet(run / "train")
+    table = load_table(run / "profile")
+    region, _ = feasible_region(table, supernet.space, options["budget"])
+    asked = SearchOptions(
+        metric=options["search"]["metric"],
+        n_validation=options["search"]["n_validation"],
+        n_statistics=n_statistics or options["search"]["n_statistics"],
+    )
+    belongs_to = {"supernet": digest(run / "train" / CHECKPOINT), "n_statistics": asked.n_statistics}
+    weights = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
+    test_data = dataclasses.replace(data, validation=data.read_test())
+    tested = SharedWeights(supernet, test_data, n_statistics=asked.n_statistics)
+    return Setting(
+        Remembered(weights, validation, {**belongs_to, "n_validation": asked.n_validation}),
+        Remembered(tested, test, belongs_to),
+        region,
+        sought_metric(data, asked),
+    )
+
+
+def search(setting: Setting, strategy: Strategy, budget: int, seed: int) -> tuple[Metrics, Metrics]:
+    """Return the best network's metrics on validation examples, with its predicted costs, and on test examples."""
+    search = Search(setting.validation, strategy, [setting.sought], setting.region, budget=budget, seed=seed)
+    history = search.run(progress=False)
+    best = history.best(1, setting.sought)
+    return {name: values[best] for name, values in history.metrics.items()}, setting.test.evaluate(
+        history.population[best]
+    )
+
+
+def summarised(sought: Objective, found: dict[str, list[tuple[Metrics, Metrics]]]) -> str:
+    """Return a line a strategy, the best by what was sought first: means over seeds and standard deviations."""
+
+    def column(name: str, part: int, metric: str) -> Sequence[float]:
+        return [float(metrics[part][metric][0]) for metrics in found[name]]
+
+    def shown(values: Sequence[float]) -> str:
+        return f"{np.mean(values):.4f} ({np.std(values):.4f})"
+
+    of_validation, of_test = ([*metrics] for metrics in next(iter(found.values()))[0])
+    order = sorted(
+        found, key=lambda name: -float(np.mean(sought.score({sought.metric: np.array(column(name, 0, sought.metric))})))
+    )
+    rows = [
+        [
+            f"`{name}`",
+            str(len(found[name])),
+            *(shown(column(name, 0, metric)) for metric in of_validation),
+            *(shown(column(name, 1, metric)) for metric in of_test),
+        ]
+        for name in order
+    ]
+    headings = [metric.replace("_", " ") for metric in of_validation] + [f"test {m.replace('_', ' ')}" for m in of_test]
+    return markdown_table(["strategy", "searches", *headings], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Many searches over a few processes; what each evaluated is kept in files, so that a killed comparison goes on."""
+
+import dataclasses
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from experiments import rivals
+from experiments.tabular.nasbench201 import FILES, read_nasbench201
+from experiments.tabular.protocol import BUDGETS, Problem
+from nas.run_directory import digest
+from search_spaces.progress import progress_bar
+from search_spaces.storage import Journal, require_same
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search: which strategy, for what (as in `Problem`), with which seed."""
+
+    strategy: str
+    accuracy: str
+    latency: str
+    limit: float | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search evaluated, as places in the table (n,) in order, and how long it took."""
+
+    places: NDArray[np.int64]
+    seconds: float
+
+
+def search_all(runs: Sequence[Run], data: Path, folder: Path, n_processes: int) -> dict[Run, Found]:
+    """Return what all searches found; those that the folder holds are not run again.
+
+    Writes `STRATEGY.jsonl`, a line a search. Whatever the number of processes, the searches are the same.
+
+    Raises:
+        InputError: the folder holds searches of other data, or by another form of a strategy.
+    """
+    with ExitStack() as stack:
+        journals = {name: stack.enter_context(Journal(folder / f"{name}.jsonl")) for name in {r.strategy for r in runs}}
+        found = dict(_recorded(journals, data))
+        missing = [run for run in runs if run not in found]
+        bar = stack.enter_context(progress_bar(len(runs), "compare", "search", done=len(runs) - len(missing)))
+        pool = ProcessPoolExecutor(n_processes, get_context("spawn"), _start)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        futures = {pool.submit(_search, run, data): run for run in missing}
+        for future in as_completed(futures):
+            run, found[futures[future]] = futures[future], future.result()
+            record = {"places": found[run].places.tolist(), "seconds": round(found[run].seconds, 3)}
+            journals[run.strategy].append([dataclasses.asdict(run) | record])
+            bar.update()
+    return {run: found[run] for run in runs}
+
+
+def _recorded(journals: Mapping[str, Journal], data: Path) -> list[tuple[Run, Found]]:
+    """Return what journals hold; new ones get the line that says what they are about."""
+    digests = {file: digest(data / file) for file in FILES}
+    found = []
+    for name, journal in journals.items():
+        about = {"strategy": _plain(name), "budget": max(BUDGETS), "data": digests}
+        if not journal.recovered:
+            journal.append([about])
+            continue
+        require_same(f"what {journal.path} holds", journal.recovered[0], about)
+        for record in journal.recovered[1:]:
+            places, seconds = np.array(record.pop("places"), np.int64), record.pop("seconds")
+            found.append((Run(**record), Found(places, seconds)))
+    return found
+
+
+def _plain(name: str) -> dict[str, Any]:
+    return {"name": name, **dataclasses.asdict(rivals.load(name))}  # type: ignore[call-overload]  # each is one
+
+
+def _start() -> None:
+    """Make a process ready: one thread, and interrupts left to the process that waits for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)
+
+
+def _search(run: Run, data: Path) -> Found:
+    problem, strategy = _problem(data, run.accuracy, run.latency, run.limit), rivals.load(run.strategy)
+    start = time.perf_counter()
+    places = problem.search(strategy, run.seed)
+    return Found(places, time.perf_counter() - start)
+
+
+@cache
+def _problem(data: Path, accuracy: str, latency: str, limit: float | None) -> Problem:
+    return Problem(read_nasbench201(data, [accuracy], [latency]), accuracy, latency, limit)

@@ -1,0 +1,50 @@
+"""pymoo's NSGA-II runs as a strategy: within the region, deterministic, and to an end."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pymoo")
+
+import search_spaces
+from experiments.pymoo_nsga2 import PymooNSGA2
+from latency_predictors.cost_model import BlockCost
+from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
+from nas.search import History, Search
+from search_spaces import SearchSpace
+from search_spaces.plan_index import Population
+
+
+class Sums(Evaluator):
+    metrics = ("sum", "alternating")
+    batch_size = 100
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+
+    def evaluate(self, population: Population) -> Metrics:
+        total = population.sum(axis=1).astype(float)
+        return {"sum": total, "alternating": 2 * population[:, ::2].sum(axis=1) - total}
+
+
+def search(region: FeasibleRegion, budget: int) -> History:
+    objectives = [Objective("sum"), Objective("alternating")]
+    strategy = PymooNSGA2(population=20)
+    return Search(Sums(region.space), strategy, objectives, region, budget=budget, seed=0).run(progress=False)
+
+
+def test_it_proposes_networks_of_the_region_the_same_for_a_seed() -> None:
+    space = search_spaces.load("mobilenet_v3_32")
+    model = BlockCost(space, "latency_ms", np.random.default_rng(0).uniform(0.1, 1, len(space.index.blocks)))
+    region = FeasibleRegion(space, [Constraint(model, parse_budget("30%", model))])
+    found = search(region, 100)
+    assert len(found.population) == 100
+    assert region.contains(found.population).all()
+    assert np.array_equal(search(region, 100).population, found.population)
+
+
+def test_a_region_of_few_networks_ends_the_search() -> None:
+    space = search_spaces.load("mobilenet_v3_32")
+    model = BlockCost(space, "latency_ms", np.random.default_rng(0).uniform(0.1, 1, len(space.index.blocks)))
+    region = FeasibleRegion(space, [Constraint(model, parse_budget("0.000001%", model))])
+    assert len(search(region, 100).population) <= 1

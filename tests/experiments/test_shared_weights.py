@@ -1,0 +1,58 @@
+"""A network is evaluated once, whoever asks for it and whenever; strategies are told apart by what they find."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import search_spaces
+from experiments.shared_weights import Remembered, Setting, search, small, summarised
+from nas import strategies
+from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.objectives import FeasibleRegion, Objective
+from search_spaces import InputError, SearchSpace
+from search_spaces.plan_index import Population
+from search_spaces.storage import Journal
+
+
+class Counting(Evaluator):
+    metrics = ("accuracy",)
+    batch_size = 1
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.n_evaluated = 0
+
+    def evaluate(self, population: Population) -> Metrics:
+        self.n_evaluated += len(population)
+        return {"accuracy": population.mean(axis=1)}
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    return search_spaces.load("mobilenet_v3_32", resolutions=(16,))
+
+
+def test_what_was_evaluated_is_read_from_the_file(space: SearchSpace, tmp_path: Path) -> None:
+    path, first, second = tmp_path / "evaluated.jsonl", Counting(space), Counting(space)
+    population = space.canonical(space.sample(9, np.random.default_rng(0)))
+    expected = first.evaluate(population)
+    for counting, rows, n_new in ((first, population[:6], 6), (second, population, 3)):
+        before = counting.n_evaluated
+        with Journal(path) as journal:
+            remembered = Remembered(counting, journal, {"supernet": "1"})
+            for _ in range(2):
+                assert np.array_equal(remembered.evaluate(rows)["accuracy"], expected["accuracy"][: len(rows)])
+        assert counting.n_evaluated - before == n_new
+    with Journal(path) as journal, pytest.raises(InputError, match="was made with supernet = '1'"):
+        Remembered(second, journal, {"supernet": "2"})
+
+
+def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
+    setting = Setting(Counting(space), Counting(space), FeasibleRegion(space), Objective("accuracy"))
+    names = ("random_search", "regularized_evolution")
+    found = {name: [search(setting, small(strategies.load(name)), 300, seed) for seed in range(2)] for name in names}
+    for searched, tested in [pair for pairs in found.values() for pair in pairs]:
+        assert searched["accuracy"] == tested["accuracy"]
+    lines = summarised(setting.sought, found).splitlines()
+    assert [line.split("`")[1] for line in lines[2:]] == ["regularized_evolution", "random_search"]
