@@ -27,7 +27,7 @@ class Part:
     """What of a slot is computed under a support.
 
     Attributes:
-        frame: the number of the block that holds all others.
+        frame: the block that holds all others.
         boxes: where its parameters and buffers lie in the stored ones, by path.
         options: that are computed, of each choice in the slot's scope.
         rank: for each combination of those, the number of its block plus one; 0 where there is none.
@@ -35,7 +35,7 @@ class Part:
         masks: of the parameters of which blocks use different boxes, by path.
     """
 
-    frame: int
+    frame: Block
     boxes: Mapping[str, Box]
     options: Support
     rank: Tensor
@@ -63,10 +63,8 @@ class MixedSlot:
         self.may_be_absent = bool((table < 0).any())
         self._table = table
         self._blocks = {int(i): blocks[i] for i in np.unique(table[table >= 0])}
-        self._modules = {i: self._skeleton(block) for i, block in self._blocks.items()}
-        self._boxes = {i: self._boxes_of(block, self._modules[i]) for i, block in self._blocks.items()}
-        for module in self._modules.values():
-            self._tell_norms(module)
+        self._boxes = {i: self._boxes_of(block) for i, block in self._blocks.items()}
+        self._skeletons: dict[Block, nn.Module] = {}
         self._parts: dict[Support, Part | None] = {}
 
     @property
@@ -77,7 +75,7 @@ class MixedSlot:
     def unseen(self) -> set[int]:
         """Return the choices with two options whose modules differ, but not in the boxes of their parameters."""
         boxes = self._numbered({i: tuple(boxes.items()) for i, boxes in self._boxes.items()})
-        modules = self._numbered({i: (self._boxes[i], _constants(m)) for i, m in self._modules.items()})
+        modules = self._numbered({i: (self._boxes[i], _constants(_built(b))) for i, b in self._blocks.items()})
         return {choice for axis, choice in enumerate(self.scope) if _differs_unseen(modules, boxes, axis)}
 
     def deciding_presence(self) -> set[int]:
@@ -101,7 +99,14 @@ class MixedSlot:
 
     def skeleton(self, part: Part) -> nn.Module:
         """Return the frame's module without values, whose masked norms know how much each feature counts."""
-        return self._modules[part.frame]
+        if part.frame not in self._skeletons:
+            self._skeletons[part.frame] = module = _built(part.frame)
+            with torch.device("meta"):
+                for path in self._norms:
+                    norm = module.get_submodule(path)
+                    assert isinstance(norm, nn.LayerNorm)
+                    module.set_submodule(path, MaskedLayerNorm(norm))
+        return self._skeletons[part.frame]
 
     def tensors(self, part: Part, shares: Tensor, *, everywhere: bool) -> dict[str, Tensor]:
         """Return the parameters, masked, and the buffers of a frame's module, by path.
@@ -148,42 +153,35 @@ class MixedSlot:
         present = np.unique(table[table >= 0])
         if not len(present):
             return None
-        blocks = {self._blocks[int(i)]: int(i) for i in present}
-        frame = blocks[largest(self.name, list(blocks), self._blocks.get(int(table.flat[-1])))]
+        blocks = [self._blocks[int(i)] for i in present]
+        frame = largest(self.name, blocks, self._blocks.get(int(table.flat[-1])))
         rank = torch.from_numpy(np.searchsorted(present, table.ravel()) + 1)
         rank[torch.from_numpy(table.ravel() < 0)] = 0
-        held, whole = [self._boxes[int(i)] for i in present], self._boxes[frame]
+        held, whole = [self._boxes[int(i)] for i in present], self._boxes_of(frame)
         parameters = {path for path, _ in self.stored.named_parameters()}
         masks = {path: Mask([boxes[path] for boxes in held], whole[path]) for path in self._varying & parameters}
         return Part(frame, whole, options, rank, len(present), masks)
 
-    @staticmethod
-    def _skeleton(block: Block) -> nn.Module:
-        with torch.device("meta"):
-            return block.build()
-
-    def _tell_norms(self, module: nn.Module) -> None:
-        """Replace a module's norms over a varying number of features by norms that know how much each counts."""
-        with torch.device("meta"):
-            for path in self._norms:
-                norm = module.get_submodule(path)
-                assert isinstance(norm, nn.LayerNorm)
-                module.set_submodule(path, MaskedLayerNorm(norm))
-
-    def _boxes_of(self, block: Block, module: nn.Module) -> dict[str, Box]:
+    def _boxes_of(self, block: Block) -> dict[str, Box]:
         """Return where a block's parameters and buffers lie in the stored ones, by path.
 
         Raises:
             ValueError: the block lacks a parameter that the stored module has, so that it is no mask of it.
         """
         boxes = {}
-        for owner, _, path, like in tensors(module):
+        for owner, _, path, like in tensors(_built(block)):
             whole = tensor_at(self.stored, path).detach()
             boxes[path] = box_of(whole, block.narrow(whole, path, like, owner))
         for path, _ in self.stored.named_parameters():
             if path not in boxes:
                 raise ValueError(f"{block} in slot {self.name!r} has no {path}: let it stand in a slot of its own")
         return boxes
+
+
+def _built(block: Block) -> nn.Module:
+    """Return a block's module without values."""
+    with torch.device("meta"):
+        return block.build()
 
 
 def _constants(module: nn.Module) -> list[tuple[str, str, object]]:
