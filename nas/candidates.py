@@ -19,16 +19,24 @@ from nas.search import History, Search
 from nas.strategy import Proposed, Strategy
 from search_spaces.errors import InputError, unknown
 
+_BY_EVALUATOR = {"predictor": "ofa_evolution", "shared_weights": "predictor_guided"}
+"""The strategy of a search that names none: of those measured, the one that finds most in so many evaluations."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class StrategyOptions:
     """A search strategy by name, and its options."""
 
-    name: str = Field(default="ofa_evolution", description="search strategy: a file of nas/strategies")
+    name: str | None = Field(
+        default=None,
+        description="search strategy: a file of nas/strategies; unset: ofa_evolution on predictions, "
+        "predictor_guided on shared weights, where an evaluation is dear",
+    )
     options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
 
     def __post_init__(self) -> None:
-        strategies.load(self.name, **self.options)  # refused now rather than after training
+        if self.name is not None:
+            strategies.load(self.name, **self.options)  # refused now rather than after training
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -56,7 +64,7 @@ class SearchOptions:
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
 
     def __post_init__(self) -> None:
-        strategy = strategies.load(self.strategy.name, **self.strategy.options)
+        strategy = self.load_strategy()
         if strategy.searches_weights and self.evaluator == "predictor":
             raise InputError(
                 f"strategy {self.strategy.name} searches shared weights, not predictions: say evaluator shared_weights"
@@ -66,6 +74,14 @@ class SearchOptions:
                 f"strategy {self.strategy.name} would not end on {self.n_predicted} predictions: it is for few, dear "
                 "evaluations; say evaluator shared_weights"
             )
+
+    def load_strategy(self) -> Strategy:
+        """Return the strategy that was named, or the evaluator's.
+
+        Raises:
+            InputError: it has no such options.
+        """
+        return strategies.load(self.strategy.name or _BY_EVALUATOR[self.evaluator], **self.strategy.options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +130,7 @@ def find_candidates(
         )
         return search.run(progress=progress)
 
-    strategy = strategies.load(options.strategy.name, **options.strategy.options)
+    strategy = options.load_strategy()
     strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
         evaluated = run("evaluated.jsonl", weights, strategy, sought, options.n_evaluated)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.tabular.table import Table
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import Objective
 from nas.pareto import hypervolume
 from nas.search import Search
 from nas.strategy import Strategy
@@ -35,8 +35,7 @@ class Problem:
 
     def search(self, strategy: Strategy, seed: int, budget: int = max(BUDGETS)) -> NDArray[np.int64]:
         """Return the places in the table, (budget,), of what a strategy evaluates, in order."""
-        region = FeasibleRegion(self.table.space)
-        search = Search(self.table, strategy, self.objectives, region, budget=budget, seed=seed)
+        search = Search(self.table, strategy, self.objectives, self.table.region, budget=budget, seed=seed)
         return self.table.places(search.run(progress=False).population)
 
     def figures(self, places: NDArray[np.int64]) -> dict[str, float]:

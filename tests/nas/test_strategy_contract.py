@@ -175,7 +175,13 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
 
 
 # networks and seeds: of some strategies every proposal takes long
-EFFORT = {"optuna_gp": (25, 1), "optuna_tpe": (80, 2)}
+EFFORT = {
+    "bananas": (150, 2),
+    "optuna_gp": (25, 1),
+    "optuna_tpe": (80, 2),
+    "pnas": (200, 2),
+    "predictor_guided": (100, 2),
+}
 
 
 def mean_best(name: str, budget: int, n_seeds: int, additive: Callable[..., Any]) -> float:
@@ -210,3 +216,12 @@ def test_a_strategy_for_dear_evaluations_is_not_let_loose_on_predictions() -> No
     with pytest.raises(ValidationError, match="predictor_guided would not end on 50000 predictions"):
         SearchOptions(strategy=guided)
     assert SearchOptions(strategy=guided, evaluator="shared_weights").strategy == guided
+
+
+def test_a_search_without_a_strategy_gets_the_one_for_what_an_evaluation_costs() -> None:
+    dear, cheap = (SearchOptions(evaluator=evaluator) for evaluator in ("shared_weights", "predictor"))
+    assert dear.load_strategy().for_dear_evaluations
+    assert not cheap.load_strategy().for_dear_evaluations
+    assert isinstance(SearchOptions(strategy=StrategyOptions("nsga2")).load_strategy(), type(strategies.load("nsga2")))
+    with pytest.raises(ValidationError, match="option of strategy ofa_evolution 'sample'"):
+        SearchOptions(strategy=StrategyOptions(options={"sample": 3}))
