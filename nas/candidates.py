@@ -25,16 +25,26 @@ from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
+_FOR_THE_BEST = {"predictor": "ofa_evolution", "shared_weights": "predictor_guided", "zero_cost": "ofa_evolution"}
+"""The strategy of a search that names none: of those measured, the one that finds most in so many evaluations."""
+
+_FOR_THE_FRONT = _FOR_THE_BEST | {"predictor": "nsga2", "zero_cost": "nsga2"}
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class StrategyOptions:
     """A search strategy by name, and its options."""
 
-    name: str = Field(default="ofa_evolution", description="search strategy: a file of nas/strategies")
+    name: str | None = Field(
+        default=None,
+        description="search strategy: a file of nas/strategies; unset: ofa_evolution on predictions, "
+        "predictor_guided on shared weights, where an evaluation is dear",
+    )
     options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
 
     def __post_init__(self) -> None:
-        strategies.load(self.name, **self.options)  # refused now rather than after training
+        if self.name is not None:
+            strategies.load(self.name, **self.options)  # refused now rather than after training
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -89,20 +99,31 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         require_known(self.proxy)
-        strategy = strategies.load(self.strategy.name, **self.strategy.options)
+        strategy, name = self.load_strategy(), self.strategy_name
         if strategy.searches_weights and self.evaluator != "shared_weights":
-            raise InputError(
-                f"strategy {self.strategy.name} searches shared weights, nothing else: say evaluator shared_weights"
-            )
+            raise InputError(f"strategy {name} searches shared weights, nothing else: say evaluator shared_weights")
         if strategy.for_dear_evaluations and self.evaluator == "predictor":
             raise InputError(
-                f"strategy {self.strategy.name} would not end on {self.n_predicted} predictions: it is for few, dear "
+                f"strategy {name} would not end on {self.n_predicted} predictions: it is for few, dear "
                 "evaluations; say evaluator shared_weights"
             )
         if self.costs:
             strategies.require_serves(
                 strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]
             )
+
+    def load_strategy(self) -> Strategy:
+        """Return the strategy that was named, or the evaluator's.
+
+        Raises:
+            InputError: it has no such options.
+        """
+        return strategies.load(self.strategy_name, **self.strategy.options)
+
+    @property
+    def strategy_name(self) -> str:
+        """That of the strategy that was named, or the one for the evaluator and the number of objectives."""
+        return self.strategy.name or (_FOR_THE_FRONT if self.costs else _FOR_THE_BEST)[self.evaluator]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +184,7 @@ def find_candidates(
         return search.run(progress=progress)
 
     first = _best_by_proxy(run, weights, options.warm_start)
-    strategy = strategies.load(options.strategy.name, **options.strategy.options)
+    strategy = options.load_strategy()
     strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
         evaluated = run("evaluated.jsonl", weights, strategy, objectives, options.n_evaluated, first)
@@ -234,7 +255,7 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
         InputError: the data are not scored by the metric, or the strategy cannot search the space.
     """
     sought_metric(data, options)
-    strategies.require_searches(strategies.load(options.strategy.name, **options.strategy.options), space)
+    strategies.require_searches(options.load_strategy(), space)
 
 
 def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options: WarmStart) -> Population | None:
