@@ -74,12 +74,14 @@ class Setting:
     """What all strategies search: networks of a region, by a metric of the validation examples.
 
     Attributes:
+        weights: what is searched.
         validation: evaluates on the validation examples.
         test: evaluates on the test examples.
         region: the networks that keep the budget.
         sought: the metric.
     """
 
+    weights: SharedWeights
     validation: Evaluator
     test: Evaluator
     region: FeasibleRegion
@@ -117,6 +119,7 @@ def compare(arguments: argparse.Namespace) -> str:
         bar = stack.enter_context(progress_bar(len(loaded) * arguments.seeds, "compare", "search"))
         for seed in range(arguments.seeds):  # all strategies once, then again, so that a stop leaves whole rounds
             for name, strategy in loaded.items():
+                strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", {})
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
     summary = summarised(setting.sought, found)
@@ -148,6 +151,7 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     test_data = dataclasses.replace(data, validation=data.read_test())
     tested = SharedWeights(supernet, test_data, n_statistics=asked.n_statistics)
     return Setting(
+        weights,
         Remembered(weights, validation, {**belongs_to, "n_validation": asked.n_validation}),
         Remembered(tested, test, belongs_to),
         region,
