@@ -23,7 +23,7 @@ class Comparison:
         problems: as given.
         figures: names, the one that strategies are ranked by first.
         strategies: names, the best first by the mean of that figure over all budgets of `BUDGETS`.
-        seconds: the median time of a search, by strategy.
+        seconds: the median processor time of a search, by strategy.
     """
 
     def __init__(self, problems: Sequence[Problem], found: Mapping[Run, Found]) -> None:

@@ -54,10 +54,10 @@ def summarised(fronts: Comparison, limited: Comparison) -> str:
 
     Of fronts: the share in the region of interest at every budget, the rank by it and the points short of the optimum
     under limits, both at 100. Of searches under limits: the points short and the rank at 100, the share of optima at
-    the end. The median time of a search, for fronts where there are any.
+    the end.
     """
     headings = ["strategy", "seeds", *(f"share at {budget}" for budget in BUDGETS), "rank", "short, front"]
-    headings += ["short, limit", "optimum", "rank", "s a search"]
+    headings += ["short, limit", "optimum", "rank"]
     rows = []
     for name in [*fronts.strategies, *(name for name in limited.strategies if name not in fronts.strategies)]:
         of_front = ["–"] * (len(BUDGETS) + 2)
@@ -68,31 +68,27 @@ def summarised(fronts: Comparison, limited: Comparison) -> str:
             f"{limited.mean(name, 'short', _SHOWN):.2f}",
             f"{limited.mean(name, 'optimum', max(BUDGETS)):.0%}",
             f"{limited.rank(name, _SHOWN):.1f}",
-            f"{(fronts if name in fronts.strategies else limited).seconds[name]:.2f}",
         ]
         rows.append([f"`{name}`", str(limited.n_seeds(name)), *of_front, *of_limit])
     return markdown_table(headings, rows)
 
 
 def _sections(comparison: Comparison) -> list[str]:
-    """Return a table for each figure, and the leading one problem by problem."""
+    """Return a table for each figure, ranks and times, and the leading figure problem by problem."""
     parts = []
     for figure in comparison.figures:
         rows = [
-            [
-                f"`{name}`",
-                str(comparison.n_seeds(name)),
-                *(
-                    f"{comparison.mean(name, figure, b):.3f} ({comparison.spread(name, figure, b):.3f})"
-                    for b in BUDGETS
-                ),
-                *(f"{comparison.rank(name, b):.1f}" for b in BUDGETS if figure == comparison.figures[0]),
-            ]
+            [f"`{name}`", str(comparison.n_seeds(name)), *(_with_spread(comparison, name, figure, b) for b in BUDGETS)]
             for name in comparison.strategies
         ]
-        ranks = [f"rank {b}" for b in BUDGETS if figure == comparison.figures[0]]
-        headings = ["strategy", "seeds", *map(str, BUDGETS), *ranks]
+        headings = ["strategy", "seeds", *map(str, BUDGETS)]
         parts += [f"### {_capital(_MEANINGS[figure])}\n", markdown_table(headings, rows)]
+    rows = [
+        [f"`{name}`", *(f"{comparison.rank(name, b):.1f}" for b in BUDGETS), f"{comparison.seconds[name]:.2f}"]
+        for name in comparison.strategies
+    ]
+    headings = ["strategy", *map(str, BUDGETS), "seconds of one processor a search"]
+    parts += ["### Mean rank over problems, and time\n", markdown_table(headings, rows)]
     leading, at = comparison.figures[0], CURVE.index(_SHOWN)
     rows = [
         [problem.name, *(f"{comparison.values(s, leading)[i, :, at].mean():.3f}" for s in comparison.strategies)]
