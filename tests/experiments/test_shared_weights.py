@@ -49,7 +49,8 @@ def test_what_was_evaluated_is_read_from_the_file(space: SearchSpace, tmp_path: 
 
 
 def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
-    setting = Setting(Counting(space), Counting(space), FeasibleRegion(space), Objective("accuracy"))
+    counting = Counting(space)
+    setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"))  # type: ignore[arg-type]
     names = ("random_search", "regularized_evolution")
     found = {name: [search(setting, small(strategies.load(name)), 300, seed) for seed in range(2)] for name in names}
     for searched, tested in [pair for pairs in found.values() for pair in pairs]:
