@@ -12,6 +12,9 @@ from search_spaces.plan_index import Population
 Floats = NDArray[np.float64]
 
 _JITTER = 1e-6
+_SAMPLING_JITTER = 1e-5
+"""More than that of a fit, whose rounding errors the covariances of samples inherit."""
+
 _FITTED = 256
 """So many points at most decide the hyperparameters; all of them decide the predictions."""
 
@@ -71,7 +74,9 @@ class GaussianProcess:
         self._logs = _PRIOR.copy()
 
     def fit(self, inputs: Inputs, values: Floats, rng: np.random.Generator) -> None:
-        """Fit to values (N,) of mean 0 and variance 1."""
+        """Fit to values (N,) on any scale."""
+        self._offset, self._scale = values.mean(), values.std() or 1.0
+        values = (values - self._offset) / self._scale
         chosen = np.arange(len(inputs))
         if len(inputs) > _FITTED:
             chosen = rng.choice(len(inputs), _FITTED, replace=False)
@@ -91,18 +96,31 @@ class GaussianProcess:
         self._root = scipy.linalg.cholesky(covariance, lower=True)
         self._weights = scipy.linalg.cho_solve((self._root, True), values)
 
-    def mean(self, inputs: Inputs) -> Floats:
-        """Return the expected values (N,)."""
-        expected: Floats = _kernel(_parts(inputs, self._inputs), self._logs) @ self._weights
-        return expected
+    @property
+    def noise(self) -> float:
+        """The variance of what no kernel explains: of a network's own, or of its evaluation."""
+        return float(np.exp(self._logs[-1]) * self._scale**2)
 
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return the expected values (N,) and their standard deviations (N,), noise not included."""
-        across = _kernel(_parts(inputs, self._inputs), self._logs)
-        solved = scipy.linalg.solve_triangular(self._root, across.T, lower=True)
+        expected, solved = self._explained(inputs)
         weights = np.exp(self._logs)
         own = weights[0] * _squares(inputs) + weights[1] + weights[3]
-        return across @ self._weights, np.sqrt(np.maximum(own - (solved**2).sum(axis=0), 0.0))
+        return expected, self._scale * np.sqrt(np.maximum(own - (solved**2).sum(axis=0), 0.0))
+
+    def sample(self, inputs: Inputs, n: int, rng: np.random.Generator) -> Floats:
+        """Return n values that each network may have together with the others, (n, N), noise included."""
+        expected, solved = self._explained(inputs)
+        covariance = _kernel(_parts(inputs, inputs), self._logs) - solved.T @ solved
+        covariance[np.diag_indices(len(inputs))] += np.exp(self._logs[-1]) + _SAMPLING_JITTER
+        root = scipy.linalg.cholesky(covariance, lower=True)
+        return np.asarray(expected + self._scale * rng.normal(size=(n, len(inputs))) @ root.T)
+
+    def _explained(self, inputs: Inputs) -> tuple[Floats, Floats]:
+        """Return the expected values (N,), and the root (known, N) of what the known points explain of covariances."""
+        across = _kernel(_parts(inputs, self._inputs), self._logs)
+        solved = scipy.linalg.solve_triangular(self._root, across.T, lower=True, check_finite=False)
+        return self._offset + self._scale * (across @ self._weights), solved
 
 
 def _squares(inputs: Inputs) -> Floats:

@@ -1,7 +1,7 @@
-"""Predictor-guided search: a Gaussian process says which networks would be on the front, and those are evaluated.
+"""Predictor-guided search: a Gaussian process says what networks would add to the front, and those are evaluated.
 
-Of the kind of BANANAS (White et al., AAAI 2021), but with a Gaussian process on ranks instead of an ensemble of
-networks, and with the front of what it expects instead of a single best by sampling.
+Bayesian optimisation by expected hypervolume improvement (Daulton et al., NeurIPS 2020 and 2021), with the kernels,
+the scale of scores and the candidates made for networks: choices, few of them known, many equal in what they compute.
 """
 
 import numpy as np
@@ -10,140 +10,133 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.gaussian_process import Encoder, Floats, GaussianProcess
+from nas.gaussian_process import Floats, GaussianProcess
+from nas.hypervolume_improvement import HypervolumeImprovement
 from nas.pareto import Scores, constrained_ranks
-from nas.strategy import Strategy
+from nas.surrogate import SurrogateStrategy
 from search_spaces.plan_index import Population, distinct
 
-_ENCODED = 1000
-"""So many networks of the region say how features are standardised."""
+_TYPICAL = 500
+"""So many random networks say what the model expects of a typical one."""
+
+_DRAWS = 8
+_SAMPLES = 32
+_COMPARED = 150
+"""So many of the best candidates are compared together, by joint samples."""
 
 
 @dataclass(config={"extra": "forbid"})
-class PredictorGuided(Strategy):
-    """Proposes what a model of the scores so far expects to be best: for evaluations that are dear, and few.
+class PredictorGuided(SurrogateStrategy):
+    """Proposes what a model of the scores so far expects to add most: for evaluations that are dear, and few.
 
-    Scores are modelled by their ranks, as quantiles of a normal distribution, so that nothing depends on their scale.
-    Costs that a cost model predicts are taken as predicted. An evolution on the model finds the candidates.
+    What counts is the volume that is dominated above a reference point: in the first objective what is expected of
+    half of all networks, which keeps the search from the useless end of the front, in the others the worst so far.
+    What the model cannot explain counts as a network's own, so that one of two that compute the same may be better.
     """
-
-    multi_objective = True
-    for_dear_evaluations = True
 
     initial: int = Field(default=12, ge=2, description="random networks to begin with")
     batch: int = Field(default=5, ge=1, description="fewest networks proposed at a time")
-    growth: float = Field(default=0.1, ge=0, le=1, description="networks proposed at a time, relative to those known")
-    optimism: float = Field(
-        default=0.0, ge=0, description="standard deviations by which a score may be better than expected"
-    )
-    candidates: int = Field(default=1000, ge=10, description="networks whose scores are predicted in a generation")
-    generations: int = Field(default=5, ge=0, description="generations of the evolution on the model")
+    growth: float = Field(default=0.05, ge=0, le=1, description="networks proposed at a time, relative to those known")
+    candidates: int = Field(default=500, ge=10, description="networks that are looked at in a generation")
+    generations: int = Field(default=2, ge=0, description="generations of the evolution of candidates")
 
-    def _begin(self) -> None:
-        self._rows = self.region.space.sample(0, self.rng)
-        self._scores, self._violations = np.empty((0, len(self.objectives))), np.empty(0)
-        self._encode = Encoder(self.region.space, self.region.space.canonical(self.region.sample(_ENCODED, self.rng)))
-        self._models = [GaussianProcess() for _ in range(len(self.objectives) + 1)]
+    def _start(self) -> None:
+        self._models = [GaussianProcess() for _ in self.objectives]
+        self._of_violations = GaussianProcess()
 
     def _ask(self) -> Population:
         n = max(self.batch, round(self.growth * len(self._rows)))
-        if len(self._rows) < self.initial or np.isfinite(self._scores[:, 0]).sum() < 2:
-            return self.region.sample(max(n, self.initial - len(self._rows)), self.rng)
+        missing = self.initial - len(self._rows)
+        if missing > 0 or self._succeeded().sum() < 2:
+            return self._random(max(n, missing))
         self._fit()
-        return self._best_candidates(n)
-
-    def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
-        rows = np.concatenate([self._rows, population])
-        first = distinct(rows)
-        self._rows = rows[first]
-        self._scores = np.concatenate([self._scores, scores])[first]
-        self._violations = np.concatenate([self._violations, violations])[first]
+        pool = self._candidates(n)
+        return pool[self._best_together(pool, n)] if len(pool) else pool
 
     def _fit(self) -> None:
         """Fit a model to each score that no cost model predicts, and one to the violations if there are any."""
-        known = np.isfinite(self._scores).all(axis=1)
-        inputs = self._encode(self._rows[known])
-        for objective, model, values in zip(self.objectives, self._models, self._scores[known].T, strict=False):
+        inputs, known, violations = self._inputs(), self._scores[self._succeeded()], self._violations[self._succeeded()]
+        self._scales = self._warps()
+        warped = np.stack([warp(column) for warp, column in zip(self._scales, known.T, strict=True)], axis=1)
+        for objective, model, values in zip(self.objectives, self._models, warped.T, strict=True):
             if objective.model is None:
-                model.fit(inputs, _normal_ranks(values), self.rng)
-        self._kept_below = np.inf
-        if self._violations[known].any():
-            ranks, kept = _normal_ranks(self._violations[known]), self._violations[known] == 0
-            self._models[-1].fit(inputs, ranks, self.rng)
-            self._kept_below = (
-                (ranks[kept].max(initial=-np.inf) + ranks[~kept].min()) / 2 if kept.any() else ranks.min()
-            )
+                model.fit(inputs, values, self.rng)
+        self._limited = bool(violations.any())
+        if self._limited:
+            ranks, kept = scipy.stats.rankdata(violations) / len(violations), violations == 0
+            self._of_violations.fit(inputs, ranks, self.rng)
+            self._kept_below = (ranks[kept].max() + ranks[~kept].min()) / 2 if kept.any() else ranks.min()
+        typical = self._expected(self.region.space.canonical(self.region.sample(_TYPICAL, self.rng)))[0][:, 0]
+        reference = np.array([np.median(typical), *warped[:, 1:].min(axis=0)])
+        self._improvement = HypervolumeImprovement(warped[violations == 0], reference)
 
-    def _predict(self, population: Population) -> tuple[Scores, Floats]:
-        """Return the scores (N, objectives) and violations (N,) that the models expect."""
-        inputs = self._encode(population)
-        columns = []
-        for objective, model in zip(self.objectives, self._models, strict=False):
-            if objective.model is not None:
-                columns.append(objective.score({objective.metric: objective.model.predict(population)}))
-            elif self.optimism:
-                mean, deviation = model.predict(inputs)
-                columns.append(mean + self.optimism * deviation)
+    def _expected(self, population: Population) -> tuple[Scores, Scores]:
+        """Return the expected scores (N, objectives) on the models' scale, and their deviations, noise included."""
+        inputs, costs = self._encode(population), self._predicted_costs(population)
+        means, deviations = np.zeros((2, len(population), len(self.objectives)))
+        for i, model in enumerate(self._models):
+            if i in costs:
+                means[:, i] = self._scales[i](costs[i])
             else:
-                columns.append(model.mean(inputs))
-        violations = np.zeros(len(population))
-        if np.isfinite(self._kept_below):
-            violations = np.maximum(self._models[-1].mean(inputs) - self._kept_below, 0.0)
-        return np.stack(columns, axis=1), violations
+                means[:, i], deviation = model.predict(inputs)
+                deviations[:, i] = np.sqrt(deviation**2 + model.noise)
+        return means, deviations
 
-    def _best_candidates(self, n: int) -> Population:
-        """Return the n best of what an evolution on the models finds, without the networks that are known."""
-        region, known = self.region, {row.tobytes() for row in self._rows}
-        best = np.argsort(constrained_ranks(self._scores, self._violations), kind="stable")[: self.candidates // 4]
-        bred = np.concatenate([self._rows[best], region.sample(self.candidates, self.rng)])
-        pool, scores, violations = bred[:0], np.empty((0, len(self.objectives))), np.empty(0)
+    def _keeping(self, population: Population) -> Floats:
+        """Return the probabilities (N,) that networks keep the limits."""
+        if not self._limited:
+            return np.ones(len(population))
+        mean, deviation = self._of_violations.predict(self._encode(population))
+        deviation = np.sqrt(deviation**2 + self._of_violations.noise)
+        return np.asarray(scipy.special.ndtr((self._kept_below - mean) / deviation))
+
+    def _candidates(self, n: int) -> Population:
+        """Return unknown networks, best first: an evolution by what each is expected to add."""
+        strata = scipy.special.ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS)
+        draws = np.stack([self.rng.permutation(strata) for _ in self.objectives], axis=1)
+        pool, gains = self._rows[:0], np.empty(0)
+        bred = np.concatenate([self._neighbours(), self.region.sample(self.candidates, self.rng)])
         for _ in range(self.generations + 1):
-            bred = region.space.canonical(bred)
-            predicted = self._predict(bred)
-            pool, scores = np.concatenate([pool, bred]), np.concatenate([scores, predicted[0]])
-            violations = np.concatenate([violations, predicted[1]])
+            bred = self._unknown(bred)
+            if len(bred):
+                gain = self._improvement.expected(*self._expected(bred), draws) * self._keeping(bred)
+                pool, gains = np.concatenate([pool, bred]), np.concatenate([gains, gain])
             first = distinct(pool)
-            first = first[np.argsort(constrained_ranks(scores[first], violations[first]), kind="stable")]
-            first = first[: max(self.candidates, len(known) + n)]
-            pool, scores, violations = pool[first], scores[first], violations[first]
-            self._parents = pool[: max(10, self.candidates // 10)]
-            bred = region.breed(self.candidates, self._children, self.rng)
-        new = self._of_new_functions(pool, known, n)
-        pool, scores, violations = pool[new], scores[new], violations[new]
-        return pool[_spread(scores, constrained_ranks(scores, violations), n)]
+            first = first[np.argsort(-gains[first], kind="stable")][: max(self.candidates, n)]
+            pool, gains = pool[first], gains[first]
+            self._parents = np.concatenate([pool[: max(10, self.candidates // 5)], self._front()])
+            bred = self.region.breed(self.candidates, self._children, self.rng)
+        return pool
 
-    def _of_new_functions(self, pool: Population, known: set[bytes], n: int) -> NDArray[np.int64]:
-        """Return the indices of unknown networks, one of each function; of known functions only if n are not left."""
-        unknown = np.flatnonzero([row.tobytes() not in known for row in pool])
-        functions = self.region.space.active(pool[unknown])
-        first = distinct(functions)
-        evaluated = {row.tobytes() for row in self.region.space.active(self._rows)}
-        new = unknown[[i for i in first.tolist() if functions[i].tobytes() not in evaluated]]
-        return new if len(new) >= n else unknown
+    def _best_together(self, pool: Population, n: int) -> NDArray[np.int64]:
+        """Return the indices of n of the candidates that add most together; if too few add anything, the first ones."""
+        compared = pool[: max(_COMPARED, n)]
+        inputs, costs = self._encode(compared), self._predicted_costs(compared)
+        samples = np.stack(
+            [
+                np.tile(self._scales[i](costs[i]), (_SAMPLES, 1))
+                if i in costs
+                else model.sample(inputs, _SAMPLES, self.rng)
+                for i, model in enumerate(self._models)
+            ],
+            axis=2,
+        )
+        chosen = self._improvement.best_together(samples, self._keeping(compared), n)
+        others = np.setdiff1d(np.arange(len(compared)), chosen)
+        return np.concatenate([chosen, others[: n - len(chosen)]])
+
+    def _front(self) -> Population:
+        return self._rows[constrained_ranks(self._scores, self._violations) == 0]
+
+    def _neighbours(self) -> Population:
+        """Return networks that differ from one of the front in one choice; not all of them if they are too many."""
+        members = self.rng.permutation(self._front())
+        n_neighbours = max(1, int((self.region.space.n_options - 1).sum()))
+        members = members[: -(-2 * self.candidates // n_neighbours)]
+        return np.concatenate([members, *(self.region.space.neighbours(row) for row in members)])
 
     def _children(self, n: int) -> Population:
         space = self.region.space
         mothers, fathers = self._parents[self.rng.integers(len(self._parents), size=(2, n))]
         crossed = self.rng.random((n, 1)) < 0.5
         return np.where(crossed, space.crossover(mothers, fathers, self.rng), space.step(mothers, self.rng))
-
-
-def _normal_ranks(values: Floats) -> Floats:
-    """Return the quantiles of a normal distribution that the ranks of values (N,) are at; equal for equal values."""
-    quantiles: Floats = scipy.stats.norm.ppf((scipy.stats.rankdata(values) - 0.5) / len(values))
-    return quantiles
-
-
-def _spread(scores: Scores, ranks: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Return the indices of n rows: whole fronts first, then some along the next one, evenly."""
-    chosen: list[NDArray[np.int64]] = []
-    for rank in np.unique(ranks):
-        members = np.flatnonzero(ranks == rank)
-        members = members[np.argsort(-scores[members, 0], kind="stable")]
-        if len(members) > n:
-            members = members[np.linspace(0, len(members) - 1, n).round().astype(int)]
-        chosen.append(members)
-        n -= len(members)
-        if n <= 0:
-            break
-    return np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64)
