@@ -25,16 +25,24 @@ from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
+_BY_EVALUATOR = {"predictor": "ofa_evolution", "shared_weights": "predictor_guided", "zero_cost": "ofa_evolution"}
+"""The strategy of a search that names none: where an evaluation is dear, one that works long on each proposal."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class StrategyOptions:
     """A search strategy by name, and its options."""
 
-    name: str = Field(default="ofa_evolution", description="search strategy: a file of nas/strategies")
+    name: str | None = Field(
+        default=None,
+        description="search strategy: a file of nas/strategies; unset: ofa_evolution, and "
+        "predictor_guided on shared weights, where an evaluation is dear",
+    )
     options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
 
     def __post_init__(self) -> None:
-        strategies.load(self.name, **self.options)  # refused now rather than after training
+        if self.name is not None:
+            strategies.load(self.name, **self.options)  # refused now rather than after training
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -89,7 +97,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         require_known(self.proxy)
-        strategy = strategies.load(self.strategy.name, **self.strategy.options)
+        strategy = self.load_strategy()
         if strategy.searches_weights and self.evaluator != "shared_weights":
             raise InputError(
                 f"strategy {self.strategy.name} searches shared weights, nothing else: say evaluator shared_weights"
@@ -103,6 +111,14 @@ class SearchOptions:
             strategies.require_serves(
                 strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]
             )
+
+    def load_strategy(self) -> Strategy:
+        """Return the strategy that was named, or the evaluator's.
+
+        Raises:
+            InputError: it has no such options.
+        """
+        return strategies.load(self.strategy.name or _BY_EVALUATOR[self.evaluator], **self.strategy.options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +179,7 @@ def find_candidates(
         return search.run(progress=progress)
 
     first = _best_by_proxy(run, weights, options.warm_start)
-    strategy = strategies.load(options.strategy.name, **options.strategy.options)
+    strategy = options.load_strategy()
     strategy.use(weights, directory / "strategy", belongs_to)
     if options.evaluator == "shared_weights":
         evaluated = run("evaluated.jsonl", weights, strategy, objectives, options.n_evaluated, first)

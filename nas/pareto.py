@@ -78,6 +78,12 @@ def crowding_distances(scores: Scores, ranks: NDArray[np.int64]) -> NDArray[np.f
     return distances
 
 
+def best_spread(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the order of NSGA-II (Deb et al., 2002): by front, in each the least crowded first."""
+    ranks = constrained_ranks(scores, violations)
+    return np.lexsort((-crowding_distances(scores, ranks), ranks))
+
+
 def hypervolume(scores: Scores, reference: NDArray[np.float64]) -> float:
     """Return the exact volume that the rows dominate above a reference point (M,).
 

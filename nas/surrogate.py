@@ -1,12 +1,10 @@
 """What strategies share that learn a model of the scores: what is known, and scores as a model is to see them."""
 
-from abc import abstractmethod
-
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from nas.gaussian_process import Encoder, Floats, Inputs
+from nas.gaussian_process import Encoder, Floats
 from nas.pareto import Scores
 from nas.strategy import Strategy
 from search_spaces.plan_index import Population, distinct
@@ -25,12 +23,19 @@ class SurrogateStrategy(Strategy):
     """Remembers all evaluations and proposes what a model that is fitted to them says.
 
     Costs that a cost model predicts are taken as predicted, so that only other scores are modelled.
+
+    Attributes of what `_see` saw last, for the N evaluations that did not fail:
+        _inputs: the networks.
+        _scales: from scores to what a model sees, one an objective.
+        _seen: the scores on those scales, (N, objectives).
+        _kept: whether the limits are kept, (N,).
+        _violation_ranks: of the violations, from 0 to 1, (N,).
+        _kept_below: the rank that parts networks that keep the limits from others; infinite if all do.
     """
 
     multi_objective = True
     for_dear_evaluations = True
 
-    @abstractmethod
     def _start(self) -> None:
         """Set up the model; nothing is known yet."""
 
@@ -62,10 +67,19 @@ class SurrogateStrategy(Strategy):
         """Return (N,): which of the evaluations did not fail."""
         return np.isfinite(self._scores).all(axis=1)
 
-    def _warps(self) -> list["Warp"]:
-        """Return for each objective how its scores are to be seen."""
-        known = self._scores[self._succeeded()]
-        return [Warp(column, relative=not o.maximise) for o, column in zip(self.objectives, known.T, strict=True)]
+    def _see(self) -> None:
+        """See what is known as a model is to see it: without failures, scores on their scales, violations as ranks."""
+        succeeded = self._succeeded()
+        scores, violations = self._scores[succeeded], self._violations[succeeded]
+        self._inputs = self._encode(self._rows[succeeded])
+        columns = list(zip(self.objectives, scores.T, strict=True))
+        self._scales = [Warp(column, relative=not objective.maximise) for objective, column in columns]
+        self._seen = np.stack([warp(column) for warp, (_, column) in zip(self._scales, columns, strict=True)], axis=1)
+        self._kept = violations == 0
+        ranks = scipy.stats.rankdata(violations) / len(violations)
+        self._violation_ranks = ranks
+        within, beyond = ranks[self._kept], ranks[~self._kept]
+        self._kept_below = (within.max(initial=0.0) + beyond.min(initial=np.inf)) / 2
 
     def _predicted_costs(self, population: Population) -> dict[int, Floats]:
         """Return the scores (N,) of the objectives that cost models predict, by the number of the objective."""
@@ -74,10 +88,6 @@ class SurrogateStrategy(Strategy):
             for i, objective in enumerate(self.objectives)
             if objective.model is not None
         }
-
-    def _inputs(self) -> Inputs:
-        """Return what is known of the evaluations that did not fail, as a model sees it."""
-        return self._encode(self._rows[self._succeeded()])
 
 
 class Warp:

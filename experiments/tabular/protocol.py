@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.tabular.table import Table
-from nas.objectives import FeasibleRegion, Limit, Objective
+from nas.objectives import Limit, Objective
 from nas.pareto import hypervolume
 from nas.search import Search
 from nas.strategy import Strategy
@@ -55,7 +55,7 @@ class Problem:
             self.table,
             strategy,
             [accuracy, latency] if self.limit is None else [accuracy],
-            FeasibleRegion(self.table.space),
+            self.table.region,
             limits=[] if self.limit is None else [Limit(self.latency, at_most=self._at_most(self.limit))],
             budget=budget,
             seed=seed,

@@ -1,6 +1,7 @@
 """A table of results, one column a choice and one a metric, as a search space and its evaluator."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.objectives import FeasibleRegion
 from search_spaces import InputError, SearchSpace
 from search_spaces.block import Block
 from search_spaces.cell_graph import CellGraph
 from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
 from search_spaces.space import Choice
+
+_NEAREST = 10
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -45,8 +49,8 @@ class TableSpace(SearchSpace):
 
     @cached_property
     def size(self) -> int:
-        """The number of rows of a complete table."""
-        return int(np.prod(self.n_options))
+        """The number of rows of a complete table, exactly."""
+        return math.prod(self.n_options.tolist())
 
     def canonical(self, population: Population) -> Population:
         return population
@@ -60,36 +64,85 @@ class TableSpace(SearchSpace):
 
 
 class Table(Evaluator):
-    """The results of all architectures of a space, looked up.
+    """The results of architectures of a space, looked up: of all of them, or of as many as were ever measured.
 
     Attributes:
         metrics: the names of the columns of results.
-        rows: every architecture, (N, choices).
+        rows: the architectures, (N, choices), each once.
         results: the metrics of every architecture, (N,) each.
+
+    Raises:
+        InputError: an architecture is there twice, or a result is missing.
     """
 
     batch_size = 1 << 16
 
     def __init__(self, space: TableSpace, rows: Population, results: Metrics) -> None:
-        if len(np.unique(rows, axis=0)) < space.size:
-            raise InputError(
-                f"the table has {len(rows)} rows for {space.size} architectures: every one must be there to be searched"
-            )
         self.space = space
         self.rows = rows
         self.results = results
         self.metrics = tuple(results)
-        self._place = np.empty(space.size, np.int64)
-        self._place[np.ravel_multi_index(tuple(rows.T), tuple(space.n_options))] = np.arange(len(rows))
+        self._keys, first = np.unique(_keys(rows), return_index=True)
+        self._places = first
+        if len(first) < len(rows):
+            twice = np.setdiff1d(np.arange(len(rows)), first)[0]
+            raise InputError(f"the table has architecture {rows[twice].tolist()} twice: leave one row out")
+        for name, values in results.items():
+            if not np.isfinite(values).all():
+                raise InputError(f"column {name} has no value in row {np.flatnonzero(~np.isfinite(values))[0]}")
+
+    @property
+    def region(self) -> FeasibleRegion:
+        """What a search may ask: the whole space if the table has all of it, else the rows that are there."""
+        return FeasibleRegion(self.space) if len(self.rows) == self.space.size else TableRegion(self)
 
     def evaluate(self, population: Population) -> Metrics:
         places = self.places(population)
         return {name: values[places] for name, values in self.results.items()}
 
+    def contains(self, population: Population) -> NDArray[np.bool_]:
+        """Return (n,): whether the table has architectures (n, choices)."""
+        return np.asarray(np.isin(_keys(population), self._keys))
+
     def places(self, population: Population) -> NDArray[np.int64]:
-        """Return the places in the table (n,) of architectures (n, choices)."""
-        places: NDArray[np.int64] = self._place[np.ravel_multi_index(tuple(population.T), tuple(self.space.n_options))]
-        return places
+        """Return the places in the table (n,) of architectures (n, choices) that are there."""
+        return np.asarray(self._places[np.searchsorted(self._keys, _keys(population))])
+
+
+class TableRegion(FeasibleRegion):
+    """The rows of an incomplete table.
+
+    Where next to none of all architectures were measured, no mutant of one is there: what a strategy breeds is
+    replaced by one of the rows nearest to it, so that children still resemble their parents.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        super().__init__(table.space)
+        self._one_hot = table.space.one_hot(table.rows)
+
+    def contains(self, population: Population) -> NDArray[np.bool_]:
+        return self._table.contains(population)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Population:
+        """Return n rows, none twice if the table has so many."""
+        return self._table.rows[rng.choice(len(self._table.rows), n, replace=n > len(self._table.rows))]
+
+    def breed(self, n: int, children: Callable[[int], Population], rng: np.random.Generator) -> Population:
+        """Return for each of n children that is not in the table one of the ten rows that differ from it least."""
+        bred = children(n)[:n]
+        absent = np.flatnonzero(~self.contains(bred))
+        agreeing = self.space.one_hot(bred[absent]) @ self._one_hot.T
+        nearest = np.argpartition(-agreeing, min(_NEAREST, len(self._one_hot) - 1), axis=1)[:, :_NEAREST]
+        drawn = nearest[np.arange(len(absent)), rng.integers(nearest.shape[1], size=len(absent))]
+        bred[absent] = self._table.rows[drawn]
+        return bred
+
+
+def _keys(population: Population) -> NDArray[np.void]:
+    """Return a value (n,) for each row that is equal for equal rows, and can be sorted."""
+    rows = np.ascontiguousarray(population, np.int64)
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
 
 
 def read_table(
@@ -103,7 +156,7 @@ def read_table(
     """Read Parquet files, joined by a key column, the choices from the first.
 
     Raises:
-        InputError: a file or a column is missing, or architectures are.
+        InputError: a file, a column or a result is missing, or an architecture is there twice.
     """
     columns: dict[str, NDArray[Any]] = {}
     for file in files:

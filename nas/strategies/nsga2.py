@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from nas.pareto import Scores, constrained_ranks, crowding_distances
+from nas.pareto import Scores, best_spread
 from nas.strategy import Strategy
 from search_spaces.plan_index import Population, distinct
 
@@ -37,9 +37,7 @@ class NSGA2(Strategy):
         first = distinct(rows)
         rows, scores = rows[first], np.concatenate([self._scores, scores])[first]
         violations = np.concatenate([self._violations, violations])[first]
-        ranks = constrained_ranks(scores, violations)
-        distances = crowding_distances(scores, ranks)
-        best = np.lexsort((-distances, ranks))[: self.population]
+        best = best_spread(scores, violations)[: self.population]
         self._rows, self._scores, self._violations = rows[best], scores[best], violations[best]
 
     def _children(self, n: int) -> Population:

@@ -55,20 +55,15 @@ class PredictorGuided(SurrogateStrategy):
 
     def _fit(self) -> None:
         """Fit a model to each score that no cost model predicts, and one to the violations if there are any."""
-        inputs, known, violations = self._inputs(), self._scores[self._succeeded()], self._violations[self._succeeded()]
-        self._scales = self._warps()
-        warped = np.stack([warp(column) for warp, column in zip(self._scales, known.T, strict=True)], axis=1)
-        for objective, model, values in zip(self.objectives, self._models, warped.T, strict=True):
+        self._see()
+        for objective, model, values in zip(self.objectives, self._models, self._seen.T, strict=True):
             if objective.model is None:
-                model.fit(inputs, values, self.rng)
-        self._limited = bool(violations.any())
-        if self._limited:
-            ranks, kept = scipy.stats.rankdata(violations) / len(violations), violations == 0
-            self._of_violations.fit(inputs, ranks, self.rng)
-            self._kept_below = (ranks[kept].max() + ranks[~kept].min()) / 2 if kept.any() else ranks.min()
+                model.fit(self._inputs, values, self.rng)
+        if not self._kept.all():
+            self._of_violations.fit(self._inputs, self._violation_ranks, self.rng)
         typical = self._expected(self.region.space.canonical(self.region.sample(_TYPICAL, self.rng)))[0][:, 0]
-        reference = np.array([np.median(typical), *warped[:, 1:].min(axis=0)])
-        self._improvement = HypervolumeImprovement(warped[violations == 0], reference)
+        reference = np.array([np.median(typical), *self._seen[:, 1:].min(axis=0)])
+        self._improvement = HypervolumeImprovement(self._seen[self._kept], reference)
 
     def _expected(self, population: Population) -> tuple[Scores, Scores]:
         """Return the expected scores (N, objectives) on the models' scale, and their deviations, noise included."""
@@ -84,7 +79,7 @@ class PredictorGuided(SurrogateStrategy):
 
     def _keeping(self, population: Population) -> Floats:
         """Return the probabilities (N,) that networks keep the limits."""
-        if not self._limited:
+        if self._kept.all():
             return np.ones(len(population))
         mean, deviation = self._of_violations.predict(self._encode(population))
         deviation = np.sqrt(deviation**2 + self._of_violations.noise)

@@ -83,7 +83,7 @@ def test_costs_are_objectives_and_limits_are_kept_by_the_front(
 
 
 # networks and seeds of strategies that take long over each; with several objectives optuna_gp takes too long
-EFFORT = {"optuna_tpe": (80, 1)}
+EFFORT = {"bananas": (120, 1), "optuna_tpe": (80, 1), "pnas": (200, 1), "predictor_guided": (100, 1)}
 
 
 @pytest.mark.parametrize("name", [name for name in MULTI_OBJECTIVE if name not in ("random_search", "optuna_gp")])

@@ -199,7 +199,13 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
 
 
 # networks and seeds: of some strategies every proposal takes long
-EFFORT = {"optuna_gp": (25, 1), "optuna_tpe": (80, 2)}
+EFFORT = {
+    "bananas": (150, 2),
+    "optuna_gp": (25, 1),
+    "optuna_tpe": (80, 2),
+    "pnas": (200, 2),
+    "predictor_guided": (100, 2),
+}
 
 
 def mean_best(name: str, budget: int, n_seeds: int, additive: Callable[..., Any]) -> float:
@@ -250,3 +256,12 @@ def test_a_strategy_that_cannot_search_a_space_says_what_it_lacks_and_names_thos
     with pytest.raises(InputError, match=r"cannot search nasbench201, which lacks choices of numbers: use .*nsga2"):
         Search(evaluator, strategy, [Objective("score")], FeasibleRegion(cells), budget=5, seed=0)
     assert not evaluator.evaluated
+
+
+def test_a_search_without_a_strategy_gets_the_one_for_what_an_evaluation_costs() -> None:
+    dear, cheap = (SearchOptions(evaluator=evaluator) for evaluator in ("shared_weights", "predictor"))
+    assert dear.load_strategy().for_dear_evaluations
+    assert not cheap.load_strategy().for_dear_evaluations
+    assert isinstance(SearchOptions(strategy=StrategyOptions("nsga2")).load_strategy(), type(strategies.load("nsga2")))
+    with pytest.raises(ValidationError, match="option of strategy ofa_evolution 'sample'"):
+        SearchOptions(strategy=StrategyOptions(options={"sample": 3}))

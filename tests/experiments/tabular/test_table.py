@@ -1,0 +1,96 @@
+"""Tables of results are read whole or told what they lack, and searched as far as they go."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.tabular.protocol import Problem
+from experiments.tabular.table import Table, read_table
+from nas import strategies
+from nas.pareto import hypervolume
+from search_spaces import InputError
+
+CHOICES = ["op_0", "op_1", "op_2"]
+METRICS = ["accuracy", "latency"]
+
+
+def columns(n_options: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return a complete table: three choices and two metrics of every architecture."""
+    rows = np.indices([n_options] * 3).reshape(3, -1)
+    rng = np.random.default_rng(seed)
+    accuracy = 50 + rows.sum(axis=0) + rng.normal(size=rows.shape[1])
+    latency = np.exp(rows.sum(axis=0) / 4 + 0.3 * rng.normal(size=rows.shape[1]))
+    return {"index": np.arange(rows.shape[1]), **dict(zip(CHOICES, rows, strict=True))} | {
+        "accuracy": accuracy,
+        "latency": latency,
+    }
+
+
+def read(folder: Path, held: dict[str, np.ndarray]) -> Table:
+    pq.write_table(pa.table(held), folder / "made_up.parquet")
+    return read_table([folder / "made_up.parquet"], CHOICES, METRICS)
+
+
+def test_every_row_is_looked_up(tmp_path: Path) -> None:
+    held = columns()
+    order = np.random.default_rng(1).permutation(64)
+    table = read(tmp_path, {name: values[order] for name, values in held.items()})
+    rows = np.stack([held[name] for name in CHOICES], axis=1)
+    assert table.space.size == 64
+    assert np.array_equal(table.evaluate(rows[::-1])["accuracy"], held["accuracy"][::-1])
+
+
+def test_a_column_or_a_file_that_is_missing_is_one_clear_line(tmp_path: Path) -> None:
+    held = columns()
+    del held["latency"]
+    with pytest.raises(InputError, match="unknown column 'latency'") as error:
+        read(tmp_path, held)
+    assert len(str(error.value).splitlines()) == 1
+    with pytest.raises(InputError, match=r"absent\.parquet does not exist"):
+        read_table([tmp_path / "absent.parquet"], CHOICES, METRICS)
+
+
+def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path) -> None:
+    twice = {name: np.append(values, values[3]) for name, values in columns().items()}
+    twice["index"] = np.arange(65)
+    with pytest.raises(InputError, match=r"architecture \[0, 0, 3\] twice"):
+        read(tmp_path, twice)
+    empty = columns()
+    empty["latency"][5] = np.nan
+    with pytest.raises(InputError, match="column latency has no value in row 5"):
+        read(tmp_path, empty)
+
+
+@pytest.mark.parametrize("name", ["random_search", "regularized_evolution", "local_search", "predictor_guided"])
+def test_an_incomplete_table_is_searched_within_its_rows(name: str, tmp_path: Path) -> None:
+    some = np.random.default_rng(2).permutation(216)[:40]
+    table = read(tmp_path, {key: values[some] for key, values in columns(6).items()})
+    assert not table.region.contains(np.indices([6] * 3).reshape(3, -1).T).all()
+    places = Problem(table, *METRICS).search(strategies.load(name), seed=0, budget=30)
+    assert len(np.unique(places)) == 30
+
+
+@given(seed=st.integers(0, 1000), n=st.integers(1, 64))
+@settings(max_examples=20, deadline=None)
+def test_shares_are_of_the_exact_hypervolume(seed: int, n: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    problem = Problem(read(tmp_path_factory.mktemp("table"), columns(seed=seed)), *METRICS)
+    places = np.random.default_rng(seed).permutation(64)
+    some, all_ = problem.figures(places[:n]), problem.figures(places)
+    assert 0 <= some["region"] <= 1
+    assert 0 <= some["table"] <= 1
+    assert some["short"] >= 0
+    assert all_ == pytest.approx({"region": 1, "table": 1, "short": 0, "optimum": 1})
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_the_exact_hypervolume_is_that_of_counted_cells(seed: int) -> None:
+    grid = np.random.default_rng(seed).integers(1, 20, size=(12, 2))
+    x, y = np.meshgrid(np.arange(20), np.arange(20))
+    cells = ((grid[:, 0, None, None] > x) & (grid[:, 1, None, None] > y)).any(axis=0).sum()
+    assert hypervolume(grid.astype(float), np.zeros(2)) == cells
