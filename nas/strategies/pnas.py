@@ -27,16 +27,16 @@ class PNAS(PerceptronStrategy):
         smallest = space.canonical(space.encode([space.smallest()]))
         inside = self.region.contains(smallest).all()
         self._origin = smallest if inside else space.canonical(self.region.sample(1, self.rng))
-        self._level = self._origin
+        self._level, self._n_decided = self._origin, 0
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         super()._tell(population, scores, violations)
-        self._level = population
+        self._level, self._n_decided = population, self._n_decided + 1
 
     def _ask(self) -> Population:
         if not len(self._rows):
             return self._origin
-        grown = self._grown()
+        grown = self._grown() if self._n_decided <= len(self.region.space.choices) else self._rows[:0]
         if len(grown) < self.batch:
             best = self._rows[best_spread(self._scores, self._violations)[: self.batch]]
             grown = self._unknown(np.concatenate([grown, self._neighbours(best), self._random(self.batch)]))
