@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
+from scipy import linalg, optimize
 
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
@@ -15,6 +15,7 @@ _JITTER = 1e-6
 _SAMPLING_JITTER = 1e-5
 """More than that of a fit, whose rounding errors the covariances of samples inherit."""
 
+_FAR = 40.0
 _FITTED = 256
 """So many points at most decide the hyperparameters; all of them decide the predictions."""
 
@@ -81,7 +82,7 @@ class GaussianProcess:
         if len(inputs) > _FITTED:
             chosen = rng.choice(len(inputs), _FITTED, replace=False)
         parts = _parts(inputs[chosen], inputs[chosen])
-        fitted = scipy.optimize.minimize(
+        fitted = optimize.minimize(
             _negative_log_posterior,
             self._logs,
             (parts, values[chosen]),
@@ -93,8 +94,8 @@ class GaussianProcess:
         self._logs, self._inputs = fitted.x, inputs
         covariance = _kernel(_parts(inputs, inputs), self._logs)
         covariance[np.diag_indices(len(inputs))] += np.exp(self._logs[-1]) + _JITTER
-        self._root = scipy.linalg.cholesky(covariance, lower=True)
-        self._weights = scipy.linalg.cho_solve((self._root, True), values)
+        self._root = linalg.cholesky(covariance, lower=True)
+        self._weights = linalg.cho_solve((self._root, True), values)
 
     @property
     def noise(self) -> float:
@@ -113,13 +114,13 @@ class GaussianProcess:
         expected, solved = self._explained(inputs)
         covariance = _kernel(_parts(inputs, inputs), self._logs) - solved.T @ solved
         covariance[np.diag_indices(len(inputs))] += np.exp(self._logs[-1]) + _SAMPLING_JITTER
-        root = scipy.linalg.cholesky(covariance, lower=True)
+        root = linalg.cholesky(covariance, lower=True)
         return np.asarray(expected + self._scale * rng.normal(size=(n, len(inputs))) @ root.T)
 
     def _explained(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return the expected values (N,), and the root (known, N) of what the known points explain of covariances."""
         across = _kernel(_parts(inputs, self._inputs), self._logs)
-        solved = scipy.linalg.solve_triangular(self._root, across.T, lower=True, check_finite=False)
+        solved = linalg.solve_triangular(self._root, across.T, lower=True, check_finite=False)
         return self._offset + self._scale * (across @ self._weights), solved
 
 
@@ -149,9 +150,14 @@ def _terms(parts: tuple[Floats, Floats, Floats], logs: Floats) -> tuple[Floats, 
     linear, differing_weight, differing_scale, distance_weight, distance_scale, _ = np.exp(logs)
     return (
         linear * product,
-        differing_weight * np.exp(-2 * differing / differing_scale),
-        distance_weight * np.exp(-0.5 * distance / distance_scale),
+        differing_weight * _decayed(2 * differing / differing_scale),
+        distance_weight * _decayed(0.5 * distance / distance_scale),
     )
+
+
+def _decayed(distances: Floats) -> Floats:
+    """Return exp(-distances), never a subnormal number, which processors take long for."""
+    return np.asarray(np.exp(-np.minimum(distances, _FAR)))
 
 
 def _negative_log_posterior(logs: Floats, parts: tuple[Floats, Floats, Floats], values: Floats) -> tuple[float, Floats]:
@@ -160,8 +166,8 @@ def _negative_log_posterior(logs: Floats, parts: tuple[Floats, Floats, Floats], 
     noise = np.exp(logs[-1])
     covariance = linear + exponential + gaussian
     covariance[np.diag_indices(len(values))] += noise + _JITTER
-    root = scipy.linalg.cholesky(covariance, lower=True)
-    inverse = scipy.linalg.cho_solve((root, True), np.eye(len(values)))
+    root = linalg.cholesky(covariance, lower=True)
+    inverse = linalg.cho_solve((root, True), np.eye(len(values)))
     weights = inverse @ values
     outer = inverse - np.outer(weights, weights)
     of_exponential = exponential * (2 * parts[1] * np.exp(-logs[2]))

@@ -76,8 +76,8 @@ class SurrogateStrategy(Strategy):
         self._scales = [Warp(column, relative=not objective.maximise) for objective, column in columns]
         self._seen = np.stack([warp(column) for warp, (_, column) in zip(self._scales, columns, strict=True)], axis=1)
         self._kept = violations == 0
-        ranks = scipy.stats.rankdata(violations) / len(violations)
-        self._violation_ranks = ranks
+        _, places, quantiles = _quantiles(violations)
+        self._violation_ranks = ranks = quantiles[places]
         within, beyond = ranks[self._kept], ranks[~self._kept]
         self._kept_below = (within.max(initial=0.0) + beyond.min(initial=np.inf)) / 2
 
@@ -108,9 +108,9 @@ class Warp:
         self._median = np.median(scores)
         better = scores[scores >= self._median] - self._median
         self._deviation = np.sqrt((better**2).mean()) or 1.0
-        self._known, counts = np.unique(scores, return_counts=True)
-        quantiles = scipy.special.ndtri((np.cumsum(counts) - counts / 2) / len(scores))
-        self._warped = np.where(self._known < self._median, np.minimum(quantiles, 0.0), self._linear(self._known))
+        self._known, _, quantiles = _quantiles(scores)
+        normal = np.minimum(scipy.special.ndtri(quantiles), 0.0)
+        self._warped = np.where(self._known < self._median, normal, self._linear(self._known))
 
     def __call__(self, scores: Floats) -> Floats:
         """Return scores (N,) in the new scale, known or not."""
@@ -124,3 +124,9 @@ class Warp:
 
     def _linear(self, scores: Floats) -> Floats:
         return np.asarray((scores - self._median) / self._deviation)
+
+
+def _quantiles(values: Floats) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Return the distinct values, ascending, where each value (N,) is among them, and at which quantiles they are."""
+    distinct_values, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return distinct_values, places, (np.cumsum(counts) - counts / 2) / max(1, len(values))

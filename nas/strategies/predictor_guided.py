@@ -9,6 +9,7 @@ import scipy
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from nas.gaussian_process import Floats, GaussianProcess
 from nas.hypervolume_improvement import HypervolumeImprovement
@@ -49,9 +50,10 @@ class PredictorGuided(SurrogateStrategy):
         missing = self.initial - len(self._rows)
         if missing > 0 or self._succeeded().sum() < 2:
             return self._random(max(n, missing))
-        self._fit()
-        pool = self._candidates(n)
-        return pool[self._best_together(pool, n)] if len(pool) else pool
+        with threadpool_limits(1):  # matrices are small, and threads that wait for each other on a busy machine slow
+            self._fit()
+            pool = self._candidates(n)
+            return pool[self._best_together(pool, n)] if len(pool) else pool
 
     def _fit(self) -> None:
         """Fit a model to each score that no cost model predicts, and one to the violations if there are any."""
