@@ -250,7 +250,7 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
         InputError: the data are not scored by the metric, or the strategy cannot search the space.
     """
     sought_metric(data, options)
-    strategies.require_searches(strategies.load(options.strategy.name, **options.strategy.options), space)
+    strategies.require_searches(options.load_strategy(), space)
 
 
 def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options: WarmStart) -> Population | None:
