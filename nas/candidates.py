@@ -37,7 +37,7 @@ class StrategyOptions:
 
     name: str | None = Field(
         default=None,
-        description="search strategy: a file of nas/strategies; unset: ofa_evolution on predictions, "
+        description="search strategy: a file of nas/strategies; unset: ofa_evolution, for a front nsga2, and "
         "predictor_guided on shared weights, where an evaluation is dear",
     )
     options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")

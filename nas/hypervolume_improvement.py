@@ -35,7 +35,7 @@ class HypervolumeImprovement:
         reach = above[..., :1] * self._inverse[:, 0]
         for i in range(1, above.shape[-1]):
             np.minimum(reach, above[..., i, None] * self._inverse[:, i], out=reach)
-        return np.maximum(reach, 0.0, out=reach) ** above.shape[-1]
+        return np.asarray(np.maximum(reach, 0.0, out=reach) ** above.shape[-1])
 
     def expected(self, means: Scores, deviations: Scores, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (N,): the mean improvement by each network alone.
@@ -79,4 +79,4 @@ def _directions(n_objectives: int) -> NDArray[np.float64]:
         angles = (np.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS * np.pi / 2
         return np.stack([np.cos(angles), np.sin(angles)], axis=1)
     drawn = np.abs(np.random.default_rng(0).normal(size=(_DIRECTIONS * n_objectives, n_objectives)))
-    return np.maximum(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), 1e-6)
+    return np.asarray(np.maximum(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), 1e-6))

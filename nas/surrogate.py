@@ -65,7 +65,7 @@ class SurrogateStrategy(Strategy):
 
     def _succeeded(self) -> NDArray[np.bool_]:
         """Return (N,): which of the evaluations did not fail."""
-        return np.isfinite(self._scores).all(axis=1)
+        return np.asarray(np.isfinite(self._scores).all(axis=1))
 
     def _see(self) -> None:
         """See what is known as a model is to see it: without failures, scores on their scales, violations as ranks."""

@@ -123,7 +123,7 @@ class PredictorGuided(SurrogateStrategy):
         return np.concatenate([chosen, others[: n - len(chosen)]])
 
     def _front(self) -> Population:
-        return self._rows[constrained_ranks(self._scores, self._violations) == 0]
+        return np.asarray(self._rows[constrained_ranks(self._scores, self._violations) == 0])
 
     def _neighbours(self) -> Population:
         """Return networks that differ from one of the front in one choice; not all of them if they are too many."""
