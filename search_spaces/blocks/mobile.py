@@ -101,14 +101,31 @@ class SqueezeExcite(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class InvertedResidual(ConvolutionalBlock):
+class _ResidualBlock(ConvolutionalBlock):
+    """A block with `middle_channels` between its first 1x1 convolution and its last, and maybe a shortcut."""
+
+    middle_channels: int
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        return ("kernel", "middle_channels")
+
+    def silence(self, module: nn.Module) -> None:
+        """Start the branch at zero by the scale of its last norm (Goyal et al., 2017)."""
+        assert isinstance(module, _InvertedResidual | _GroupedResidual)
+        if not module.shortcut:
+            super().silence(module)
+        nn.init.zeros_(module.project[1].weight)  # type: ignore[arg-type]  # of a norm
+
+
+@dataclasses.dataclass(frozen=True)
+class InvertedResidual(_ResidualBlock):
     """1x1 expansion, depthwise convolution, optional squeeze-excitation, 1x1 projection (Sandler et al., CVPR 2018).
 
     Without expansion when `middle_channels` equals `in_channels`; with a shortcut when the shape is kept.
     Squeeze-excitation is MobileNetV3's: a quarter of the middle channels, and a hard sigmoid.
     """
 
-    middle_channels: int
     squeeze_excite: bool
 
     def build(self) -> nn.Module:
@@ -120,32 +137,15 @@ class InvertedResidual(ConvolutionalBlock):
 
 
 @dataclasses.dataclass(frozen=True)
-class MBConv(ConvolutionalBlock):
+class MBConv(_ResidualBlock):
     """An inverted residual as EfficientNet has it (Tan and Le, ICML 2019).
 
     Squeeze-excitation has a quarter of the block's own input channels in the middle, and a plain sigmoid.
     """
 
-    middle_channels: int
-
     def build(self) -> nn.Module:
         reduced = max(1, self.in_channels // 4)
         return _InvertedResidual(self, SqueezeExcite(self.middle_channels, reduced, nn.functional.silu, torch.sigmoid))
-
-    @property
-    def growing(self) -> tuple[str, ...]:
-        return ("kernel", "middle_channels")
-
-    def silence(self, module: nn.Module) -> None:
-        _silence_residual(self, module)
-
-
-def _silence_residual(block: Block, module: nn.Module) -> None:
-    """Start a residual branch at zero by the scale of its last norm (Goyal et al., 2017)."""
-    assert isinstance(module, _InvertedResidual | _GroupedResidual)
-    if not module.shortcut:
-        Block.silence(block, module)
-    nn.init.zeros_(module.project[1].weight)  # type: ignore[arg-type]  # of a norm
 
 
 class _InvertedResidual(nn.Module):
@@ -169,14 +169,13 @@ class _InvertedResidual(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupedResidual(ConvolutionalBlock):
+class GroupedResidual(_ResidualBlock):
     """1x1 convolution, depthwise convolution, 1x1 convolution, as FBNet has them (Wu et al., CVPR 2019).
 
     The first is there even if it does not expand. The 1x1 convolutions may be grouped; then the channels are shuffled
     between the groups behind the first (Zhang et al., CVPR 2018). With a shortcut when the shape is kept.
     """
 
-    middle_channels: int
     groups: int
 
     def build(self) -> nn.Module:
@@ -184,10 +183,7 @@ class GroupedResidual(ConvolutionalBlock):
 
     @property
     def growing(self) -> tuple[str, ...]:
-        return ("kernel", "middle_channels") if self.groups == 1 else ("kernel",)
-
-    def silence(self, module: nn.Module) -> None:
-        _silence_residual(self, module)
+        return super().growing if self.groups == 1 else ("kernel",)
 
 
 class _GroupedResidual(nn.Module):

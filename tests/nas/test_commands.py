@@ -67,7 +67,10 @@ def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[st
         (["--search.metric", "mean_iou"], "unknown metric of digits 'mean_iou'"),
         (["--search.n-evaluated", "0"], "search.n_evaluated '0': input should be greater than or equal to 10"),
         (["--search.strategy", "predictor_guided"], "nas: strategy predictor_guided would not end on 50000"),
-        (["--search.costs", "latency_ms,macs"], "nas: strategy ofa_evolution serves one objective"),
+        (
+            ["--search.costs", "latency_ms,macs", "--search.strategy", "ofa_evolution"],
+            "nas: strategy ofa_evolution serves one objective",
+        ),
         (["--search.costs", "latency"], "search.costs.0 'latency': input should be 'latency_ms', 'macs'"),
         (["--train.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
         (["--export.training.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
