@@ -60,7 +60,7 @@ class MixedChain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for place in self._places:
             slots = [slot for slot in place.slots if slot in self._modules]
-            if place.is_mixed:
+            if place.is_mixed and slots:
                 x = self._mean(slots, x, passed_on=place.may_be_empty)
             elif slots:
                 x = self.get_submodule(slots[0])(x)

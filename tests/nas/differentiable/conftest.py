@@ -14,6 +14,8 @@ SPACES: dict[str, dict[str, Any]] = {
     "mobilenet_v3_32": {"width": 0.25, "resolutions": (24, 32)},
     "proxyless_mobilenet": {"resolution": 32, "n_classes": 4},
     "fbnet": {"head": 32, "n_classes": 4, "resolution": 16},
+    "efficientnet": {"n_classes": 4, "resolutions": (32, 48)},
+    "regnet": {"n_classes": 4, "resolution": 32},
     "autoformer_32": {"resolution": 8},
     "nasbench201": {"channels": 4, "cells": 1, "resolution": 8},
     "darts": {"channels": 4, "layers": 3, "resolution": 8},
