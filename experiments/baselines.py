@@ -19,7 +19,7 @@ from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
-from nas.candidates import SearchOptions, sought_metric
+from nas.candidates import sought_metric
 from nas.constraint import Constraint
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
@@ -27,6 +27,7 @@ from nas.export import read_network
 from nas.finalists import LatencyOptions, measure_networks
 from nas.objectives import FeasibleRegion, Objective
 from nas.run_directory import read_run
+from nas.search_options import SearchOptions
 from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
 from search_spaces import Architecture, SearchSpace
 from search_spaces.storage import read_json

@@ -20,12 +20,13 @@ import numpy as np
 
 from experiments import rivals
 from experiments.report import markdown_table, replace_section, write_text
-from nas.candidates import SearchOptions, sought_metric
+from nas.candidates import sought_metric
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
 from nas.run_directory import digest, read_run
 from nas.search import Search
+from nas.search_options import SearchOptions
 from nas.strategy import Strategy
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.search import feasible_region, load_supernet, load_table

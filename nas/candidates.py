@@ -1,14 +1,12 @@
 """From a supernet and a feasible region to candidates: evaluate some, predict many, evaluate the best or the front."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.counts import count_models
@@ -17,113 +15,14 @@ from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.shared_weights import SharedWeights
-from nas.evaluation.zero_cost import ZeroCost, require_known
+from nas.evaluation.zero_cost import ZeroCost
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
+from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
 from search_spaces import SearchSpace
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
-
-_FOR_THE_BEST = {"predictor": "ofa_evolution", "shared_weights": "predictor_guided", "zero_cost": "ofa_evolution"}
-"""The strategy of a search that names none: of those measured, the one that finds most in so many evaluations."""
-
-_FOR_THE_FRONT = _FOR_THE_BEST | {"predictor": "nsga2", "zero_cost": "nsga2"}
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class StrategyOptions:
-    """A search strategy by name, and its options."""
-
-    name: str | None = Field(
-        default=None,
-        description="search strategy: a file of nas/strategies; unset: ofa_evolution, for a front nsga2, and "
-        "predictor_guided on shared weights, where an evaluation is dear",
-    )
-    options: Mapping[str, Any] = Field(default_factory=dict, description="of the strategy, such as population=50")
-
-    def __post_init__(self) -> None:
-        if self.name is not None:
-            strategies.load(self.name, **self.options)  # refused now rather than after training
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class WarmStart:
-    """The best of random networks by a zero-cost proxy are evaluated before all others."""
-
-    proxy: str | None = Field(
-        default=None, description="zero-cost proxy, such as naswot, synflow, zico or macs; unset: none, no warm start"
-    )
-    n_drawn: int = Field(default=200, ge=1, description="random networks that the proxy is asked about")
-    n_kept: int = Field(default=20, ge=1, description="its best, evaluated first")
-
-    def __post_init__(self) -> None:
-        if self.proxy is not None:
-            require_known(self.proxy)
-        if self.n_kept > self.n_drawn:
-            raise InputError(f"a warm start keeps {self.n_kept} of {self.n_drawn} networks drawn: draw more")
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class SearchOptions:
-    """How a search spends its evaluations."""
-
-    evaluator: Literal["predictor", "shared_weights", "zero_cost"] = Field(
-        default="predictor",
-        description="what the strategy asks: a predictor fitted first, shared weights each time, or a zero-cost proxy",
-    )
-    proxy: str = Field(default="naswot", description="with evaluator zero_cost: which proxy, as for a warm start")
-    warm_start: WarmStart = WarmStart()
-    metric: str | None = Field(
-        default=None,
-        description="of the validation examples; unset: the first that the data are scored by, as accuracy; "
-        "cross_entropy where examples are few and accuracies equal",
-    )
-    costs: tuple[Literal["latency_ms", "macs", "n_parameters", "peak_activation_bytes"], ...] = Field(
-        default=(), description="lowered beside the metric, so that the front of all is searched for, not the best"
-    )
-    n_front: int = Field(default=8, ge=1, description="with costs: networks along the front that are measured")
-    strategy: StrategyOptions = StrategyOptions()
-    n_evaluated: int = Field(default=200, ge=10, description="networks evaluated, on shared weights or by the proxy")
-    n_predicted: int = Field(
-        default=50_000, ge=1, description="with a predictor: networks it is asked about, if the region has so many"
-    )
-    n_candidates: int = Field(
-        default=20, ge=1, description="with a predictor or a proxy: its best, evaluated on shared weights"
-    )
-    n_validation: int | None = Field(default=None, ge=1, description="validation examples an evaluation; unset: all")
-    n_statistics: int | None = Field(
-        default=None, ge=64, description="training examples for batch-norm statistics; unset: 1024, of scenes 64"
-    )
-    seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
-
-    def __post_init__(self) -> None:
-        require_known(self.proxy)
-        strategy, name = self.load_strategy(), self.strategy_name
-        if strategy.searches_weights and self.evaluator != "shared_weights":
-            raise InputError(f"strategy {name} searches shared weights, nothing else: say evaluator shared_weights")
-        if strategy.for_dear_evaluations and self.evaluator == "predictor":
-            raise InputError(
-                f"strategy {name} would not end on {self.n_predicted} predictions: it is for few, dear "
-                "evaluations; say evaluator shared_weights"
-            )
-        if self.costs:
-            strategies.require_serves(
-                strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]
-            )
-
-    def load_strategy(self) -> Strategy:
-        """Return the strategy that was named, or the evaluator's.
-
-        Raises:
-            InputError: it has no such options.
-        """
-        return strategies.load(self.strategy_name, **self.strategy.options)
-
-    @property
-    def strategy_name(self) -> str:
-        """That of the strategy that was named, or the one for the evaluator and the number of objectives."""
-        return self.strategy.name or (_FOR_THE_FRONT if self.costs else _FOR_THE_BEST)[self.evaluator]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,10 +57,78 @@ def find_candidates(
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
     with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
     """
-    sought, *costs = objectives = [sought_metric(weights.data, options), *_lowered(region, options.costs)]
-    predicted_objectives = [dataclasses.replace(sought, metric=f"predicted_{sought.metric}"), *costs]
+    search = _CandidateSearch(weights, region, directory, options, belongs_to, progress)
+    find = {
+        "predictor": search.by_predictor,
+        "shared_weights": search.by_shared_weights,
+        "zero_cost": search.by_proxy,
+    }
+    return find[options.evaluator]()
 
-    def run(
+
+class _CandidateSearch:
+    """The searches, a journal each, of which a search for candidates consists."""
+
+    def __init__(
+        self,
+        weights: SharedWeights,
+        region: FeasibleRegion,
+        directory: Path,
+        options: SearchOptions,
+        belongs_to: Mapping[str, Any],
+        progress: bool,
+    ) -> None:
+        self._weights, self._region, self._directory, self._options = weights, region, directory, options
+        self._belongs_to, self._progress = belongs_to, progress
+        self._sought = sought_metric(weights.data, options)
+        self._costs = _lowered(region, options.costs)
+        self._strategy = options.load_strategy()
+        self._strategy.use(weights, directory / "strategy", belongs_to)
+
+    def by_shared_weights(self) -> Candidates:
+        return self._ended([self._evaluate(self._strategy)])
+
+    def by_proxy(self) -> Candidates:
+        objectives = [Objective(self._options.proxy), *self._costs]
+        told = ZeroCost(self._region.space, self._weights.data, [self._options.proxy])
+        found = self._run(
+            "proxy", told, self._strategy, objectives, self._options.n_evaluated, self._best_by_warm_start()
+        )
+        best = found.population[_promising(found, objectives, self._options.n_candidates)]
+        return self._ended([self._evaluate_candidates(best)], len(found.population))
+
+    def by_predictor(self) -> Candidates:
+        evaluated = self._evaluate(strategies.load("random_search"))
+        if len(evaluated.population) < self._options.n_evaluated:  # all of the region: nothing is left to predict
+            return self._ended([evaluated])
+        values, seed = evaluated.metrics[self._sought.metric], self._options.seed
+        predictor = AccuracyPredictor.fit(self._region.space, evaluated.population, values, seed, self._sought.metric)
+        predictor.save(self._directory / "predictor.safetensors")
+        objectives = [dataclasses.replace(self._sought, metric=f"predicted_{self._sought.metric}"), *self._costs]
+        predicted = self._run("predicted", predictor, self._strategy, objectives, self._options.n_predicted)
+        new = _promising(predicted, objectives, self._options.n_candidates, evaluated.population)
+        chosen = self._evaluate_candidates(predicted.population[new])
+        return self._ended([evaluated, chosen], len(predicted.population), predictor.kendall)
+
+    def _evaluate(self, strategy: Strategy) -> History:
+        first, objectives = self._best_by_warm_start(), [self._sought, *self._costs]
+        return self._run("evaluated", self._weights, strategy, objectives, self._options.n_evaluated, first)
+
+    def _evaluate_candidates(self, population: Population) -> History:
+        objectives = [self._sought, *self._costs]
+        return self._run("candidates", self._weights, Proposed(population), objectives, self._options.n_candidates)
+
+    def _best_by_warm_start(self) -> Population | None:
+        """Return the networks (n, choices) that a search begins with; None without a warm start."""
+        options = self._options.warm_start
+        if options.proxy is None:
+            return None
+        told, by_proxy = ZeroCost(self._region.space, self._weights.data, [options.proxy]), Objective(options.proxy)
+        drawn = self._run("warm_start", told, strategies.load("random_search"), [by_proxy], options.n_drawn)
+        return drawn.population[drawn.best(options.n_kept, by_proxy)]
+
+    def _run(
+        self,
         journal: str,
         evaluator: Evaluator,
         strategy: Strategy,
@@ -169,43 +136,24 @@ def find_candidates(
         budget: int,
         first: Population | None = None,
     ) -> History:
-        path = directory / journal
-        search = Search(
+        return Search(
             evaluator,
             strategy,
             objectives,
-            region,
+            self._region,
             budget=budget,
-            seed=options.seed,
-            journal=path,
-            belongs_to=belongs_to,
+            seed=self._options.seed,
+            journal=self._directory / f"{journal}.jsonl",
+            belongs_to=self._belongs_to,
             first=first,
-        )
-        return search.run(progress=progress)
+        ).run(progress=self._progress)
 
-    first = _best_by_proxy(run, weights, options.warm_start)
-    strategy = options.load_strategy()
-    strategy.use(weights, directory / "strategy", belongs_to)
-    if options.evaluator == "shared_weights":
-        evaluated = run("evaluated.jsonl", weights, strategy, objectives, options.n_evaluated, first)
-        return _candidates(objectives, options, [evaluated])
-    if options.evaluator == "zero_cost":
-        told, by_proxy = ZeroCost(region.space, weights.data, [options.proxy]), [Objective(options.proxy), *costs]
-        found = run("proxy.jsonl", told, strategy, by_proxy, options.n_evaluated, first)
-        best = found.population[_promising(found, by_proxy, options.n_candidates)]
-        chosen = run("candidates.jsonl", weights, Proposed(best), objectives, options.n_candidates)
-        return _candidates(objectives, options, [chosen], len(found.population))
-    random = strategies.load("random_search")
-    evaluated = run("evaluated.jsonl", weights, random, objectives, options.n_evaluated, first)
-    if len(evaluated.population) < options.n_evaluated:  # that is all of the region: nothing is left to predict
-        return _candidates(objectives, options, [evaluated])
-    values = evaluated.metrics[sought.metric]
-    predictor = AccuracyPredictor.fit(region.space, evaluated.population, values, options.seed, sought.metric)
-    predictor.save(directory / "predictor.safetensors")
-    predicted = run("predicted.jsonl", predictor, strategy, predicted_objectives, options.n_predicted)
-    new = _promising(predicted, predicted_objectives, options.n_candidates, evaluated.population)
-    chosen = run("candidates.jsonl", weights, Proposed(predicted.population[new]), objectives, options.n_candidates)
-    return _candidates(objectives, options, [evaluated, chosen], len(predicted.population), predictor.kendall)
+    def _ended(self, histories: Sequence[History], n_predicted: int = 0, kendall: float | None = None) -> Candidates:
+        history = finalists = _ranked(self._sought, *histories)
+        if self._costs:
+            chosen = _along(history.front([self._sought, *self._costs]), self._options.n_front)
+            finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
+        return Candidates(history, finalists, n_predicted, kendall)
 
 
 def _lowered(region: FeasibleRegion, names: Sequence[str]) -> list[Objective]:
@@ -233,21 +181,6 @@ def _along(front: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return front[np.unique(np.linspace(0, len(front) - 1, min(n, len(front))).round().astype(np.int64))]
 
 
-def _candidates(
-    objectives: Sequence[Objective],
-    options: SearchOptions,
-    histories: Sequence[History],
-    n_predicted: int = 0,
-    kendall: float | None = None,
-) -> Candidates:
-    history = _ranked(objectives[0], *histories)
-    finalists = history
-    if len(objectives) > 1:
-        chosen = _along(history.front(objectives), options.n_front)
-        finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
-    return Candidates(history, finalists, n_predicted, kendall)
-
-
 def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) -> None:
     """Raise what a search of this space by such data would raise, before anything is trained or written.
 
@@ -256,15 +189,6 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
     """
     sought_metric(data, options)
     strategies.require_searches(options.load_strategy(), space)
-
-
-def _best_by_proxy(run: Callable[..., History], weights: SharedWeights, options: WarmStart) -> Population | None:
-    """Return the networks (n, choices) that a search begins with; None without a warm start."""
-    if options.proxy is None:
-        return None
-    told, by_proxy = ZeroCost(weights.space, weights.data, [options.proxy]), Objective(options.proxy)
-    drawn = run("warm_start.jsonl", told, strategies.load("random_search"), [by_proxy], options.n_drawn)
-    return drawn.population[drawn.best(options.n_kept, by_proxy)]
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ class Controller(nn.Module):
 
 @dataclass(config={"extra": "forbid"})
 class ControllerStrategy(PolicyGradient):
-    """What strategies with a recurrent controller share: it draws their networks."""
+    """What strategies with a recurrent controller share: it draws networks and learns by REINFORCE."""
 
     hidden: int = Field(default=64, ge=1, description="width of the controller")
 
@@ -84,3 +85,7 @@ class ControllerStrategy(PolicyGradient):
 
     def _draw(self, n: int) -> Population:
         return self._controller.draw(n, self.rng)
+
+    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
+        log_probability, entropy = self._controller.log_probabilities(rows)
+        self._climb((self._advantages(rewards) * log_probability).mean(), entropy)

@@ -27,7 +27,7 @@ class Strategy(ABC):
         multi_objective: whether it serves several objectives at once.
         searches_weights: whether it works on shared weights themselves, which `use` then gives it.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
-        has_weights: whether it has been given any.
+        weights: the supernet and the data, if `use` gave them; neither is changed.
         region: the networks that may be proposed.
         objectives: what is to be raised or lowered; a column of the scores each.
         rng: the only source of randomness.
@@ -37,7 +37,7 @@ class Strategy(ABC):
     searches_weights: ClassVar[bool] = False
     for_dear_evaluations: ClassVar[bool] = False
 
-    has_weights: bool = False
+    weights: "SharedWeights | None" = None
     region: FeasibleRegion
     objectives: tuple[Objective, ...]
     rng: np.random.Generator
@@ -47,16 +47,15 @@ class Strategy(ABC):
         """Return what a space lacks to be searched by this strategy, in the plural; None if it can be."""
         return None
 
-    def use(  # noqa: B027  # most learn from scores alone
-        self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]
-    ) -> None:
-        """Take the shared weights that are searched, before the search begins.
+    def use(self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
+        """Take the shared weights that are searched, before the search begins; most learn from scores alone.
 
         Args:
-            weights: the supernet and the data; neither is changed.
+            weights: the supernet and the data.
             directory: for what a search that was killed goes on from; None: it would begin anew.
             belongs_to: says which weights and costs these are.
         """
+        self.weights, self._directory, self._belongs_to = weights, directory, belongs_to
 
     def begin(self, region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> None:
         """Start anew on a region of a space."""

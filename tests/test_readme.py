@@ -8,8 +8,8 @@ import pytest
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas import verbs
-from nas.candidates import SearchOptions
 from nas.finalists import FinalistOptions
+from nas.search_options import SearchOptions
 from nas.verbs.export import ExportOptions
 
 README = Path(__file__).parent.parent / "README.md"

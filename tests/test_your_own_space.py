@@ -10,9 +10,9 @@ import pytest
 import search_spaces.spaces
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions
+from nas.search_options import SearchOptions
 from nas.training import SupernetOptions
 from nas.verbs import RunConfig, run
 from nas.verbs.export import ExportOptions

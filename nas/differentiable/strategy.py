@@ -1,10 +1,7 @@
 """What differentiable strategies share: logits descended together with shared weights, then networks by probability."""
 
-from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -15,8 +12,7 @@ from torch import Tensor
 
 from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.expected_cost import ExpectedCost
-from nas.differentiable.gates import Gate
-from nas.evaluation.shared_weights import SharedWeights
+from nas.differentiable.gates import Gate, everything
 from nas.pareto import Scores
 from nas.strategy import Strategy
 from search_spaces.errors import InputError
@@ -50,22 +46,18 @@ class DifferentiableStrategy(Strategy):
     logit_learning_rate: float = Field(default=0.05, gt=0, description="of the logits, by Adam")
     batch: int = Field(default=10, ge=1, description="networks proposed at a time")
 
-    @abstractmethod
     def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
-        """Return how the options of a choice are mixed in one step.
+        """Return how the options of a choice are mixed in one step: all of them by their probabilities, as DARTS does.
 
         Args:
             logits: of the options, (options,).
             progress: the share of the steps that is done, 0 to 1.
             generator: the only source of randomness.
         """
+        return everything(logits.softmax(0))
 
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         """Look at a descent after an epoch: it may be narrowed to some options, set back or ended."""
-
-    def use(self, weights: SharedWeights, directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
-        self._weights, self._directory, self._belongs_to = weights, directory, belongs_to
-        self.has_weights = True
 
     def _begin(self) -> None:
         self._seed = int(self.rng.integers(2**31))
@@ -81,7 +73,8 @@ class DifferentiableStrategy(Strategy):
 
     def _ask(self) -> Population:
         if self._waiting is None:
-            descent = ArchitectureDescent(self, self._weights, self.region.constraints, self._seed)
+            assert self.weights is not None, "a search refuses that before it begins"
+            descent = ArchitectureDescent(self, self.weights, self.region.constraints, self._seed)
             descent.run(self._directory, {**asdict(self), **self._belongs_to})
             self._waiting = self._ranked(descent.log_probabilities())
         asked, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]

@@ -54,7 +54,7 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
             f"strategy {name} serves one objective, asked for are {metrics}: "
             f"use {', '.join(_those(lambda kind: kind.multi_objective))}, or make all but one of them limits"
         )
-    if strategy.searches_weights and not strategy.has_weights:
+    if strategy.searches_weights and strategy.weights is None:
         raise InputError(
             f"strategy {name} descends a supernet's weights and was given none: call its `use` first, or use "
             f"{', '.join(_those(lambda kind: not kind.searches_weights))}"

@@ -1,11 +1,8 @@
 """DARTS (Liu et al., ICLR 2019): options are mixed by the softmax of their logits."""
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
-from nas.differentiable.gates import Gate, everything
 from nas.differentiable.strategy import DifferentiableStrategy
 
 
@@ -17,6 +14,3 @@ class DARTS(DifferentiableStrategy):
     """
 
     second_order: bool = Field(default=False, description="look one step of the weights ahead; four times as slow")
-
-    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
-        return everything(logits.softmax(0))

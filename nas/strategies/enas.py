@@ -1,10 +1,7 @@
 """ENAS (Pham et al., ICML 2018): a recurrent controller that learns on shared weights while they are trained by it."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +13,6 @@ from torch.nn.functional import cross_entropy
 
 from nas.controller import Controller, ControllerStrategy
 from nas.data.dataset import IGNORED
-from nas.evaluation.shared_weights import SharedWeights
 from nas.training.descent import Student
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
@@ -38,10 +34,6 @@ class ENAS(ControllerStrategy):
     weight_learning_rate: float = Field(default=0.025, gt=0, description="of the shared weights, peak of the schedule")
     rewarded: int = Field(default=2, ge=1, description="networks that a step rewards")
 
-    def use(self, weights: SharedWeights, directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
-        self._weights, self._directory, self._belongs_to = weights, directory, belongs_to
-        self.has_weights = True
-
     def _start(self) -> None:
         super()._start()
         self._descended = False
@@ -52,10 +44,6 @@ class ENAS(ControllerStrategy):
             descent = _ControllerDescent(self, self._controller, int(self.rng.integers(2**31)))
             descent.run(self._directory, {**asdict(self), **self._belongs_to})
         return super()._draw(n)
-
-    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
-        log_probability, entropy = self._controller.log_probabilities(rows)
-        self._climb((self._advantages(rewards) * log_probability).mean(), entropy)
 
 
 class _Chooser(nn.Module):
@@ -71,7 +59,8 @@ class _Chooser(nn.Module):
 
 class _ControllerDescent(JointDescent):
     def __init__(self, strategy: ENAS, controller: Controller, seed: int) -> None:
-        weights = strategy._weights
+        weights = strategy.weights
+        assert weights is not None, "a search refuses that before it begins"
         options = TrainingOptions(
             epochs=strategy.epochs,
             batch_size=strategy.batch_size,

@@ -7,13 +7,10 @@ supernet whose depth is among the choices, and dropping out skip connections non
 from itertools import pairwise
 
 import numpy as np
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from nas.differentiable.descent import ArchitectureDescent
-from nas.differentiable.gates import Gate, everything
 from nas.differentiable.strategy import DifferentiableStrategy
 
 
@@ -23,9 +20,6 @@ class PDARTS(DifferentiableStrategy):
 
     stages: int = Field(default=3, ge=1, description="of equal length")
     share: float = Field(default=0.6, gt=0, le=1, description="of each choice's options, as many as go on to a stage")
-
-    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
-        return everything(logits.softmax(0))
 
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         ends = [round(stage * self.epochs / self.stages) - 1 for stage in range(1, self.stages)]

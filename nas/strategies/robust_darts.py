@@ -1,13 +1,10 @@
 """RobustDARTS (Zela et al., ICLR 2020): DARTS that stops early, before the validation loss becomes sharp."""
 
 import numpy as np
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from nas.differentiable.descent import ArchitectureDescent
-from nas.differentiable.gates import Gate, everything
 from nas.differentiable.strategy import DifferentiableStrategy
 
 
@@ -21,9 +18,6 @@ class RobustDARTS(DifferentiableStrategy):
 
     window: int = Field(default=5, ge=1, description="epochs that are averaged, and compared with as many before")
     sharpening: float = Field(default=0.75, gt=0, lt=1, description="ends when the average of then over now is below")
-
-    def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
-        return everything(logits.softmax(0))
 
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         eigenvalues = np.abs(descent.dominant_eigenvalues())

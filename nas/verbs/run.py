@@ -9,11 +9,12 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions, require_possible
+from nas.candidates import require_possible
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
 from nas.run_directory import begin_run, finish_run
+from nas.search_options import SearchOptions
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import STATISTIC
 from latency_predictors.table import LatencyTable
 from nas import plots
-from nas.candidates import Candidates, SearchOptions, find_candidates, require_possible
+from nas.candidates import Candidates, find_candidates, require_possible
 from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
@@ -19,6 +19,7 @@ from nas.finalists import Finalist, FinalistOptions, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, digest, finish_run, read_run
 from nas.search import History
+from nas.search_options import SearchOptions
 from nas.supernet import Supernet
 from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT

@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nas.candidates import SearchOptions, StrategyOptions, WarmStart, find_candidates
+from nas.candidates import find_candidates
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion
+from nas.search_options import SearchOptions, StrategyOptions, WarmStart
 from nas.supernet import Supernet
 from search_spaces import SearchSpace
 
@@ -31,19 +33,24 @@ def best(journal: Path, metric: str, n: int) -> list[list[int]]:
     return [rows[i] for i in np.argsort(-np.array(values), kind="stable")[:n]]
 
 
-@pytest.mark.parametrize("evaluator", ["predictor", "shared_weights", "zero_cost"])
-def test_a_warm_start_begins_with_the_best_by_a_proxy(weights: SharedWeights, tmp_path: Path, evaluator: str) -> None:
-    options = SearchOptions(
-        evaluator=evaluator,  # type: ignore[arg-type]
-        warm_start=WarmStart("macs", n_drawn=30, n_kept=4),
-        proxy="n_parameters",
-        n_evaluated=10,
-        n_predicted=50,
-        n_candidates=2,
-    )
+WARM_START: Any = {"warm_start": WarmStart("macs", n_drawn=30, n_kept=4), "n_evaluated": 10}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SearchOptions(n_predicted=50, n_candidates=2, **WARM_START),
+        SearchOptions(evaluator="shared_weights", **WARM_START),
+        SearchOptions(evaluator="zero_cost", proxy="n_parameters", n_candidates=2, **WARM_START),
+    ],
+    ids=lambda options: options.evaluator,
+)
+def test_a_warm_start_begins_with_the_best_by_a_proxy(
+    weights: SharedWeights, tmp_path: Path, options: SearchOptions
+) -> None:
     region = FeasibleRegion(weights.space)
     found = find_candidates(weights, region, tmp_path, options, {}, progress=False)
-    journal, metric = ("proxy", "n_parameters") if evaluator == "zero_cost" else ("evaluated", "accuracy")
+    journal, metric = ("proxy", "n_parameters") if options.evaluator == "zero_cost" else ("evaluated", "accuracy")
     rows, _ = recorded(tmp_path / f"{journal}.jsonl", metric)
     drawn, _ = recorded(tmp_path / "warm_start.jsonl", "macs")
     assert len(drawn) == 30
@@ -64,7 +71,7 @@ def test_the_best_by_a_proxy_are_evaluated_on_shared_weights(weights: SharedWeig
     assert sorted(found.history.population.tolist()) == sorted(best(tmp_path / "proxy.jsonl", "macs", 3))
 
 
-@pytest.mark.parametrize("make", [WarmStart, lambda proxy: SearchOptions(proxy=proxy)])
+@pytest.mark.parametrize("make", [WarmStart, lambda proxy: SearchOptions(evaluator="zero_cost", proxy=proxy)])
 def test_an_unknown_proxy_is_refused_before_anything_runs(make: type) -> None:
     with pytest.raises(ValidationError, match="unknown zero-cost proxy 'naswat': did you mean naswot"):
         make("naswat")
@@ -78,3 +85,18 @@ def test_a_warm_start_that_keeps_more_than_it_draws_is_refused() -> None:
 def test_a_strategy_that_searches_weights_is_given_no_proxy() -> None:
     with pytest.raises(ValidationError, match="searches shared weights, nothing else"):
         SearchOptions(evaluator="zero_cost", strategy=StrategyOptions("darts"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"proxy": "macs"}, "proxy macs does nothing without evaluator zero_cost"),
+        ({"evaluator": "shared_weights", "n_predicted": 7}, "n_predicted 7 does nothing without evaluator predictor"),
+        ({"evaluator": "shared_weights", "n_candidates": 7}, "n_candidates 7 does nothing without evaluator predictor"),
+        ({"n_front": 7}, "n_front 7 does nothing without costs"),
+        ({"warm_start": {"n_drawn": 300}}, "a warm start draws and keeps networks by a proxy: name one"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        SearchOptions(**options)

@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 import search_spaces
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import SearchOptions, StrategyOptions
 from nas.data import DataOptions
 from nas.finalists import FinalistOptions, Latency, LatencyOptions
+from nas.search_options import SearchOptions, StrategyOptions
 from nas.training import SupernetOptions, TrainingOptions
 from nas.verbs import (
     ExportConfig,
@@ -123,8 +123,9 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
 def test_a_front_is_measured_along_its_length_and_any_of_it_can_be_exported(
     config: RunConfig, result: dict[str, object], tmp_path: Path, evaluator: Literal["predictor", "shared_weights"]
 ) -> None:
+    asked = config.search if evaluator == "predictor" else SearchOptions(n_evaluated=config.search.n_evaluated)
     options = dataclasses.replace(
-        config.search,
+        asked,
         evaluator=evaluator,
         costs=("latency_ms", "macs"),
         n_front=3,

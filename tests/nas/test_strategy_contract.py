@@ -13,11 +13,11 @@ from pydantic import ValidationError
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
-from nas.candidates import SearchOptions, StrategyOptions
 from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import Search
+from nas.search_options import SearchOptions, StrategyOptions
 from nas.strategy import Strategy
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population

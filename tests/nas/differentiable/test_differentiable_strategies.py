@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
-from nas.candidates import SearchOptions, StrategyOptions
 from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.differentiable.descent import ArchitectureDescent
@@ -20,6 +19,7 @@ from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective, Reward
 from nas.search import Search
+from nas.search_options import SearchOptions, StrategyOptions
 from nas.supernet import Supernet
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
