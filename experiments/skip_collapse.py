@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 
 import search_spaces
-from experiments.tabular.nasbench201 import CELL
+from experiments.tabular.nasbench201 import CELL, OPERATIONS
 from nas import strategies
 from nas.data import DataOptions, load_data
 from nas.differentiable.descent import ArchitectureDescent
@@ -23,9 +23,6 @@ from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
 from nas.supernet import Supernet
 from search_spaces import Architecture
-
-_OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-"""In the order of the table."""
 
 
 def main() -> None:
@@ -78,7 +75,7 @@ def published(path: Path) -> dict[tuple[int, ...], float]:
 def described(cell: Architecture, accuracies: dict[tuple[int, ...], float]) -> str:
     """Return a cell's skip connections, and what it reaches."""
     operations = [str(cell[f"edge_{source}_{target}"]) for source, target in CELL.edges]
-    accuracy = accuracies[tuple(_OPERATIONS.index(operation) for operation in operations)]
+    accuracy = accuracies[tuple(OPERATIONS.index(operation) for operation in operations)]
     return f"{operations.count('skip_connect')} skip connections, {accuracy:.2f} % on CIFAR-10   {' '.join(operations)}"
 
 

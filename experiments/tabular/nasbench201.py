@@ -10,8 +10,10 @@ from experiments.tabular.table import Table, read_table
 from search_spaces.errors import InputError
 from search_spaces.spaces import nasbench201
 
-CELL = replace(nasbench201.CELL, layers=(2, 3))
-"""The operations in the order of the table: none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3."""
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+"""In the order of the table."""
+
+CELL = replace(nasbench201.CELL, layers=(OPERATIONS.index("nor_conv_1x1"), OPERATIONS.index("nor_conv_3x3")))
 
 RESULTS, LATENCIES = FILES = ("nasbench201.parquet", "nasbench201_latency.parquet")
 
