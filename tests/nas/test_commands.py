@@ -1,4 +1,4 @@
-"""The command line as a user types it: each test is a real process."""
+"""The command line as a user types it."""
 
 import json
 import os
@@ -6,23 +6,52 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from nas.cli import main
 
-def nas(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from nas.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+COMMAND = (sys.executable, "-c", "from nas.cli import main; main()")
+
+
+@dataclass
+class Done:
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Nas = Callable[..., Done]
+
+
+@pytest.fixture
+def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
+    """Runs a command in this process: in one of its own, loading torch would take longer than all that is tested."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> Done:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        monkeypatch.chdir(cwd or Path.cwd())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
 
 
 def test_spaces_as_json() -> None:
-    done = nas("spaces", "--format", "json")
+    command = [*COMMAND, "spaces", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "ofa_mobilenet_v3" in [space["name"] for space in json.loads(done.stdout)["spaces"]]
 
 
-def test_the_options_of_a_space_are_listed() -> None:
+def test_the_options_of_a_space_are_listed(nas: Nas) -> None:
     done = nas("spaces", "--space", "ofa_mobilenet_v3", "--format", "json")
     (width,) = [option for option in json.loads(done.stdout)["options"] if option["option"] == "width"]
     assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage")
@@ -45,7 +74,7 @@ def test_the_options_of_a_space_are_listed() -> None:
         (["run", "--config", "absent.yaml"], "config absent.yaml does not exist"),
     ],
 )
-def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, arguments: list[str], told: str) -> None:
     done = nas(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
@@ -76,7 +105,7 @@ def test_bad_input_is_told_and_writes_nothing(tmp_path: Path, arguments: list[st
         (["--export.training.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
     ],
 )
-def test_a_run_refuses_before_anything_runs(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_a_run_refuses_before_anything_runs(nas: Nas, tmp_path: Path, arguments: list[str], told: str) -> None:
     small = ["--data", "digits", "--budget", "40%", "--output", "x", "--space.options", "resolutions=[8]"]
     done = nas("run", *small, *arguments, cwd=tmp_path)
     assert done.returncode == 2
@@ -85,7 +114,7 @@ def test_a_run_refuses_before_anything_runs(tmp_path: Path, arguments: list[str]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_diverged_training_does_not_hold_its_directory(tmp_path: Path) -> None:
+def test_a_diverged_training_does_not_hold_its_directory(nas: Nas, tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "1"]
     diverged = nas("train", *options, "--train.learning-rate", "1e6", "--output", tmp_path / "x")
     assert diverged.returncode == 2
@@ -93,9 +122,9 @@ def test_a_diverged_training_does_not_hold_its_directory(tmp_path: Path) -> None
     assert nas("train", *options, "--train.learning-rate", "0.01", "--output", tmp_path / "x").returncode == 0
 
 
-def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
+def test_two_processes_do_not_share_a_directory(nas: Nas, tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--output", "x"]
-    command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options]
+    command = [*COMMAND, "train", *options]
     first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     while not (tmp_path / "x" / "metrics.jsonl").exists():
         assert first.poll() is None
@@ -107,7 +136,7 @@ def test_two_processes_do_not_share_a_directory(tmp_path: Path) -> None:
     assert "in use by another process" in second.stderr
 
 
-def test_a_profile_for_data_takes_what_the_data_dictate(tmp_path: Path) -> None:
+def test_a_profile_for_data_takes_what_the_data_dictate(nas: Nas, tmp_path: Path) -> None:
     data = ["--data", "digits", "--data.channels", "1"]
     done = nas("profile", *data, "--space.options", "n_classes=7", "--output", tmp_path / "table")
     assert done.returncode == 2
@@ -124,7 +153,7 @@ def test_a_profile_for_data_takes_what_the_data_dictate(tmp_path: Path) -> None:
         (["--data", "digits", "--data.channels", "1", "--train.augmentation.scale", "0.2"], "augmentation scale 0.2"),
     ],
 )
-def test_what_does_not_fit_the_kind_of_data_is_refused(options: list[str], told: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_the_kind_of_data_is_refused(nas: Nas, options: list[str], told: str, tmp_path: Path) -> None:
     done = nas("train", *options, "--output", tmp_path / "train")
     assert done.returncode == 2
     assert told in done.stderr
@@ -132,7 +161,7 @@ def test_what_does_not_fit_the_kind_of_data_is_refused(options: list[str], told:
 
 def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "2"]
-    command = [sys.executable, "-c", "from nas.cli import main; main()", "train", *options, "--output"]
+    command = [*COMMAND, "train", *options, "--output"]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     subprocess.run([*command, str(straight)], capture_output=True, check=True)
     often = ["--train.checkpoint-seconds", "0.001"]
@@ -167,8 +196,9 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", disk], check=False).returncode:
         pytest.skip("may not mount here")
     try:
-        resolution = ["--space.options", "resolutions=[8]", "--train.epochs", "1"]
-        done = nas("train", "--data", "digits", "--data.channels", "1", *resolution, "--output", disk / "train")
+        options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]"]
+        command = [*COMMAND, "train", *options, "--train.epochs", "1", "--output", disk / "train"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
         subprocess.run(["umount", disk], check=True)
     assert done.returncode == 2
