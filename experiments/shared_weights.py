@@ -10,7 +10,6 @@ that a comparison that was stopped goes on. --readme puts the summary in a docum
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments import rivals
+from experiments.command import resumable
 from experiments.report import markdown_table, replace_section, write_text
 from nas.candidates import sought_metric
 from nas.evaluation.evaluator import Evaluator, Metrics
@@ -30,7 +30,6 @@ from nas.search_options import SearchOptions
 from nas.strategy import Strategy
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.search import feasible_region, load_supernet, load_table
-from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -101,12 +100,8 @@ def main() -> None:
     parser.add_argument("--statistics", type=int, help="training examples for batch-norm statistics; unset: as the run")
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-supernet")
     arguments = parser.parse_args()
-    try:
+    with resumable(parser.prog):
         summary = compare(arguments)
-    except InputError as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"{parser.prog}: stopped; the same command goes on")
     print(summary)
 
 

@@ -8,13 +8,13 @@ stopped goes on; delete `searches/STRATEGY.jsonl` when a strategy has changed. -
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments import rivals
+from experiments.command import resumable
 from experiments.report import replace_section
 from experiments.tabular.comparison import Comparison
 from experiments.tabular.nasbench201 import accuracies_in, latencies_in, read_nasbench201
@@ -45,12 +45,8 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-tabular")
     arguments = parser.parse_args()
     threadpool_limits(1)
-    try:
+    with resumable(parser.prog):
         summary = compare(arguments)
-    except InputError as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"{parser.prog}: stopped; the same command goes on")
     print(summary)
     print(f"the whole report: {arguments.output / 'report.md'}")
 
