@@ -75,21 +75,20 @@ class Supernet(nn.Module):
                 if isinstance(whole, nn.Parameter):
                     view = nn.Parameter(view)
                     gradient = self._gradient(whole)
-                    part = block.narrow(gradient, path, like, owner)
-                    hand_on = partial(_hand_on, whole=whole, gradient=gradient, part=part)
+                    part = block.narrow(gradient.tensor, path, like, owner)
+                    hand_on = partial(gradient.take, part=part)
                     view.register_post_accumulate_grad_hook(hand_on)  # type: ignore[no-untyped-call]
                 setattr(owner, name, view)
         return module
 
-    def _gradient(self, parameter: Tensor) -> Tensor:
-        """Return the tensor in which a parameter's gradient is collected, of which each view knows its part."""
+    def _gradient(self, parameter: nn.Parameter) -> "_Gradient":
         if parameter not in self._gradients:
-            self._gradients[parameter] = torch.zeros_like(parameter)
+            self._gradients[parameter] = _Gradient(parameter)
         return self._gradients[parameter]
 
     def _forget_views(self, *_: object) -> None:
         self._views: dict[tuple[str, Block], nn.Module] = {}
-        self._gradients: dict[Tensor, Tensor] = {}
+        self._gradients: dict[Tensor, _Gradient] = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Supernet":
         """Move or convert the store; views into the storage it had before are forgotten."""
@@ -116,10 +115,30 @@ def tensor_at(module: nn.Module, path: str) -> Tensor:
     return tensor
 
 
-def _hand_on(view: Tensor, whole: nn.Parameter, gradient: Tensor, part: Tensor) -> None:
-    """Add a view's gradient, as soon as it is there, to its part of the whole's."""
-    assert view.grad is not None
-    if whole.grad is not gradient:
-        whole.grad = gradient.zero_() if whole.grad is None else gradient.copy_(whole.grad)
-    part.add_(view.grad)
-    view.grad = None
+class _Gradient:
+    """Where the views of a parameter put their gradients: zero outside the parts that any has written.
+
+    To make the whole zero in every step would cost small networks of a large store a good part of it.
+    """
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.tensor = torch.zeros_like(parameter)
+        self._parameter = parameter
+        self._written: dict[int, Tensor] = {}
+
+    def take(self, view: Tensor, part: Tensor) -> None:
+        """Add a view's gradient, as soon as it is there, to its part of the whole's."""
+        assert view.grad is not None
+        if self._parameter.grad is None:
+            for other in self._written.values():
+                other.zero_()
+            self._written = {}
+            part.copy_(view.grad)
+        else:
+            if self._parameter.grad is not self.tensor:
+                self.tensor.copy_(self._parameter.grad)
+                self._written = {id(self.tensor): self.tensor}
+            part.add_(view.grad)
+        self._written[id(part)] = part
+        self._parameter.grad = self.tensor
+        view.grad = None

@@ -98,6 +98,20 @@ def test_gradients_of_several_architectures_add_up(supernet: Supernet) -> None:
     assert_gradients_are(supernet, expected)
 
 
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_cleared_gradients_leave_nothing_behind(supernet: Supernet, set_to_none: bool) -> None:
+    for architecture in (LARGEST, SMALLEST, *SAMPLED, SMALLEST):
+        supernet.zero_grad(set_to_none=set_to_none)
+        static = supernet.extract(architecture)
+        backward(static, architecture)
+        backward(supernet.network(architecture), architecture)
+        for name, parameter in supernet.store.named_parameters():  # what another network used may be there, but zero
+            if parameter.grad is not None and name not in gradients(static):
+                assert not parameter.grad.any()
+                parameter.grad = None
+        assert_gradients_are(supernet, {architecture: gradients(static)})
+
+
 def test_cleared_gradients_are_none_until_a_network_has_a_part(supernet: Supernet) -> None:
     backward(supernet.network(LARGEST), LARGEST)
     supernet.zero_grad()
