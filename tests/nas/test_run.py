@@ -50,7 +50,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         data=DataOptions("digits", channels=1),
         budget="100ms",  # that no noise of a busy machine reaches
         output=tmp_path_factory.mktemp("run") / "digits",
-        space=SpaceConfig("mobilenet_v3_32", {"resolutions": [8]}),
+        space=SpaceConfig("nasbench201", {"cells": 1, "channels": 4, "resolution": 8}),
         train=SupernetOptions(epochs=1),
         profile=ProfileOptions(n_calibration=6, n_held_out=5, measure=SHORT),
         search=SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
