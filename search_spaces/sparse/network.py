@@ -43,8 +43,11 @@ from search_spaces.sparse.geometry import N_STRIDES, count_rows, geometry
 Lists = Mapping[str, Tensor]
 """The network's inputs by name."""
 
-Rows = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=N_STRIDES, max_length=N_STRIDES)]
-"""A number of rows for each stride."""
+Rows = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    Field(min_length=N_STRIDES, max_length=N_STRIDES, validate_default=True),
+]
+"""A number of rows for each stride; defaults, too, have to fit the other numbers."""
 
 DROPOUT = 0.3
 
