@@ -33,7 +33,6 @@ from search_spaces.blocks.sparse import (
     neighbour_lists,
     points_in_voxels,
 )
-from search_spaces.errors import InputError
 from search_spaces.network_inputs import sparse as sparse_inputs
 from search_spaces.points import PointClouds
 from search_spaces.space import SearchSpace
@@ -264,11 +263,7 @@ class SparsePointVoxelSpace(SearchSpace):
         Raises:
             InputError: the points cannot be used.
         """
-        if batch.features.shape[1] != self.in_channels:
-            raise InputError(
-                f"points with {batch.features.shape[1]} features for a network of in_channels {self.in_channels}: "
-                "give the space the data's number"
-            )
+        batch.require_features(self.in_channels)
         made = _GEOMETRIES.setdefault(batch, {})
         key = self.voxel_size, self.n_stages
         if key not in made:
