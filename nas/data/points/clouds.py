@@ -39,6 +39,11 @@ class Cloud:
         return Cloud(self.points[rows], self.labels if self.whole else self.labels[rows], self.whole)
 
     @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which points (N,) have a label, their own or the cloud's."""
+        return np.full(len(self), True) if self.whole else self.labels != IGNORED
+
+    @property
     def n_bytes(self) -> int:
         """Size in memory."""
         return self.points.nbytes + self.labels.nbytes
