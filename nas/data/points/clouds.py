@@ -103,6 +103,13 @@ class Clouds:
         return self.frames[position].read()
 
 
+def turned(points: NDArray[np.floating], angle: float) -> NDArray[np.float32]:
+    """Return points (N, 4) turned about the vertical axis, in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y, z, remission = points.T
+    return np.column_stack([cos * x - sin * y, sin * x + cos * y, z, remission]).astype(np.float32)
+
+
 def checked(points: NDArray[np.float32], labels: NDArray[np.int64], place: str, *, whole: bool = False) -> Cloud:
     """Return the cloud, if it can be trained and scored on.
 
