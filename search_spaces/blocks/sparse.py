@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
+from search_spaces.blocks.row_norm import RowNorm
 from search_spaces.sparse import drawn
 from search_spaces.sparse.geometry import N_ROUNDS
 from search_spaces.sparse.operations import average_points, convolve_between, convolve_neighbours, interpolate
@@ -153,7 +154,7 @@ class _Finish(nn.Module):
 
     def __init__(self, block: _Convolution, relu: bool) -> None:
         super().__init__()
-        self.norm = nn.Identity() if block.partial else nn.BatchNorm1d(block.out_channels)
+        self.norm = nn.Identity() if block.partial else RowNorm(block.out_channels)
         self.addend, self.relu = block.addend, relu
 
     def forward(self, y: Tensor, addend: Tensor | None) -> Tensor:
@@ -237,7 +238,7 @@ class _Downsampling(nn.Module):
     def __init__(self, block: Downsampling) -> None:
         super().__init__()
         self.kernel = _Kernel(8, block.in_channels, block.out_channels, 8 * block.in_channels)
-        self.norm = nn.BatchNorm1d(block.out_channels)
+        self.norm = RowNorm(block.out_channels)
 
     def forward(self, x: Tensor, children: Tensor, counts: Tensor, n_points: Tensor) -> Tensor:
         child, parent = children.unbind(1)
@@ -265,7 +266,7 @@ class _Upsampling(nn.Module):
     def __init__(self, block: Upsampling) -> None:
         super().__init__()
         self.kernel = _Kernel(8, block.in_channels, block.out_channels, block.out_channels)
-        self.norm = nn.BatchNorm1d(block.out_channels)
+        self.norm = RowNorm(block.out_channels)
 
     def forward(self, x: Tensor, children: Tensor, counts: Tensor) -> Tensor:
         child, parent = children.unbind(1)
@@ -379,7 +380,7 @@ class PointTransform(_Pointwise):
     """Linear, batch normalisation, activation."""
 
     def build(self) -> nn.Module:
-        norm = nn.BatchNorm1d(self.out_channels)
+        norm = RowNorm(self.out_channels)
         return nn.Sequential(nn.Linear(self.in_channels, self.out_channels), norm, nn.ReLU())
 
 

@@ -135,6 +135,17 @@ def test_the_geometry_is_made_once_and_shared_by_all_subnets() -> None:
     SPACE.build(SPACE.smallest())(*second).sum().backward()
 
 
+def test_a_frame_within_one_voxel_can_be_trained_on() -> None:
+    """One row has no variance, which batch normalisation would refuse."""
+    points = scene(50, 0) * 0.02 + 0.05
+    architecture = SPACE.smallest()
+    inputs = SPACE.prepare(batch(points), architecture)
+    assert len(inputs[[spec.name for spec in SPACE.inputs(architecture)].index("n_points_1")]) == 1
+    logits = SPACE.build(architecture).train()(*inputs)
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+
+
 def test_the_number_of_features_is_checked() -> None:
     clouds = batch(scene(100, 0))
     with pytest.raises(InputError, match="points with 2 features for a network of in_channels 4"):
