@@ -12,13 +12,8 @@ from torch import Tensor, nn
 import search_spaces
 from latency_predictors.counts import count, count_network
 from search_spaces import Block, InputError, SearchSpace
-from search_spaces.blocks.sparse import (
-    PointsToVoxels,
-    PointwiseConvolution,
-    SparseConvolution,
-    Upsampling,
-    VoxelsToPoints,
-)
+from search_spaces.blocks.sparse import PointwiseConvolution, SparseConvolution, Upsampling
+from search_spaces.blocks.sparse_points import PointsToVoxels, VoxelsToPoints
 from search_spaces.onnx import feed, parity, to_onnx
 from search_spaces.points import PointClouds
 from search_spaces.sparse.geometry import count_rows
