@@ -88,7 +88,9 @@ class SparsePointVoxelSpace(SearchSpace):
     n_classes: int = Field(default=19, ge=2, description="classes of the data")
     task: Literal["segmentation"] = Field(default="segmentation", description="what is classified: every point")
     in_channels: int = Field(default=4, ge=1, description="features of a point, such as x, y, z and remission")
-    voxel_size: float = Field(default=0.05, gt=0, description="edge of a voxel at stride 1, in metres")
+    voxel_size: float = Field(
+        default=0.05, gt=0, allow_inf_nan=False, description="edge of a voxel at stride 1, in metres"
+    )
     n_points: int = Field(default=123389, ge=1, description="points of a typical frame")
     n_voxels: Rows = Field(
         default=(94444, 68642, 42024, 21311, 9483), description="its voxels at strides 1, 2, 4, 8, 16"

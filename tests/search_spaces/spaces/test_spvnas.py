@@ -219,6 +219,7 @@ TEN_POINTS: dict[str, Any] = {"n_points": 10, "n_voxels": (9, 5, 3, 2, 1), "n_pa
         ({"n_points": 10}, r"n_voxels \(42024, .* fewer voxels than n_points"),
         ({"n_voxels": (10, 5, 3, 2, 1)}, r"n_pairs \(112338, .* at most 13 times n_voxels"),
         ({"voxel_size": 0}, "voxel_size 0"),
+        ({"voxel_size": float("inf")}, "voxel_size inf: input should be a finite number"),
     ],
 )
 def test_rows_that_no_scene_has_are_refused(options: dict[str, Any], message: str) -> None:
