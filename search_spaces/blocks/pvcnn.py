@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces.block import Block, TensorSpec
+from search_spaces.blocks.row_norm import RowNorm
 
 POINTS, CLOUDS = "points", "batch"
 """The names of the two leading axes: one row a point, one row a cloud."""
@@ -112,7 +113,7 @@ class _SqueezeExcite(nn.Module):
 
 
 def _linear_norm(in_channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(in_channels, out_channels), nn.BatchNorm1d(out_channels), nn.ReLU())
+    return nn.Sequential(nn.Linear(in_channels, out_channels), RowNorm(out_channels), nn.ReLU())
 
 
 def in_grid(coordinates: Tensor, cloud: Tensor, cube: Tensor, resolution: int) -> Tensor:
@@ -194,7 +195,7 @@ class _CloudFeatures(nn.Module):
         super().__init__()
         self.layers = nn.Sequential()
         for width in widths:
-            self.layers.extend([nn.Linear(channels, width), _CloudNorm(width), nn.ReLU()])
+            self.layers.extend([nn.Linear(channels, width), RowNorm(width), nn.ReLU()])
             channels = width
 
     def forward(self, features: Tensor, cloud: Tensor, cube: Tensor) -> Tensor:
@@ -228,15 +229,6 @@ class _CloudClassifier(_CloudFeatures):
     def forward(self, features: Tensor, cloud: Tensor, cube: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.dropout(super().forward(features, cloud, cube)))
         return logits
-
-
-class _CloudNorm(nn.BatchNorm1d):
-    """Batch normalisation over clouds; a batch of one, which has no variance, is normalised by running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and len(x) == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,7 +311,7 @@ class PointClassifier(_PointBlock):
         return self._points(self.n_classes, "output")
 
     def build(self) -> nn.Module:
-        layers: list[nn.Module] = [nn.BatchNorm1d(self.in_channels), nn.ReLU(), nn.Dropout(self.dropouts[0])]
+        layers: list[nn.Module] = [RowNorm(self.in_channels), nn.ReLU(), nn.Dropout(self.dropouts[0])]
         channels = self.in_channels
         for width, dropout in zip(self.widths, self.dropouts[1:], strict=True):
             layers += [*_linear_norm(channels, width), nn.Dropout(dropout)]

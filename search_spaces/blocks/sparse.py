@@ -1,4 +1,4 @@
-"""Blocks of sparse point-voxel networks: convolutions over occupied voxels, and the ways between voxels and points.
+"""Convolutions of sparse point-voxel networks, over occupied voxels.
 
 A block's record holds the numbers of rows of a typical frame, on which its latency depends: of points, of voxels, and
 of the pairs of neighbours among them. Frames of one batch are rows of the same tensors.
@@ -13,60 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
+from search_spaces.blocks.row_norm import RowNorm
 from search_spaces.sparse import drawn
-from search_spaces.sparse.geometry import N_ROUNDS
-from search_spaces.sparse.operations import average_points, convolve_between, convolve_neighbours, interpolate
+from search_spaces.sparse.forms import child_lists, features, neighbour_lists, points_in_voxels
+from search_spaces.sparse.operations import convolve_between, convolve_neighbours
 
 Addend = Literal["none", "before the norm", "after the norm"]
 
-AVERAGING = ("merges", "merge_counts", "first_points", "n_points")
-INTERPOLATION = ("corners", "corner_counts", "shares")
-"""The lists of the ways between voxels and points, by name, in the order in which operations take them."""
-
-
-def features(axis: str, n: int, channels: int, name: str = "input") -> TensorSpec:
-    """Return the form of the features of n points or voxels."""
-    return TensorSpec((channels,), name, axis, n)
-
-
-def neighbour_lists(n_voxels: int, n_pairs: int, suffix: str = "") -> tuple[TensorSpec, ...]:
-    """Return the forms of the pairs and counts of a 3x3x3 convolution; in a network, a suffix tells strides apart."""
-    pairs = TensorSpec((2,), f"neighbours{suffix}", f"neighbours{suffix}", n_pairs, "int64", n_voxels)
-    return pairs, TensorSpec((13,), f"neighbour_counts{suffix}", "batch", 1, "int64", n_pairs + 1)
-
-
-def child_lists(n_children: int, suffix: str = "", axis: str = "children") -> tuple[TensorSpec, ...]:
-    """Return the forms of the pairs and counts that lead from voxels to those of twice the stride, and back."""
-    pairs = TensorSpec((2,), f"children{suffix}", axis, n_children, "int64", n_children)
-    return pairs, TensorSpec((8,), f"child_counts{suffix}", "batch", 1, "int64", n_children + 1)
-
-
-def points_in_voxels(n_voxels: int, suffix: str = "") -> TensorSpec:
-    """Return the form of the numbers of points in voxels."""
-    return TensorSpec((), f"n_points{suffix}", f"voxels{suffix}", n_voxels)
-
-
-def merge_lists(n_points: int, n_voxels: int, suffix: str = "") -> tuple[TensorSpec, ...]:
-    """Return the forms of the merges of points, their counts, and the first points of voxels."""
-    n_merges = n_points - n_voxels
-    return (
-        TensorSpec((2,), f"merges{suffix}", f"merges{suffix}", n_merges, "int64", n_points),
-        TensorSpec((N_ROUNDS,), f"merge_counts{suffix}", "batch", 1, "int64", n_points),
-        TensorSpec((), f"first_points{suffix}", f"voxels{suffix}", n_voxels, "int64", n_points),
-    )
-
-
-def corner_lists(n_points: int, n_corners: int, suffix: str = "") -> tuple[TensorSpec, ...]:
-    """Return the forms of an interpolation's corners, counts and shares; there are no more voxels than points."""
-    return (
-        TensorSpec((2,), f"corners{suffix}", f"corners{suffix}", n_corners, "int64", n_points),
-        TensorSpec((8,), f"corner_counts{suffix}", "batch", 1, "int64", n_points + 1),
-        TensorSpec((), f"shares{suffix}", f"corners{suffix}", n_corners),
-    )
-
 
 @dataclasses.dataclass(frozen=True)
-class _SparseBlock(Block):
+class SparseBlock(Block):
     """A block whose examples follow lists of pairs, as many as planned, that are near each other as in a scene."""
 
     def example(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -86,7 +42,7 @@ class _SparseBlock(Block):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Convolution(_SparseBlock):
+class _Convolution(SparseBlock):
     """A convolution within one stride, and batch normalisation unless it is `partial`.
 
     A convolution over a concatenation is two: a partial one over the second part, and one over the first, to which the
@@ -153,7 +109,7 @@ class _Finish(nn.Module):
 
     def __init__(self, block: _Convolution, relu: bool) -> None:
         super().__init__()
-        self.norm = nn.Identity() if block.partial else nn.BatchNorm1d(block.out_channels)
+        self.norm = nn.Identity() if block.partial else RowNorm(block.out_channels)
         self.addend, self.relu = block.addend, relu
 
     def forward(self, y: Tensor, addend: Tensor | None) -> Tensor:
@@ -203,7 +159,7 @@ class _PointwiseConvolution(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Transition(_SparseBlock):
+class _Transition(SparseBlock):
     """2x2x2 with stride 2 between `n_children` voxels and their `n_parents`, batch normalisation, activation."""
 
     n_children: int
@@ -237,7 +193,7 @@ class _Downsampling(nn.Module):
     def __init__(self, block: Downsampling) -> None:
         super().__init__()
         self.kernel = _Kernel(8, block.in_channels, block.out_channels, 8 * block.in_channels)
-        self.norm = nn.BatchNorm1d(block.out_channels)
+        self.norm = RowNorm(block.out_channels)
 
     def forward(self, x: Tensor, children: Tensor, counts: Tensor, n_points: Tensor) -> Tensor:
         child, parent = children.unbind(1)
@@ -265,127 +221,9 @@ class _Upsampling(nn.Module):
     def __init__(self, block: Upsampling) -> None:
         super().__init__()
         self.kernel = _Kernel(8, block.in_channels, block.out_channels, block.out_channels)
-        self.norm = nn.BatchNorm1d(block.out_channels)
+        self.norm = RowNorm(block.out_channels)
 
     def forward(self, x: Tensor, children: Tensor, counts: Tensor) -> Tensor:
         child, parent = children.unbind(1)
         y: Tensor = self.norm(convolve_between(x, parent, child, counts, self.kernel.weight, children))
         return y.relu()
-
-
-@dataclasses.dataclass(frozen=True)
-class PointsToVoxels(_SparseBlock):
-    """Each voxel gets the average of its points, and dropout."""
-
-    n_points: int
-    n_voxels: int
-    channels: int
-    dropout: float
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        x = features("points", self.n_points, self.channels)
-        return x, *merge_lists(self.n_points, self.n_voxels), points_in_voxels(self.n_voxels)
-
-    @property
-    def output(self) -> TensorSpec:
-        return features("voxels", self.n_voxels, self.channels)
-
-    def _lists(self, n_frames: int) -> dict[str, Tensor]:
-        return dict(zip(AVERAGING, drawn.points(self.n_points, self.n_voxels, n_frames), strict=True))
-
-    def build(self) -> nn.Module:
-        return _PointsToVoxels(self)
-
-    @property
-    def growing(self) -> tuple[str, ...]:
-        return ("channels",)
-
-
-class _PointsToVoxels(nn.Module):
-    def __init__(self, block: PointsToVoxels) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(block.dropout)
-
-    def forward(self, x: Tensor, merges: Tensor, counts: Tensor, first: Tensor, n_points: Tensor) -> Tensor:
-        y: Tensor = self.dropout(average_points(x, merges, counts, first, n_points))
-        return y
-
-
-@dataclasses.dataclass(frozen=True)
-class VoxelsToPoints(_SparseBlock):
-    """Each point, of `before` channels, gets what its position has between the voxels around it; or that is `added`."""
-
-    n_points: int
-    n_voxels: int
-    n_corners: int
-    before: int
-    channels: int
-    added: bool
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        x = features("voxels", self.n_voxels, self.channels)
-        points = features("points", self.n_points, self.before, "points")
-        return (x, *corner_lists(self.n_points, self.n_corners), points)
-
-    @property
-    def output(self) -> TensorSpec:
-        return features("points", self.n_points, self.channels)
-
-    def _lists(self, n_frames: int) -> dict[str, Tensor]:
-        lists = drawn.corners(self.n_points, self.n_voxels, self.n_corners, n_frames)
-        return dict(zip(INTERPOLATION, lists, strict=True))
-
-    def build(self) -> nn.Module:
-        return _VoxelsToPoints(self.added)
-
-    @property
-    def growing(self) -> tuple[str, ...]:
-        return ("before", "channels")
-
-
-class _VoxelsToPoints(nn.Module):
-    def __init__(self, added: bool) -> None:
-        super().__init__()
-        self.added = added
-
-    def forward(self, x: Tensor, corners: Tensor, counts: Tensor, shares: Tensor, points: Tensor) -> Tensor:
-        y: Tensor = interpolate(x, corners, counts, shares, points)
-        return points + y if self.added else y
-
-
-@dataclasses.dataclass(frozen=True)
-class _Pointwise(Block):
-    n_points: int
-    in_channels: int
-    out_channels: int
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return (features("points", self.n_points, self.in_channels),)
-
-    @property
-    def output(self) -> TensorSpec:
-        return features("points", self.n_points, self.out_channels)
-
-    @property
-    def growing(self) -> tuple[str, ...]:
-        return ("in_channels", "out_channels")
-
-
-@dataclasses.dataclass(frozen=True)
-class PointTransform(_Pointwise):
-    """Linear, batch normalisation, activation."""
-
-    def build(self) -> nn.Module:
-        norm = nn.BatchNorm1d(self.out_channels)
-        return nn.Sequential(nn.Linear(self.in_channels, self.out_channels), norm, nn.ReLU())
-
-
-@dataclasses.dataclass(frozen=True)
-class LinearClassifier(_Pointwise):
-    """Linear."""
-
-    def build(self) -> nn.Module:
-        return nn.Linear(self.in_channels, self.out_channels)

@@ -23,7 +23,15 @@ def inputs_from_points(
         `features` and `coordinates`: as given, in float32;
         `cloud` (points,): the number of each point's cloud, 0;
         `cube` (1, 4): the mean of the points, and twice the distance of the farthest one from it.
+
+    Raises:
+        ValueError: there are no points, or one that is not finite.
     """
+    if len(coordinates) == 0:
+        raise ValueError("the cloud has no points")
+    finite = np.isfinite(coordinates).all(1) & np.isfinite(features).all(1)
+    if not finite.all():
+        raise ValueError(f"point {finite.argmin()} has a coordinate or feature that is not finite: leave it out")
     coordinates = coordinates.astype(np.float32)
     centre = coordinates.mean(axis=0, dtype=np.float64)
     farthest = np.sqrt(np.square(coordinates - centre).sum(axis=1)).max()

@@ -212,15 +212,18 @@ def _fields(text: str) -> dict[str, ast.expr]:
         raise _malformed(text, call, "Genotype(...)")
     if call.args:
         raise _malformed(text, call.args[0], "a field with its name, such as normal=...")
-    fields = {keyword.arg: keyword.value for keyword in call.keywords}
     known = [name for cell in _CELLS for name in (cell, f"{cell}_concat")]
-    for name, value in fields.items():
-        if name not in known:
-            raise _malformed(text, value, f"one of the fields {', '.join(known)}, not {name},")
+    fields: dict[str, ast.expr] = {}
+    for keyword in call.keywords:
+        if keyword.arg is None or keyword.arg not in known:
+            raise _malformed(text, keyword.value, f"one of the fields {', '.join(known)}, not {keyword.arg},")
+        if keyword.arg in fields:
+            raise _malformed(text, keyword.value, f"another field than {keyword.arg}, which it has already,")
+        fields[keyword.arg] = keyword.value
     for name in known:
         if name not in fields:
             raise InputError(f"genotype lacks the field {name}: it needs {', '.join(known)}")
-    return {name: fields[name] for name in known}
+    return fields
 
 
 def _items(text: str, node: ast.expr, n: int, what: str) -> list[ast.expr]:

@@ -161,7 +161,12 @@ class PVCNN(SearchSpace):
         Args:
             batch: clouds of any sizes.
             architecture: of no influence.
+
+        Raises:
+            InputError: the points cannot be used.
         """
+        batch.require_features(self.in_channels)
+        batch.require_usable()
         return batch.features, batch.coordinates, batch.cloud, cubes(batch)
 
     def bundle_files(self) -> dict[str, str]:
@@ -178,7 +183,7 @@ class PVCNN(SearchSpace):
 def cubes(batch: PointClouds) -> Tensor:
     """Return (clouds, 4): the mean of each cloud's points, and twice the distance of the farthest one from it."""
     coordinates, cloud = batch.coordinates.double(), batch.cloud  # sums of 100,000 points
-    n_points = torch.bincount(cloud, minlength=batch.n_clouds).clamp(min=1)
+    n_points = torch.bincount(cloud, minlength=batch.n_clouds)
     sums = coordinates.new_zeros(batch.n_clouds, 3).index_add(0, cloud, coordinates)
     centre = sums / n_points[:, None]
     distance = (coordinates - centre[cloud]).norm(dim=1)

@@ -1,15 +1,18 @@
 """SPVCNN (Tang et al., ECCV 2020) scaled uniformly: what a search over single widths is compared with."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.space import Choice
 from search_spaces.sparse.network import SparsePointVoxelSpace, Stage, Widths
 
 _STEM, _DOWN, _UP = 32, (32, 64, 128, 256), (256, 128, 96, 96)
+
+Scale = Annotated[float, Field(ge=1 / _STEM, le=4)]
+"""At the least, one channel is left of the stem."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -18,7 +21,7 @@ class SPVCNN(SparsePointVoxelSpace):
 
     name: ClassVar[str] = "spvcnn"
 
-    scales: tuple[PositiveFloat, ...] = Field(
+    scales: tuple[Scale, ...] = Field(
         default=tuple(n / 16 for n in range(4, 17)), min_length=1, description="shares of all channels"
     )
 

@@ -20,7 +20,9 @@ class SPVNASSmall(SPVNAS):
     up: ClassVar[tuple[Bounds, ...]] = ((32, 64), (16, 48), (16, 32))
     shares: ClassVar[tuple[float, ...]] = (1 / 4, 1 / 2, 1)
 
-    voxel_size: float = Field(default=0.2, gt=0, description="edge of a voxel at stride 1, in metres")
+    voxel_size: float = Field(
+        default=0.2, gt=0, allow_inf_nan=False, description="edge of a voxel at stride 1, in metres"
+    )
     n_voxels: Rows = Field(default=(42024, 21311, 9483, 3749, 1367), description="its voxels at strides 1, 2, 4, 8, 16")
     n_pairs: Rows = Field(
         default=(112338, 71165, 36418, 15795, 6435), description="its pairs of adjacent voxels, by stride"

@@ -35,7 +35,7 @@ LARGEST = _MIDDLE - 64
 MOST_FRAMES = 1 << 63 - _FRAME
 
 N_ROUNDS = 20
-"""Rounds of adding up the points of a voxel two by two: a voxel holds fewer than 2^20."""
+"""Rounds of adding up the points of a voxel two by two: a voxel holds at most 2^20."""
 
 Offset = tuple[int, int, int]
 
@@ -246,15 +246,7 @@ def _positions(clouds: PointClouds, voxel_size: float) -> Tensor:
     """
     if clouds.n_clouds > MOST_FRAMES:
         raise InputError(f"{clouds.n_clouds} frames in one batch: at most {MOST_FRAMES} can be told apart")
-    n_points = torch.bincount(clouds.cloud, minlength=clouds.n_clouds)
-    if not clouds.n_clouds or not n_points.all():
-        empty = int((n_points == 0).nonzero()[0]) if clouds.n_clouds else 0
-        raise InputError(f"frame {empty} has no points: leave it out")
-    finite = clouds.coordinates.isfinite().all(1) & clouds.features.isfinite().all(1)
-    if not finite.all():
-        point = int((~finite).nonzero()[0])
-        found = clouds.coordinates[point].tolist() + clouds.features[point].tolist()
-        raise InputError(f"point {point} is {found}: every coordinate and feature must be finite; leave it out")
+    clouds.require_usable()
     positions = clouds.coordinates.double() * (1 / voxel_size)
     far = (positions.abs() >= LARGEST).any(1)
     if far.any():

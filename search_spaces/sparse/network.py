@@ -1,4 +1,4 @@
-"""A point-voxel U-Net (SPVCNN; Tang et al., ECCV 2020): its plan for given widths, its wiring, and its inputs."""
+"""A point-voxel U-Net (SPVCNN; Tang et al., ECCV 2020): its plan for given widths, and its inputs."""
 
 import inspect
 from abc import abstractmethod
@@ -15,17 +15,20 @@ from torch import Tensor, nn
 
 from search_spaces.block import Block, TensorSpec
 from search_spaces.blocks.sparse import (
-    AVERAGING,
-    INTERPOLATION,
     Addend,
     Downsampling,
-    LinearClassifier,
-    PointsToVoxels,
-    PointTransform,
     PointwiseConvolution,
     SparseConvolution,
     Upsampling,
-    VoxelsToPoints,
+)
+from search_spaces.blocks.sparse_points import LinearClassifier, PointsToVoxels, PointTransform, VoxelsToPoints
+from search_spaces.network_inputs import sparse as sparse_inputs
+from search_spaces.points import PointClouds
+from search_spaces.space import SearchSpace
+from search_spaces.sparse import drawn
+from search_spaces.sparse.forms import (
+    AVERAGING,
+    INTERPOLATION,
     child_lists,
     corner_lists,
     features,
@@ -33,18 +36,14 @@ from search_spaces.blocks.sparse import (
     neighbour_lists,
     points_in_voxels,
 )
-from search_spaces.errors import InputError
-from search_spaces.network_inputs import sparse as sparse_inputs
-from search_spaces.points import PointClouds
-from search_spaces.space import SearchSpace
-from search_spaces.sparse import drawn
 from search_spaces.sparse.geometry import N_STRIDES, count_rows, geometry
+from search_spaces.sparse.wiring import PointVoxelUNet
 
-Lists = Mapping[str, Tensor]
-"""The network's inputs by name."""
-
-Rows = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=N_STRIDES, max_length=N_STRIDES)]
-"""A number of rows for each stride."""
+Rows = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    Field(min_length=N_STRIDES, max_length=N_STRIDES, validate_default=True),
+]
+"""A number of rows for each stride; defaults, too, have to fit the other numbers."""
 
 DROPOUT = 0.3
 
@@ -89,7 +88,9 @@ class SparsePointVoxelSpace(SearchSpace):
     n_classes: int = Field(default=19, ge=2, description="classes of the data")
     task: Literal["segmentation"] = Field(default="segmentation", description="what is classified: every point")
     in_channels: int = Field(default=4, ge=1, description="features of a point, such as x, y, z and remission")
-    voxel_size: float = Field(default=0.05, gt=0, description="edge of a voxel at stride 1, in metres")
+    voxel_size: float = Field(
+        default=0.05, gt=0, allow_inf_nan=False, description="edge of a voxel at stride 1, in metres"
+    )
     n_points: int = Field(default=123389, ge=1, description="points of a typical frame")
     n_voxels: Rows = Field(
         default=(94444, 68642, 42024, 21311, 9483), description="its voxels at strides 1, 2, 4, 8, 16"
@@ -261,11 +262,7 @@ class SparsePointVoxelSpace(SearchSpace):
         Raises:
             InputError: the points cannot be used.
         """
-        if batch.features.shape[1] != self.in_channels:
-            raise InputError(
-                f"points with {batch.features.shape[1]} features for a network of in_channels {self.in_channels}: "
-                "give the space the data's number"
-            )
+        batch.require_features(self.in_channels)
         made = _GEOMETRIES.setdefault(batch, {})
         key = self.voxel_size, self.n_stages
         if key not in made:
@@ -277,75 +274,8 @@ class SparsePointVoxelSpace(SearchSpace):
     def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
         """A U-Net with the points beside it."""
         names = tuple(spec.name for spec in self.inputs({}))
-        return _SparseNetwork(modules, names, self.n_stages, self._middle)
+        return PointVoxelUNet(modules, names, self.n_stages, self._middle)
 
 
 _GEOMETRIES: WeakKeyDictionary[PointClouds, dict[tuple[float, int], dict[str, Tensor]]] = WeakKeyDictionary()
 """What was made of a batch, for as long as it lives."""
-
-
-class _SparseNetwork(nn.Module):
-    """The wiring: modules by slot, inputs by name."""
-
-    def __init__(self, modules: Mapping[str, nn.Module], names: tuple[str, ...], n_stages: int, middle: int) -> None:
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.names, self.n_stages, self.middle = names, n_stages, middle
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Return logits (points, classes); the inputs are those of `SparsePointVoxelSpace.inputs`."""
-        lists = dict(zip(self.names, inputs, strict=True))
-        x = self._convolve("stem1", lists, 0, self._to_voxels("voxelise", lists, 0, lists["points"]))
-        levels = [self._convolve("stem2", lists, 0, x)]
-        points = self._to_points("to_points0", lists, 0, levels[0], lists["points"])
-        x = self._to_voxels("to_voxels0", lists, 0, points)
-        for level in range(1, self.n_stages + 1):
-            x = self._move(f"down{level}_transition", lists, level, x, lists[f"n_points_{1 << level}"])
-            x = self._residuals(f"down{level}", lists, level, x)
-            levels.append(x)
-        points = self._to_points("to_points1", lists, self.n_stages, x, self._run("transform1", points))
-        x = self._to_voxels("to_voxels1", lists, self.n_stages, points)
-        for number in range(1, self.n_stages + 1):
-            level = self.n_stages - number
-            x = self._move(f"up{number}_transition", lists, level + 1, x)
-            x = self._residuals(f"up{number}", lists, level, x, levels[level])
-            if level == self.middle:
-                points = self._to_points("to_points2", lists, level, x, self._run("transform2", points))
-                x = self._to_voxels("to_voxels2", lists, level, points)
-        points = self._to_points("to_points3", lists, 0, x, self._run("transform3", points))
-        return self._run("classifier", points)
-
-    def _residuals(self, name: str, lists: Lists, level: int, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Run one residual block after the other; the first is given the concatenation of x and `skip`."""
-        number = 1
-        while f"{name}_block{number}_conv1" in self._modules:
-            block = f"{name}_block{number}"
-            short, joined = x, None
-            if number == 1 and skip is not None:
-                short = self._run(f"{block}_shortcut", x, self._run(f"{block}_shortcut_skip", skip))
-                joined = self._convolve(f"{block}_skip", lists, level, skip)
-            elif f"{block}_shortcut" in self._modules:
-                short = self._run(f"{block}_shortcut", x)
-            middle = self._convolve(f"{block}_conv1", lists, level, x, joined)
-            x = self._convolve(f"{block}_conv2", lists, level, middle, short)
-            number += 1
-        return x
-
-    def _convolve(self, name: str, lists: Lists, level: int, x: Tensor, addend: Tensor | None = None) -> Tensor:
-        stride = 1 << level
-        return self._run(name, x, lists[f"neighbours_{stride}"], lists[f"neighbour_counts_{stride}"], addend)
-
-    def _move(self, name: str, lists: Lists, level: int, x: Tensor, *like: Tensor) -> Tensor:
-        """Go down to a level, or up from it."""
-        return self._run(name, x, lists[f"children_{1 << level}"], lists[f"child_counts_{1 << level}"], *like)
-
-    def _to_voxels(self, name: str, lists: Lists, level: int, points: Tensor) -> Tensor:
-        return self._run(name, points, *(lists[f"{kind}_{1 << level}"] for kind in AVERAGING))
-
-    def _to_points(self, name: str, lists: Lists, level: int, x: Tensor, points: Tensor) -> Tensor:
-        return self._run(name, x, *(lists[f"{kind}_{1 << level}"] for kind in INTERPOLATION), points)
-
-    def _run(self, name: str, *inputs: Tensor | None) -> Tensor:
-        y: Tensor = getattr(self, name)(*inputs)
-        return y

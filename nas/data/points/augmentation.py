@@ -38,8 +38,21 @@ def augment(
     return torch.cat([moved, points[:, 3:]], 1)
 
 
-def thinned(n_points: int, at_most: int | None, generator: torch.Generator) -> Tensor:
-    """Return the rows, ascending int64 (M,), of a cloud's points that remain if it has too many, drawn at random."""
-    if at_most is None or n_points <= at_most:
+def thinned(labelled: Tensor, at_most: int, generator: torch.Generator) -> Tensor:
+    """Return the rows, ascending int64 (M,), of a cloud's points that remain if it has too many, drawn at random.
+
+    One with a label is among them: of points that all lack one, no loss can be computed.
+
+    Args:
+        labelled: bool (N,), which points have a label; at least one has.
+        at_most: so many remain.
+        generator: on the processor; the result depends on its state alone.
+    """
+    n_points = len(labelled)
+    if n_points <= at_most:
         return torch.arange(n_points)
-    return torch.randperm(n_points, generator=generator)[:at_most].sort().values
+    order = torch.randperm(n_points, generator=generator)
+    kept = order[:at_most]
+    if not labelled[kept].any():
+        kept[-1] = order[labelled[order]][0]
+    return kept.sort().values

@@ -39,6 +39,11 @@ class Cloud:
         return Cloud(self.points[rows], self.labels if self.whole else self.labels[rows], self.whole)
 
     @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Which points (N,) have a label, their own or the cloud's."""
+        return np.full(len(self), True) if self.whole else self.labels != IGNORED
+
+    @property
     def n_bytes(self) -> int:
         """Size in memory."""
         return self.points.nbytes + self.labels.nbytes
@@ -96,6 +101,13 @@ class Clouds:
 
     def __getitem__(self, position: int) -> Cloud:
         return self.frames[position].read()
+
+
+def turned(points: NDArray[np.floating], angle: float) -> NDArray[np.float32]:
+    """Return points (N, 4) turned about the vertical axis, in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y, z, remission = points.T
+    return np.column_stack([cos * x - sin * y, sin * x + cos * y, z, remission]).astype(np.float32)
 
 
 def checked(points: NDArray[np.float32], labels: NDArray[np.int64], place: str, *, whole: bool = False) -> Cloud:

@@ -76,7 +76,8 @@ class PointDataset(Dataset):
         self, indices: Tensor, device: torch.device, augmentation: Augmentation, generator: torch.Generator
     ) -> tuple[PointClouds, Tensor]:
         clouds = [self.train[i] for i in indices.tolist()]
-        rows = [thinned(len(cloud), self.options.max_points, generator) for cloud in clouds]
+        at_most = self.options.max_points
+        rows = [thinned(torch.from_numpy(cloud.labelled), at_most, generator) for cloud in clouds]
         points, cloud, labels = _joined([c.take(r.numpy()) for c, r in zip(clouds, rows, strict=True)])
         points = augment(points, cloud, len(clouds), augmentation, generator)
         return _point_clouds(points, cloud, len(clouds), device), labels.to(device)

@@ -91,8 +91,10 @@ class _Declared:
 
 
 def _declared(path: Path) -> _Declared:
-    arrays = _load(path, ("classes", "label"))
+    arrays = _load(path, ("classes", "label", "labels"))
     names, whole = arrays.get("classes"), "label" in arrays
+    if whole and "labels" in arrays:
+        raise InputError(f"{path} has both label, of the whole cloud, and labels, of points: leave one out")
     if names is None:
         if whole:
             raise InputError(f"{path} has a label of the whole cloud, but no classes: expected {_EXPECTED}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.points.clouds import Cloud
+from nas.data.points.clouds import Cloud, turned
 
 Points = NDArray[np.float64]
 
@@ -34,11 +34,9 @@ class SyntheticObject:
         rng = np.random.default_rng([_SEED, self.number])
         label = self.number % len(CLASSES)
         surface = _SURFACES[CLASSES[label]](int(rng.integers(*_POINTS)), rng)
-        x, y, z = (surface * rng.uniform(*_HALF_SIZES, 3) + rng.normal(0, _NOISE, surface.shape)).T
-        angle = rng.uniform(0, 2 * np.pi)
-        cos, sin = np.cos(angle), np.sin(angle)
-        points = np.column_stack([cos * x - sin * y, sin * x + cos * y, z, np.zeros_like(x)])
-        return Cloud(points.astype(np.float32), np.array([label]), whole=True)
+        xyz = surface * rng.uniform(*_HALF_SIZES, 3) + rng.normal(0, _NOISE, surface.shape)
+        points = np.column_stack([xyz, np.zeros(len(xyz))])
+        return Cloud(turned(points, rng.uniform(0, 2 * np.pi)), np.array([label]), whole=True)
 
 
 def _box(n: int, rng: np.random.Generator) -> Points:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.data.points.clouds import Cloud
+from nas.data.points.clouds import Cloud, turned
 
 CLASSES = ("road", "sidewalk", "terrain", "building", "car", "pole", "vegetation", "person")
 
@@ -129,7 +129,8 @@ class SyntheticFrame:
     def read(self) -> Cloud:
         rng = np.random.default_rng([_SEED, self.number])
         cloud = scan(make_scene(rng), rng)
-        return Cloud(_turned(cloud.points, rng.uniform(0, 2 * np.pi)), cloud.labels)
+        cloud.points[:, 2] -= _HEIGHT  # the scanner is the origin, and looks anywhere
+        return Cloud(turned(cloud.points, rng.uniform(0, 2 * np.pi)), cloud.labels)
 
 
 # keeps the scenes apart from whatever else is drawn with the same numbers
@@ -190,13 +191,6 @@ def _columns(shape: Shape) -> NDArray[np.int64]:
     reach = np.arcsin(shape.radius / distance)
     off = (_azimuths() - np.arctan2(shape.centre[1], shape.centre[0]) + np.pi) % (2 * np.pi) - np.pi
     return np.flatnonzero(np.abs(off) <= reach)
-
-
-def _turned(points: NDArray[np.float32], angle: float) -> NDArray[np.float32]:
-    """Return points (N, 4) as a scanner sees them that looks in another direction, from where it stands."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    x, y, z, remission = points.T
-    return np.column_stack([cos * x - sin * y, sin * x + cos * y, z - _HEIGHT, remission]).astype(np.float32)
 
 
 def _ground(road: float, walk: float) -> Iterator[Shape]:

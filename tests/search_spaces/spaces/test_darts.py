@@ -60,6 +60,7 @@ def test_a_published_genotype_is_read_whatever_the_order_of_a_nodes_inputs() -> 
         ("Genotype", "os.system", 0, r"has os.system\(.* at HERE, where Genotype\(...\) is expected"),
         ("normal=", "", 0, r"has \[\('sep_conv_3x3', 1\),.*\.\.\. at HERE, where a field with its name"),
         ("normal=", "norm=", 5, "has .* at HERE, where one of the fields normal, .* not norm, is expected"),
+        ("reduce=", "normal=", 7, "has .* at HERE, where another field than normal, which it has already, is expected"),
         ("('avg_pool_3x3', 0)", "", -148, "at HERE, where a list of 8 pairs of operation and input is expected"),
         ("'avg_pool_3x3', 0", "'avg_pool_3x3'", 0, "has 'avg_pool_3x3' at HERE, where a list of 2 items"),
         ("'avg_pool_3x3'", "'none'", 0, "has 'none' at HERE, where one of skip_connect, "),

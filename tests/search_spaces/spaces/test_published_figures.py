@@ -242,6 +242,10 @@ def test_networks_that_a_space_lacks_are_told(name: str, member: str, message: s
         ("autoformer_small", {}, 3 * sum((3 * 3) ** depth for depth in (12, 13, 14))),
         ("autoformer_base", {}, 3 * sum((2 * 3) ** depth for depth in (14, 15, 16))),
         ("autoformer_32", {}, 3 * sum((3 * 3) ** depth for depth in (3, 4, 5, 6))),
+        # of the stages: channels behind them; then of each the transition, and one or two widths within
+        ("spvnas", {}, (3 * 5 * 9 * 17) * (17 * 9 * 6 * 6) * (7 * (7 + 7**2)) ** 8),
+        ("spvnas_small", {}, (2 * 3 * 3) * (3 * 3 * 2) * (3 * (3 + 3**2)) ** 6),
+        ("spvcnn", {}, 13),
         ("nasbench201", {"dead_edges": "keep"}, 5**6),
         ("nasbench201", {}, 9445),
         ("darts", {}, (180 * 7**8) ** 2),

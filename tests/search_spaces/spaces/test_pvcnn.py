@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import search_spaces
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 from search_spaces.network_inputs.pvcnn import inputs_from_points
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.points import PointClouds
@@ -117,6 +117,20 @@ def test_inputs_in_numpy_are_those_of_training(n: int) -> None:
     for array, tensor in zip(found.values(), expected, strict=True):
         assert array.dtype == tensor.numpy().dtype
         np.testing.assert_allclose(array, tensor.numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_clouds_that_cannot_be_used_are_refused() -> None:
+    space, batch = small(), clouds(5)
+    with pytest.raises(InputError, match="points with 6 features for a network of in_channels 4"):
+        space.prepare(clouds(5, channels=6), space.smallest())
+    batch.coordinates[3, 1] = torch.inf
+    with pytest.raises(InputError, match=r"^point 3 is \["):
+        space.prepare(batch, space.smallest())
+    points = batch.features.numpy()
+    with pytest.raises(ValueError, match=r"^point 3 has a coordinate or feature that is not finite: leave it out$"):
+        inputs_from_points(batch.coordinates.numpy(), points)
+    with pytest.raises(ValueError, match="the cloud has no points"):
+        inputs_from_points(points[:0, :3], points[:0])
 
 
 @pytest.mark.parametrize("options", [{"network": "shapenet"}, {"task": "classification"}])

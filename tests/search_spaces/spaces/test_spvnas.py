@@ -12,13 +12,8 @@ from torch import Tensor, nn
 import search_spaces
 from latency_predictors.counts import count, count_network
 from search_spaces import Block, InputError, SearchSpace
-from search_spaces.blocks.sparse import (
-    PointsToVoxels,
-    PointwiseConvolution,
-    SparseConvolution,
-    Upsampling,
-    VoxelsToPoints,
-)
+from search_spaces.blocks.sparse import PointwiseConvolution, SparseConvolution, Upsampling
+from search_spaces.blocks.sparse_points import PointsToVoxels, VoxelsToPoints
 from search_spaces.onnx import feed, parity, to_onnx
 from search_spaces.points import PointClouds
 from search_spaces.sparse.geometry import count_rows
@@ -135,6 +130,17 @@ def test_the_geometry_is_made_once_and_shared_by_all_subnets() -> None:
     SPACE.build(SPACE.smallest())(*second).sum().backward()
 
 
+def test_a_frame_within_one_voxel_can_be_trained_on() -> None:
+    """One row has no variance, which batch normalisation would refuse."""
+    points = scene(50, 0) * 0.02 + 0.05
+    architecture = SPACE.smallest()
+    inputs = SPACE.prepare(batch(points), architecture)
+    assert len(inputs[[spec.name for spec in SPACE.inputs(architecture)].index("n_points_1")]) == 1
+    logits = SPACE.build(architecture).train()(*inputs)
+    logits.square().sum().backward()
+    assert logits.isfinite().all()
+
+
 def test_the_number_of_features_is_checked() -> None:
     clouds = batch(scene(100, 0))
     with pytest.raises(InputError, match="points with 2 features for a network of in_channels 4"):
@@ -196,6 +202,9 @@ def test_multiply_adds_are_those_of_the_pairs_there_are() -> None:
     assert whole == sum(count(block).macs for block in SPACE.plan(architecture).values())
 
 
+TEN_POINTS: dict[str, Any] = {"n_points": 10, "n_voxels": (9, 5, 3, 2, 1), "n_pairs": (1, 1, 1, 1, 1)}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -204,11 +213,22 @@ def test_multiply_adds_are_those_of_the_pairs_there_are() -> None:
         ({"n_voxels": (10, 5, 3)}, "n_voxels"),
         ({"n_voxels": (10, 9, 8, 7, 6), "n_pairs": (131, 1, 1, 1, 1)}, "n_pairs .* at most 13 times n_voxels"),
         ({"n_points": 10, "n_voxels": (10, 5, 3, 2, 1)}, "n_voxels .* fewer voxels than n_points"),
-        ({"n_points": 10, "n_corners": (9, 10, 10, 10, 10)}, "n_corners .* between n_points and 8 times"),
-        ({"n_points": 10, "n_corners": (10, 10, 10, 10, 81)}, "n_corners .* between n_points and 8 times"),
+        (TEN_POINTS | {"n_corners": (9, 10, 10, 10, 10)}, "n_corners .* between n_points and 8 times"),
+        (TEN_POINTS | {"n_corners": (10, 10, 10, 10, 81)}, "n_corners .* between n_points and 8 times"),
+        (TEN_POINTS, r"n_corners \(455253, .* between n_points and 8 times"),
+        ({"n_points": 10}, r"n_voxels \(42024, .* fewer voxels than n_points"),
+        ({"n_voxels": (10, 5, 3, 2, 1)}, r"n_pairs \(112338, .* at most 13 times n_voxels"),
         ({"voxel_size": 0}, "voxel_size 0"),
+        ({"voxel_size": float("inf")}, "voxel_size inf: input should be a finite number"),
     ],
 )
 def test_rows_that_no_scene_has_are_refused(options: dict[str, Any], message: str) -> None:
+    """Those that are given, and those that are defaults beside what is given."""
     with pytest.raises(InputError, match=message):
         search_spaces.load("spvnas_small", **options)
+
+
+@pytest.mark.parametrize("scale", [0.02, float("inf"), -1])
+def test_scales_that_leave_no_network_are_refused(scale: float) -> None:
+    with pytest.raises(InputError, match=rf"^space spvcnn: scales.1 {scale}: input should be"):
+        search_spaces.load("spvcnn", scales=(1 / 32, scale))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from nas.data.dataset import IGNORED
-from nas.data.points.clouds import LARGEST_COORDINATE, Cloud, checked
+from nas.data.points.clouds import LARGEST_COORDINATE, Cloud, checked, turned
 from search_spaces.errors import InputError
 
 
@@ -60,3 +60,14 @@ def test_digests_tell_clouds_apart() -> None:
     assert cloud.digest() == Cloud(points.copy(), labels.copy()).digest()
     assert cloud.digest() != Cloud(points + 1, labels).digest()
     assert cloud.digest() != Cloud(points, labels[::-1].copy()).digest()
+
+
+def test_a_quarter_turn_brings_x_to_y() -> None:
+    points = np.array([[1, 0, 5, 0.3], [0, 2, 6, 0.4]])
+    assert turned(points, np.pi / 2) == pytest.approx(np.array([[0, 1, 5, 0.3], [-2, 0, 6, 0.4]]), abs=1e-6)
+
+
+def test_what_is_labelled_is_told_by_point_or_as_a_whole() -> None:
+    points, labels = whole()
+    assert Cloud(points, labels).labelled.tolist() == [True, True, False, True, True]
+    assert Cloud(points, labels[:1], whole=True).labelled.all()

@@ -113,6 +113,12 @@ def test_a_label_without_classes_is_refused(write_npz) -> None:
         frame.read()
 
 
+def test_one_label_beside_a_label_a_point_is_refused(write_npz) -> None:
+    (frame,) = find_numpy_frames([write_object(write_npz, labels=np.resize([0, 1], 60))])
+    with pytest.raises(InputError, match="has both label, of the whole cloud, and labels, of points: leave one out"):
+        frame.read()
+
+
 def test_one_label_and_a_label_a_point_do_not_mix(write_npz) -> None:
     paths = [write_object(write_npz), write_npz("b.npz", classes=["x", "y"], labels=np.resize([0, 1], 60))]
     with pytest.raises(InputError, match=r"b\.npz has .* a label a point, but .*a\.npz has .* one label: expected the"):

@@ -62,10 +62,15 @@ def test_handedness_changes_only_by_mirroring(flip: bool | None) -> None:
     assert handedness == ({True} if flip is False else {True, False})
 
 
-@given(n=st.integers(1, 50), at_most=st.one_of(st.none(), st.integers(1, 60)), seed=SEEDS)
-def test_as_many_points_remain_as_may(n: int, at_most: int | None, seed: int) -> None:
-    rows = thinned(n, at_most, torch.Generator().manual_seed(seed))
-    assert len(rows) == min(n, at_most or n)
+@given(n=st.integers(1, 50), at_most=st.integers(1, 60), seed=SEEDS, data=st.data())
+def test_as_many_points_remain_as_may_one_of_them_labelled(
+    n: int, at_most: int, seed: int, data: st.DataObject
+) -> None:
+    labelled = torch.zeros(n, dtype=torch.bool)
+    labelled[data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=3))] = True
+    rows = thinned(labelled, at_most, torch.Generator().manual_seed(seed))
+    assert len(rows) == min(n, at_most)
     assert (rows.diff() > 0).all()
     assert set(rows.tolist()) <= set(range(n))
-    assert torch.equal(rows, thinned(n, at_most, torch.Generator().manual_seed(seed)))
+    assert labelled[rows].any()
+    assert torch.equal(rows, thinned(labelled, at_most, torch.Generator().manual_seed(seed)))

@@ -102,6 +102,18 @@ def test_training_batches_follow_their_seed_and_have_no_more_points_than_asked(f
     assert not torch.equal(first[0].features, other[0].features)
 
 
+def test_every_training_cloud_keeps_a_labelled_point(write_npz) -> None:
+    """One of sixty points has a label: without it, the loss of a batch would be none."""
+    for number in range(3):
+        write_npz(f"sparse/{number}.npz", seed=number, labels=np.resize([40, *[0] * 59], 60))
+    data = load(write_npz("sparse/3.npz", seed=3).parent, max_points=2)
+    for seed in range(20):
+        clouds, labels = data.augmented(
+            torch.arange(len(data.train)), CPU, Augmentation(), torch.Generator().manual_seed(seed)
+        )
+        assert all((labels[clouds.cloud == number] >= 0).any() for number in range(clouds.n_clouds))
+
+
 def test_points_and_labels_stay_together_when_varied(folder) -> None:
     data = load(folder)
     still = Augmentation(rotation=0, scale=0, flip=False)
