@@ -25,6 +25,7 @@ FOLDER = ".cache/hardware-aware-nas"
 PAUSES_S: Sequence[float] = (1, 2, 5, 10, 20, 30, 60, 60, 60)
 """Between attempts to reach a host that was reached before: a board may restart."""
 
+_ASKING = f"ask-{SCRIPT}"
 _DAYS_KEPT = 1  # of files that later kits may want, too
 _BATCH_BYTES = 32_000_000  # that a cut of the connection loses
 
@@ -51,9 +52,8 @@ def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measu
         kit_id = write_kit(path, device, parts)
         path = path.rename(path.with_name(f"{kit_id}.json"))
         kit = read_json(path, KIT_SCHEMA)
-        host.run(f"mkdir -p {FOLDER}")  # a host that never answered is told at once
+        host.run("true")  # a host that never answered is told at once
         results = _insisting(host, lambda: _attempt(host, path, kit))
-        _run(host, f"rm -f {path.name} {results_path(path).name}")
     found = read_results(results, kit, f"results from {device.host}").passes
     if len(found) < len(parts):
         raise InputError(f"{device.host} measured {len(found)} of {len(parts)} passes: run the same command again")
@@ -68,28 +68,27 @@ def describe_machine(device: Device) -> dict[str, str]:
     """
     assert device.host is not None
     host = parse_address(device.host)
-    host.run(f"mkdir -p {FOLDER} && cat > {FOLDER}/{SCRIPT}", script())
-    described: dict[str, str] = json.loads(_run(host, f"{host.python} {SCRIPT} --machine"))
+    command = f"cat > {_ASKING} && {host.python} {_ASKING} --machine"
+    described: dict[str, str] = json.loads(_run(host, command, script()))
     return described
 
 
 def _attempt(host: Host, path: Path, kit: Mapping[str, Any]) -> bytes:
     """Copy what is not there yet, measure what is not measured yet, and return the results."""
+    outdated = f"find . -type f -mtime +{_DAYS_KEPT} -exec rm -f {{}} +"
     measured_by = f"{host.python} {SCRIPT} {path.name}"
-    outdated = f"find files -type f -mtime +{_DAYS_KEPT} -exec rm -f {{}} + 2>/dev/null"
-    _run(host, f"{outdated}; tar xmf -", _archive(path, [SCRIPT, path.name]))
-    missing = _run(host, f"{measured_by} --missing").decode().split()
-    if missing:
+    told = _run(host, f"{outdated}; tar xmf - && {measured_by} --missing", _archive(path, [SCRIPT, path.name]))
+    if missing := told.decode().split():
         n_bytes = sum(kit["files"][name] for name in missing)
         logger.info("%s: copying %d files, %.1f MB", host.user_host, len(missing), n_bytes / 1e6)
     for names in _batches(missing, kit["files"]):
         _run(host, "tar xmf -", _archive(path, names))
-    _run(host, measured_by, tell=lambda line: logger.info("%s: %s", host.user_host, line))
-    return _run(host, f"cat {results_path(path).name}")
+    results = results_path(path).name
+    return _run(host, f"{measured_by} && cat {results}", tell=lambda line: logger.info("%s: %s", host.user_host, line))
 
 
 def _run(host: Host, command: str, given: bytes = b"", **told: Callable[[str], object]) -> bytes:
-    return host.run(f"cd {FOLDER} && {{ {command}; }}", given, **told)
+    return host.run(f"mkdir -p {FOLDER} && cd {FOLDER} && {{ {command}; }}", given, **told)
 
 
 def _insisting(host: Host, attempt: Callable[[], T]) -> T:
