@@ -1,5 +1,6 @@
 """torch.compile's networks: C++ on the processor; on a GPU Triton's kernels, launched as one CUDA graph."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
@@ -30,6 +31,9 @@ class TorchCompiled(Runtime):
         module, tensors = on_device(model, device.name)
         # Models of one class would share eight compilations, and the ninth would silently run uncompiled.
         compiled = torch.compile(module, fullgraph=True, dynamic=False, isolate_recompiles=True)  # type: ignore[call-overload]
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")  # what torch deprecates in its own compiler
+            compiled(*tensors)
         if device.name == "cpu":
             return TorchRunner(compiled, tensors)
         return CudaRunner(_captured(compiled, tensors), ())
