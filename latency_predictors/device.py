@@ -68,6 +68,7 @@ class Device:
             self.require_portable()
             return
         self._require_served()
+        runtimes.load(self.runtime).fingerprint(self)  # which there is not where the processor is lacking
         if self.threads > machine.n_cores():
             raise InputError(
                 f"device threads {self.threads} are more than the {machine.n_cores()} cores here: lower `threads`"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
+from search_spaces.errors import InputError
 
 Function = Callable[..., Tensor]
 
@@ -65,5 +66,13 @@ def torch_threads(n_threads: int) -> Iterator[None]:
 
 
 def gpu_name(name: str) -> dict[str, str]:
-    """Return which GPU a device is, for its fingerprint; nothing for a processor."""
-    return {"gpu": torch.cuda.get_device_name()} if name == "cuda" else {}
+    """Return which GPU a device is, for its fingerprint; nothing for a processor.
+
+    Raises:
+        InputError: there is no GPU.
+    """
+    if name == "cpu":
+        return {}
+    if not torch.cuda.is_available():
+        raise InputError(f"device name {name}: torch finds no GPU here: use cpu, or a build of torch for your GPU")
+    return {"gpu": torch.cuda.get_device_name()}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from latency_predictors import runtimes
@@ -56,3 +57,9 @@ def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
     with pytest.raises(InputError, match=r"openvino is not installed .* pip install 'hardware-aware-nas\[openvino\]'"):
         Device(runtime="openvino").require_possible()
     assert "openvino" in runtimes.names()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="device name cuda: torch finds no GPU here"):
+        Device(name="cuda", runtime="torch_eager").require_possible()
