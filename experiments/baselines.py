@@ -45,7 +45,7 @@ def main() -> None:
     table = load_table(arguments.run / "profile", allow_foreign=False)
     model, weights = table.cost_model(), SharedWeights(supernet, data)
     region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])
-    _, best, _ = read_network(arguments.run / "export")
+    _, best, *_ = read_network(arguments.run / "export")
     sought = sought_metric(data, SearchOptions(metric=asked["options"]["search"]["metric"]))
     networks = {
         "found": best,

@@ -1,53 +1,39 @@
-"""A device runs networks; this file measures how long they take on this machine's processor under onnxruntime."""
+"""A device runs networks: what it is, how its latencies are measured, and what comes of that."""
 
-import itertools
-import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.model import Model
+from latency_predictors import runtimes
+from latency_predictors.on_device import machine
+from latency_predictors.on_device.timing import STATISTIC
+from latency_predictors.ssh import parse_address
 from search_spaces.errors import InputError, invalid, unknown
-from search_spaces.progress import progress_bar
 
-STATISTIC = "q10"
-"""Latencies and budgets mean the 10 % quantile over runs: what neighbours on the machine add is left out."""
+__all__ = ["DEVICES", "STATISTIC", "Device", "MeasureOptions", "Measurement"]
 
-DEVICES = ("cpu",)
-
-_QUANTILE = 0.10
-
-_Runs = NDArray[np.float64]
-"""Durations in ms of the timed runs, (models, rounds, runs of a visit)."""
-
-_INVALID_MODEL = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Device:
-    """The processor of this machine under one runtime: what a latency is a latency of."""
+    """A processor under one runtime, here or on another machine: what a latency is a latency of."""
 
-    name: str = Field(default="cpu", description="what runs the networks: cpu, this machine's processor")
-    runtime: Literal["onnxruntime"] = Field(default="onnxruntime", description="software that runs them")
+    name: str = Field(default="cpu", description="what runs the networks: cpu, the processor, or cuda, an NVIDIA GPU")
+    runtime: str = Field(default="onnxruntime", description=f"software that runs them: {', '.join(runtimes.names())}")
     threads: int = Field(default=1, ge=1, description="threads that one network may use")
     batch_size: int = Field(default=1, ge=1, description="images a run")
-    precision: Literal["float32"] = Field(default="float32", description="number format of weights and activations")
+    precision: Literal["float32", "int8"] = Field(
+        default="float32", description="number format of weights and activations: float32 or int8"
+    )
+    host: str | None = Field(
+        default=None,
+        description="where it is, as ssh://user@host[:port][/path/of/python3]; unset: this machine",
+        json_schema_extra={"flag": "on"},
+    )
 
     @field_validator("name")
     @classmethod
@@ -56,11 +42,62 @@ class Device:
             raise unknown("device", name, DEVICES)
         return name
 
-    def require_cores(self) -> None:
-        """Raise unless this machine has as many cores as the device has threads."""
-        if self.threads > _n_cores():
+    @field_validator("runtime")
+    @classmethod
+    def _known_runtime(cls, runtime: str) -> str:
+        if runtime not in runtimes.names():
+            raise unknown("runtime", runtime, runtimes.names())
+        return runtime
+
+    @field_validator("host")
+    @classmethod
+    def _address(cls, host: str | None) -> str | None:
+        if host is not None:
+            parse_address(host)
+        return host
+
+    def require_possible(self) -> None:
+        """Raise unless the runtime is installed and does what the device says, with the cores that there are.
+
+        Of a device elsewhere, the number of cores is found out there.
+
+        Raises:
+            InputError: names the field that is to be another.
+        """
+        if self.host is not None:
+            self.require_portable()
+            return
+        self._require_served()
+        runtimes.load(self.runtime).fingerprint(self)  # which there is not where the processor is lacking
+        if self.threads > machine.n_cores():
             raise InputError(
-                f"device threads {self.threads} are more than the {_n_cores()} cores here: lower `threads`"
+                f"device threads {self.threads} are more than the {machine.n_cores()} cores here: lower `threads`"
+            )
+
+    def require_portable(self) -> None:
+        """Raise unless a kit can take what the device needs to a machine where the project is not.
+
+        Raises:
+            InputError: names the field that is to be another.
+        """
+        self._require_served()
+        if not runtimes.load(self.runtime).in_kits:
+            able = [name for name in runtimes.names() if runtimes.in_kits(name)]
+            raise InputError(
+                f"runtime {self.runtime} is measured on this machine only: elsewhere, {' or '.join(able)} is"
+            )
+
+    def _require_served(self) -> None:
+        runtime = runtimes.load(self.runtime)
+        for what, value, known in (
+            ("name", self.name, runtime.processors),
+            ("precision", self.precision, runtime.precisions),
+        ):
+            if value not in known:
+                raise InputError(f"device {what} {value}: runtime {self.runtime} is measured with {' or '.join(known)}")
+        if runtime.largest_batch is not None and self.batch_size > runtime.largest_batch:
+            raise InputError(
+                f"device batch_size {self.batch_size}: runtime {self.runtime} takes at most {runtime.largest_batch}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -116,174 +153,10 @@ class Measurement:
     n_runs: int = Field(description="timed runs")
     stable: bool = Field(description="whether the second half of the rounds left the quantile where it was")
     pinned: bool = Field(description="whether the runs were held on fixed cores")
+    clock_mhz: float | None = Field(default=None, description="median clock of the core, if the system tells")
+    load: float | None = Field(default=None, description="mean number of running processes, this one among them")
 
     def scaled(self, factor: float) -> "Measurement":
         """Return the measurement as it would be on a device that takes `factor` times as long."""
         scaled_ms = {name: getattr(self, name) * factor for name in ("quantile_ms", "median_ms", "minimum_ms")}
         return replace(self, **scaled_ms)
-
-
-def measure(
-    device: Device,
-    models: Mapping[str, Model],
-    *,
-    options: MeasureOptions | None = None,
-    progress: bool = False,
-) -> dict[str, Measurement]:
-    """Measure models side by side: every round visits each of them once, in an order drawn anew.
-
-    Slow drifts of the machine so meet all models alike. Give blocks and the whole networks that calibrate their sums
-    in one call: between two calls, neighbours on the machine shift latencies by up to 2 %.
-
-    Args:
-        device: the device; its threads must fit this machine.
-        models: the models by name.
-        options: how long to measure.
-        progress: whether to show the rounds on stderr.
-
-    Raises:
-        InputError: onnxruntime cannot load or run a model, or the device asks for more threads than there are cores.
-    """
-    options = options or MeasureOptions()
-    device.require_cores()
-    if not models:
-        return {}
-    with _pinned(device.threads) as pinned:
-        runners = [_Runner(device, name, model) for name, model in models.items()]
-        runs_ms = _interleave(runners, options, progress)
-    stable = _stable(runs_ms, options.tolerance)
-    return {
-        runner.name: _summarise(runs_ms[index], bool(stable[index]), pinned) for index, runner in enumerate(runners)
-    }
-
-
-class _Runner:
-    """One model, loaded, with its input and output buffers bound: a run costs no copies."""
-
-    def __init__(self, device: Device, name: str, model: Model) -> None:
-        self.name = name
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model.content, _session_options(device), providers=["CPUExecutionProvider"]
-            )
-            self._binding = self._bind(model.feed)
-            self.run()
-        except _INVALID_MODEL as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"model {name!r} does not run under onnxruntime ({reason}): export it again") from None
-
-    def run(self) -> None:
-        self._session.run_with_iobinding(self._binding)
-
-    def _bind(self, feed: Mapping[str, NDArray[Any]]) -> Any:
-        """Bind the inputs, and outputs of the shapes that a first run gives."""
-        names = [value.name for value in self._session.get_outputs()]
-        binding = self._session.io_binding()
-        for name, array in feed.items():
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        for name, array in zip(names, self._session.run(names, dict(feed)), strict=True):
-            binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(array))
-        return binding
-
-
-def _interleave(runners: Sequence[_Runner], options: MeasureOptions, progress: bool) -> _Runs:
-    """Run every model in every round, until the latencies are stable or the time is over."""
-    for runner in runners:
-        for _ in range(options.warmup_runs):
-            runner.run()
-    rng = np.random.default_rng(options.seed)
-    rounds: list[_Runs] = []
-    next_check = options.min_rounds
-    start_s = time.monotonic()
-    with progress_bar(None, "measure", "round", show=progress) as bar:
-        for done in itertools.count(1):
-            rounds.append(_round(runners, options.runs_per_visit, rng))
-            bar.update()
-            elapsed_s = time.monotonic() - start_s
-            if done >= options.min_rounds and elapsed_s >= options.max_seconds:
-                break
-            if done >= next_check and elapsed_s >= options.min_seconds:
-                stable = _stable(np.concatenate(rounds, axis=1), options.tolerance)
-                if np.mean(stable) >= options.stable_share:
-                    break
-                next_check = done + done // 10 + 1  # a check looks at all rounds, so checks become rarer
-    return np.concatenate(rounds, axis=1)
-
-
-def _round(runners: Sequence[_Runner], runs_per_visit: int, rng: np.random.Generator) -> _Runs:
-    """Visit every model once, in an order drawn anew; return (models, 1, runs of a visit)."""
-    runs_ms = np.empty((len(runners), 1, runs_per_visit))
-    for index in rng.permutation(len(runners)):
-        runs_ms[index, 0] = _visit(runners[index], runs_per_visit)
-    return runs_ms
-
-
-def _visit(runner: _Runner, n_runs: int) -> list[float]:
-    """Return the durations in ms of consecutive runs, after one that brings the model back into the caches.
-
-    The run after another model takes up to twice as long. Sums of such runs predict whole networks worse (4.4 % error
-    after calibration on 10 networks of 0.3 to 0.6 ms, against 1.3 % without them).
-    """
-    runner.run()
-    runs_ms = []
-    for _ in range(n_runs):
-        start_ns = time.perf_counter_ns()
-        runner.run()
-        runs_ms.append((time.perf_counter_ns() - start_ns) / 1e6)
-    return runs_ms
-
-
-def _stable(runs_ms: _Runs, tolerance: float) -> NDArray[np.bool_]:
-    """Return (models,): whether the second half of the rounds left the quantile where the first half had put it."""
-    n_rounds = runs_ms.shape[1]
-    before, after = (np.quantile(part, _QUANTILE, axis=(1, 2)) for part in (runs_ms[:, : n_rounds // 2], runs_ms))
-    return np.abs(before - after) <= tolerance * after
-
-
-def _summarise(runs_ms: NDArray[np.float64], stable: bool, pinned: bool) -> Measurement:
-    quantile_ms, median_ms = (float(value) for value in np.quantile(runs_ms, [_QUANTILE, 0.5]))
-    return Measurement(
-        quantile_ms=quantile_ms,
-        median_ms=median_ms,
-        minimum_ms=float(runs_ms.min()),
-        spread=median_ms / quantile_ms - 1,
-        n_runs=runs_ms.size,
-        stable=stable,
-        pinned=pinned,
-    )
-
-
-def _session_options(device: Device) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = device.threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 4  # failures are raised, and told once
-    # With an open batch axis, a transformer works out its shapes in every run: 6-9 % of its latency.
-    options.add_free_dimension_override_by_name("batch", device.batch_size)
-    # The threads of the model that ran before must not spin while another one is timed.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return options
-
-
-@contextmanager
-def _pinned(n_cores: int) -> Iterator[bool]:
-    """Hold the calling thread, and threads started within, on the last cores: the first serve most interrupts.
-
-    Yields whether it could: some systems know no affinity.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield False
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[-n_cores:])
-    try:
-        yield True
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-def _n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

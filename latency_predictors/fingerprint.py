@@ -1,54 +1,46 @@
 """Which machine and which versions a latency was measured with: a table is true only where it was made."""
 
 import importlib.metadata
-import os
-import platform
 from collections.abc import Mapping
-from pathlib import Path
 
+from latency_predictors import remote, runtimes
+from latency_predictors.device import Device
+from latency_predictors.on_device import machine
 from search_spaces.errors import InputError
 
 _PACKAGES = ("onnxruntime", "torch", "onnx")
-_CPU_VERSION = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))
 
-_DECISIVE = ("cpu", "cores", "architecture", "onnxruntime")
-"""The entries that make a machine another one as far as its latencies go."""
-
-
-def fingerprint() -> dict[str, str]:
-    """Describe this machine and its versions, by name and without anything of its owner."""
-    return {
-        "cpu": _cpu_model(),
-        "cores": str(os.cpu_count()),
-        "architecture": platform.machine(),
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in _PACKAGES},
-    }
+_DECISIVE = ("cpu", "cores", "architecture")
+"""The entries that, with those of the runtime, make a machine another one as far as its latencies go."""
 
 
-def require_same_machine(recorded: Mapping[str, str]) -> None:
-    """Raise unless `recorded` is the fingerprint of this machine, up to entries that leave latencies alone.
+def fingerprint(device: Device | None = None) -> dict[str, str]:
+    """Describe the machine of a device and its versions, by name and without anything of its owner.
+
+    Args:
+        device: on this machine or elsewhere; by default this machine, whatever runs on it.
+
+    Raises:
+        InputError: the device does not answer, or its runtime is not installed.
+    """
+    if device is not None and device.host is not None:
+        return remote.describe_machine(device)
+    here = machine.describe() | {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return here if device is None else here | runtimes.load(device.runtime).fingerprint(device)
+
+
+def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
+    """Raise unless `recorded` is the fingerprint of a device, up to entries that leave latencies alone.
 
     Raises:
         InputError: the machine is another; the message names what differs.
     """
-    here = fingerprint()
+    found = fingerprint(device)
+    decisive = [*_DECISIVE, *runtimes.load(device.runtime).fingerprint(device)]
     different = [
-        f"{name} {recorded.get(name)!r} there, {here[name]!r} here"
-        for name in _DECISIVE
-        if recorded.get(name) != here[name]
+        f"{name} {recorded.get(name)!r} there, {found.get(name)!r} {device.host or 'here'}"
+        for name in decisive
+        if recorded.get(name) != found.get(name)
     ]
     if different:
         raise InputError(f"measured on another machine ({'; '.join(different)}): profile again on this one")
-
-
-def _cpu_model() -> str:
-    """Return the processor's name with its family, model and stepping, since virtual machines shorten the name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return platform.processor() or platform.machine()
-    first = cpuinfo.read_text().split("\n\n", 1)[0]
-    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
-    version = [f"{name} {entries[key]}" for name, key in _CPU_VERSION if key in entries]
-    return " ".join([entries.get("model name", platform.machine()), *version])

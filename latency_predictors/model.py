@@ -15,10 +15,28 @@ from search_spaces.onnx import feed, to_onnx
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A serialised ONNX model, and arrays for its inputs by name, of the batch size to measure."""
+    """A network in the forms that runtimes take, and what it is run on.
+
+    Attributes:
+        content: the serialised ONNX model.
+        feed: arrays for its inputs by name, in the order in which the module takes them, of the batch size to measure.
+        module: what it was exported from, to check outputs against.
+    """
 
     content: bytes
     feed: Mapping[str, NDArray[Any]]
+    module: nn.Module
+
+    def expected(self) -> NDArray[Any]:
+        """Return the output that torch computes from the feed, in float32."""
+        self.module.eval()
+        with torch.inference_mode():
+            output: torch.Tensor = self.module(*self.tensors())
+        return output.numpy()
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Return the feed as the module takes it."""
+        return [torch.from_numpy(array) for array in self.feed.values()]
 
 
 def block_models(blocks: Sequence[Block], batch_size: int) -> list[Model]:
@@ -26,10 +44,11 @@ def block_models(blocks: Sequence[Block], batch_size: int) -> list[Model]:
     examples = [block.example(batch_size, _generator()) for block in blocks]
     inputs = [block.inputs for block in blocks]
     built_in = _batch_axes(itertools.chain(*inputs))
-    exported = to_onnx([block.build() for block in blocks], inputs, examples, built_in)
+    modules = [block.build() for block in blocks]
+    exported = to_onnx(modules, inputs, examples, built_in)
     return [
-        Model(model.SerializeToString(), feed(model, example))
-        for model, example in zip(exported, examples, strict=True)
+        Model(model.SerializeToString(), feed(model, example), module)
+        for model, example, module in zip(exported, examples, modules, strict=True)
     ]
 
 
@@ -38,12 +57,14 @@ def network_model(space: SearchSpace, architecture: Mapping[str, Any], network: 
     example = space.example(architecture, batch_size, _generator())
     inputs = space.inputs(architecture)
     (model,) = to_onnx([network], [inputs], [example], _batch_axes(inputs))
-    return Model(model.SerializeToString(), feed(model, example))
+    return Model(model.SerializeToString(), feed(model, example), network)
 
 
-def loaded_model(space: SearchSpace, architecture: Mapping[str, Any], content: bytes, batch_size: int) -> Model:
-    """Return an exported network with open axes, to be measured at a batch size."""
-    return Model(content, feed(content, space.example(architecture, batch_size, _generator())))
+def exported_model(
+    space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module, content: bytes, batch_size: int
+) -> Model:
+    """Return a network that is exported already, with open axes, to be measured at a batch size."""
+    return Model(content, feed(content, space.example(architecture, batch_size, _generator())), network)
 
 
 def _batch_axes(inputs: Iterable[TensorSpec]) -> set[str]:

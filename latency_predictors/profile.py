@@ -1,43 +1,29 @@
-"""Making the latency table of a space on a device: blocks and whole networks, side by side, killed and resumed."""
+"""Making the latency table of a space: measured on a device at hand, killed and resumed, or elsewhere with a kit."""
 
-import logging
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import TypeAdapter
 
-from latency_predictors.device import Device, Measurement, MeasureOptions, measure
+import search_spaces
+from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import fingerprint
-from latency_predictors.model import Model, block_models, network_model
-from latency_predictors.table import LatencyTable, MeasuredNetwork
-from search_spaces import Architecture, Block, SearchSpace
+from latency_predictors.kit import Kit, Pass, ProfileOptions
+from latency_predictors.kit_folder import SCRIPT, write_kit
+from latency_predictors.kit_results import read_results
+from latency_predictors.measuring import measure
+from latency_predictors.on_device.kit import KIT_SCHEMA
+from latency_predictors.repeats import measure_repeats
+from latency_predictors.table import LatencyTable
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
-from search_spaces.progress import progress_bar
-from search_spaces.storage import Journal, require_same
+from search_spaces.storage import Journal, read_json, require_same
 
+__all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class ProfileOptions:
-    """How a latency table is made."""
-
-    n_calibration: int = Field(default=12, ge=6, description="whole networks that the table is calibrated on")
-    n_held_out: int = Field(default=20, ge=5, description="other whole networks that its error is measured on")
-    group_size: int = Field(default=300, ge=1, description="blocks in memory at a time, measured side by side")
-    seed: int = Field(default=0, ge=0, description="of the whole networks and the groups of blocks")
-    measure: MeasureOptions = MeasureOptions()
-
-
-_FEWEST_NETWORKS = 5
-
-logger = logging.getLogger(__name__)
-
-Pass = Mapping[str, Measurement]
-"""What was measured side by side: the whole networks by number, and some blocks by key."""
+KIT = "kit.json"
 
 
 def profile(
@@ -48,24 +34,65 @@ def profile(
     Writes `measurements.jsonl` as it goes and `table.json` at the end.
 
     Raises:
-        InputError: the directory holds the profile of another space or device, or one with other options.
+        InputError: the directory holds the profile of another space or device, or one with other options; or the device
+            cannot do what is asked, or does not answer.
     """
-    what = {"space": space.to_json(), "device": device.to_json(), "options": asdict(options), "machine": fingerprint()}
-    networks = _networks(space, options)
-    groups = _groups(space.index.blocks, options)
+    kit, machine = Kit(space, device, options, progress=progress), fingerprint(device)
     with Journal(directory / "measurements.jsonl") as journal:
-        passes = _recorded_passes(journal, what, directory)
-        if len(passes) <= len(groups):
-            models = _export_networks(space, networks, device, progress)
-            for blocks in [*groups, []][len(passes) :]:  # the last pass measures the networks alone, once more
-                found = measure(
-                    device, models | _export_blocks(blocks, device), options=options.measure, progress=progress
-                )
-                journal.append([{name: asdict(measurement) for name, measurement in found.items()}])
-                passes.append(found)
-    table = _table(space, device, networks, passes, options)
+        passes = _recorded_passes(journal, {**kit.describe(), "machine": machine}, directory)
+        if len(passes) < options.noise_repeats:
+            found = measure_repeats(kit)[len(passes) :]
+            journal.append(map(_record, found))
+            passes += found
+        while len(passes) < kit.n_passes:
+            models = kit.models(len(passes))
+            passes.append(measure(device, models, options=options.measure, progress=progress))
+            journal.append([_record(passes[-1])])
+    table = kit.table(passes, machine)
     table.save(directory / "table.json")
     return table
+
+
+def make_kit(
+    space: SearchSpace, device: Device, folder: Path, options: ProfileOptions, *, progress: bool = True
+) -> str:
+    """Write all that `profile` measures to a folder, to be measured where that is copied to; return the kit's id.
+
+    Raises:
+        InputError: the device's runtime cannot be taken elsewhere.
+    """
+    device.require_portable()
+    kit = Kit(space, device, options, progress=progress)
+    parts = ((kit.models(number), kit.measure_options(number)) for number in range(kit.n_passes))
+    return write_kit(folder / KIT, device, parts, kit.describe())
+
+
+def table_of_results(folder: Path, results: Path) -> LatencyTable:
+    """Return the table that `profile` would make of what was measured of a kit, and save it in the kit's folder.
+
+    Raises:
+        InputError: the folder holds no kit, or the results are not of it, not whole, or not to be believed.
+    """
+    described = read_json(folder / KIT, KIT_SCHEMA)
+    try:
+        content = results.read_bytes()
+    except OSError as error:
+        raise InputError(f"results {results}: {error.strerror}") from None
+    found = read_results(content, described, str(results))
+    options = TypeAdapter(ProfileOptions).validate_python(described["options"])
+    kit = Kit(search_spaces.from_json(described["space"]), Device.from_json(described["device"]), options)
+    if len(found.passes) < kit.n_passes:
+        raise InputError(
+            f"{results} holds {len(found.passes)} of {kit.n_passes} passes: run {SCRIPT} on the device again, which "
+            "goes on after them, and import what it then holds"
+        )
+    table = kit.table(found.passes, found.machine)
+    table.save(folder / "table.json")
+    return table
+
+
+def _record(found: Pass) -> dict[str, Any]:
+    return {name: asdict(measurement) for name, measurement in found.items()}
 
 
 def _recorded_passes(journal: Journal, what: Mapping[str, Any], directory: Path) -> list[Pass]:
@@ -76,79 +103,3 @@ def _recorded_passes(journal: Journal, what: Mapping[str, Any], directory: Path)
     header, *records = journal.recovered
     require_same(f"the profile in {directory}", header, what)
     return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]
-
-
-def _networks(space: SearchSpace, options: ProfileOptions) -> list[Architecture]:
-    """Return distinct networks: those to calibrate on, among them the smallest and the largest, then the others.
-
-    Raises:
-        InputError: the space has too few to do either.
-    """
-    n = options.n_calibration + options.n_held_out
-    extremes = space.encode([space.smallest(), space.largest()])
-    drawn = space.sample(4 * n, np.random.default_rng(options.seed))
-    rows = space.canonical(np.concatenate([extremes, drawn]))
-    _, first = np.unique(rows, axis=0, return_index=True)
-    if len(first) < _FEWEST_NETWORKS:
-        raise InputError(
-            f"{space.name} has {len(first)} different networks: a table is for a choice among many, "
-            f"at least {_FEWEST_NETWORKS}"
-        )
-    if len(first) < n:
-        n_calibration = _n_calibration(len(first), options)
-        logger.warning(
-            "%s has %d different networks: %d calibrate its table, %d test it",
-            *(space.name, len(first), n_calibration, len(first) - n_calibration),
-        )
-    return space.decode(rows[np.sort(first)[:n]])
-
-
-def _n_calibration(n_networks: int, options: ProfileOptions) -> int:
-    """Return how many of the networks calibrate: the same share where there are fewer than were asked for."""
-    asked = options.n_calibration + options.n_held_out
-    if n_networks == asked:
-        return options.n_calibration
-    return max(2, round(n_networks * options.n_calibration / asked))  # the smallest and the largest
-
-
-def _groups(blocks: Sequence[Block], options: ProfileOptions) -> list[list[Block]]:
-    """Return the blocks in random groups, so that a drift between passes favours no kind of block."""
-    order = np.random.default_rng(options.seed).permutation(len(blocks))
-    n_groups = math.ceil(len(blocks) / options.group_size)
-    return [[blocks[i] for i in part] for part in np.array_split(order, n_groups)]
-
-
-def _export_blocks(blocks: Sequence[Block], device: Device) -> dict[str, Model]:
-    models = block_models(blocks, device.batch_size)
-    return {repr(block): model for block, model in zip(blocks, models, strict=True)}
-
-
-def _export_networks(
-    space: SearchSpace, networks: Sequence[Architecture], device: Device, progress: bool
-) -> dict[str, Model]:
-    models = {}
-    with progress_bar(len(networks), "export", "network", show=progress) as bar:
-        for number, architecture in enumerate(networks):
-            models[str(number)] = network_model(space, architecture, space.build(architecture), device.batch_size)
-            bar.update()
-    return models
-
-
-def _table(
-    space: SearchSpace,
-    device: Device,
-    networks: Sequence[Architecture],
-    passes: Sequence[Pass],
-    options: ProfileOptions,
-) -> LatencyTable:
-    """Put the passes together, each scaled to the first by the whole networks that all of them measured."""
-    latencies = np.array([[found[str(i)].quantile_ms for i in range(len(networks))] for found in passes])
-    blocks: dict[str, Measurement] = {}
-    for found, scale in zip(passes[:-1], np.median(latencies[0] / latencies, axis=1), strict=False):
-        blocks |= {name: m.scaled(float(scale)) for name, m in found.items() if not name.isdecimal()}
-    measured = [
-        MeasuredNetwork(architecture, float(first), float(again))
-        for architecture, first, again in zip(networks, latencies[0], latencies[-1], strict=True)
-    ]
-    n = _n_calibration(len(networks), options)
-    return LatencyTable(space, device, fingerprint(), blocks, measured[:n], measured[n:])

@@ -69,6 +69,7 @@ class LatencyTable:
         blocks: measurements by block key, the block's `repr`.
         calibration_networks: whole networks that the calibration was fitted to.
         held_out_networks: whole networks that it was tested on.
+        noise_floor: relative standard deviation of one network's latency, measured several times; None if it was not.
     """
 
     space: SearchSpace
@@ -77,6 +78,7 @@ class LatencyTable:
     blocks: Mapping[str, Measurement]
     calibration_networks: Sequence[MeasuredNetwork]
     held_out_networks: Sequence[MeasuredNetwork]
+    noise_floor: float | None = None
 
     def cost_model(self, space: SearchSpace | None = None) -> BlockCost:
         """Return the calibrated latency of a space's networks, with the margin that held-out networks call for.
@@ -114,16 +116,18 @@ class LatencyTable:
             margin=max(0.0, excess),
         )
 
-    def require_local(self) -> None:
-        """Raise unless the table was made on this machine.
+    def require_at_hand(self) -> None:
+        """Raise unless the machine that the table was made on can be measured on: this one, or one that answers.
 
         Raises:
             InputError: names what differs, and how to insist.
         """
         try:
-            require_same_machine(self.fingerprint)
+            require_same_machine(self.fingerprint, self.device)
         except InputError as error:
-            raise InputError(f"latency table {error}, or insist with --allow-foreign-table") from None
+            raise InputError(
+                f"latency table {error}, say where its device is with --on, or insist with --allow-foreign-table"
+            ) from None
 
     def _calibration(self) -> Calibration:
         measured = np.array([network.latency_ms for network in self.calibration_networks])
@@ -157,6 +161,7 @@ class LatencyTable:
                 "device": self.device.to_json(),
                 "fingerprint": dict(self.fingerprint),
                 "errors": vars(self.errors()),
+                "noise_floor": self.noise_floor,
                 "calibration": self._calibration().to_json(),
                 "calibration_networks": [_network_to_json(network) for network in self.calibration_networks],
                 "held_out_networks": [_network_to_json(network) for network in self.held_out_networks],
@@ -180,6 +185,7 @@ class LatencyTable:
                 blocks={key: Measurement(**measurement) for key, measurement in document["blocks"].items()},
                 calibration_networks=[_network_from_json(entry) for entry in document["calibration_networks"]],
                 held_out_networks=[_network_from_json(entry) for entry in document["held_out_networks"]],
+                noise_floor=None if (noise := document.get("noise_floor")) is None else float(noise),
             )
         except InputError:
             raise

@@ -21,7 +21,8 @@ from search_spaces.errors import InputError
 def nas() -> None:
     """Run the command line; exits with 2 on bad input."""
     logging.basicConfig(level=logging.WARNING, format="nas: %(message)s", stream=sys.stderr)
-    logging.getLogger("nas").setLevel(logging.INFO)
+    for floor in ("latency_predictors", "nas"):
+        logging.getLogger(floor).setLevel(logging.INFO)
     group = click.Group("nas", {name: _command(name, verb) for name, verb in verbs.VERBS.items()}, help=verbs.__doc__)
     try:
         group.main(standalone_mode=False)
@@ -59,6 +60,8 @@ def _option(leaf: Leaf) -> click.Option:
     names = ["__".join(leaf.path), _flag(leaf.path)]
     if leaf.shorthand:
         names.append(_flag(leaf.path[:-1]))
+    if leaf.flag is not None:
+        names.append(_flag((leaf.flag,)))
     help_text = leaf.description + (f" [default: {_shown(leaf.default)}]" if not leaf.required else " [required]")
     if leaf.type is bool:
         return click.Option([names[0], f"{names[1]}/{_flag(leaf.path, 'no-')}"], default=None, help=help_text)

@@ -28,6 +28,7 @@ class Leaf:
         description: one line.
         required: whether it must be given.
         shorthand: whether it may also be given under its parent's name.
+        flag: a name under which it may be given anywhere, from the field's `json_schema_extra`.
     """
 
     path: tuple[str, ...]
@@ -36,6 +37,7 @@ class Leaf:
     description: str
     required: bool
     shorthand: bool
+    flag: str | None = None
 
 
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
@@ -55,9 +57,11 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
             yield from (dataclasses.replace(leaf, required=False) for leaf in held) if default is None else held
             continue
         description = field.default.description if isinstance(field.default, FieldInfo) else None
+        extra = field.default.json_schema_extra if isinstance(field.default, FieldInfo) else None
         required = default is dataclasses.MISSING
         shorthand = position == 0 and bool(prefix) and inner is str
-        yield Leaf(path, inner, None if required else default, description or "", required, shorthand)
+        flag = str(extra["flag"]) if isinstance(extra, dict) and "flag" in extra else None
+        yield Leaf(path, inner, None if required else default, description or "", required, shorthand, flag)
 
 
 def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import nn
 
 import search_spaces
@@ -59,17 +60,24 @@ def write_network(
     write_json(directory / ARCHITECTURE, _ARCHITECTURE_SCHEMA, document)
 
 
-def read_network(directory: Path) -> tuple[SearchSpace, Architecture, bytes]:
-    """Return a bundle's space, architecture and ONNX file.
+def read_network(directory: Path) -> tuple[SearchSpace, Architecture, nn.Module, bytes]:
+    """Return a bundle's space, architecture, network and ONNX file.
 
     Raises:
-        InputError: one of them is missing.
+        InputError: one of them is missing, or damaged.
     """
     document = read_json(directory / ARCHITECTURE, _ARCHITECTURE_SCHEMA)
     path = directory / ONNX
     if not path.exists():
         raise InputError(f"{directory} holds no {ONNX}: give the output directory of `nas export` or `nas run`")
-    return search_spaces.from_json(document["space"]), Architecture(document["choices"]), path.read_bytes()
+    space, architecture = search_spaces.from_json(document["space"]), Architecture(document["choices"])
+    network = space.build(architecture)
+    try:
+        network.load_state_dict(load((directory / WEIGHTS).read_bytes()))
+    except (FileNotFoundError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{directory / WEIGHTS} does not hold the bundle's weights ({reason}): export again") from None
+    return space, architecture, network, path.read_bytes()
 
 
 def describe_inputs(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
@@ -104,7 +112,7 @@ def _readme(report: Mapping[str, Any], data: Dataset) -> str:
         f"{latency['n_passes']} passes; lowest {latency['lowest_ms']:.4g}, median {latency['median_ms']:.4g})",
         "predicted latency": f"{latency['predicted_ms']:.4g} ms",
         "latency budget": f"{latency['budget_ms']:.4g} ms, met",
-        "device": f"{report['fingerprint']['cpu']}, {device['runtime']} {report['fingerprint']['onnxruntime']}, "
+        "device": f"{report['fingerprint']['cpu']}, {device['runtime']}, "
         f"{device['threads']} thread(s), batch {device['batch_size']}, {device['precision']}",
         **{
             f"measured on examples of the {scene['quantile']:.0%} quantile by size": f"{scene['measured_ms']:.4g} ms"

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.device import Device, Measurement, MeasureOptions, measure
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
 from latency_predictors.table import LatencyTable
 from nas.evaluation.shared_weights import SharedWeights

@@ -23,7 +23,7 @@ def test_the_python_example_finds_a_network(
     assert len([line for line in code.splitlines() if line]) <= 10
     finalists = FinalistOptions(passes=1, measure=SHORT)
     shorter = {
-        "profile": ProfileOptions(n_calibration=6, n_held_out=5, measure=SHORT),
+        "profile": ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=0, measure=SHORT),
         "search": SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
         "finalists": finalists,
         "export": ExportOptions(latency=finalists),

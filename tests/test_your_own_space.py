@@ -69,7 +69,7 @@ def test_it_is_profiled_trained_searched_and_exported(tmp_path: Path) -> None:
             output=tmp_path / "run",
             space=SpaceConfig(NAME, {"resolution": 8, "channels": 4, "depths": [1]}),
             train=SupernetOptions(epochs=1),
-            profile=ProfileOptions(n_calibration=6, n_held_out=5, measure=SHORT),
+            profile=ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=0, measure=SHORT),
             search=SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
             finalists=finalists,
             export=ExportOptions(latency=finalists),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nas.verbs.export import ExportConfig, export
+from nas.verbs.kit import KitConfig, kit
 from nas.verbs.measure import MeasureConfig, measure
 from nas.verbs.profile import ProfileConfig, profile
 from nas.verbs.run import RunConfig, run
@@ -15,6 +16,7 @@ from nas.verbs.train import TrainConfig, train
 __all__ = [
     "VERBS",
     "ExportConfig",
+    "KitConfig",
     "MeasureConfig",
     "ProfileConfig",
     "RunConfig",
@@ -23,6 +25,7 @@ __all__ = [
     "SpacesConfig",
     "TrainConfig",
     "export",
+    "kit",
     "measure",
     "profile",
     "run",
@@ -35,6 +38,7 @@ __all__ = [
 VERBS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "spaces": spaces,
     "profile": profile,
+    "kit": kit,
     "train": train,
     "search": search,
     "export": export,

@@ -15,7 +15,7 @@ from torch import nn
 from latency_predictors.counts import count_network
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
-from latency_predictors.model import loaded_model
+from latency_predictors.model import exported_model
 from latency_predictors.table import LatencyTable
 from nas.data import Dataset
 from nas.data.dataset import Prepare
@@ -65,8 +65,9 @@ def export(options: ExportConfig) -> dict[str, Any]:
     supernet_directory, table_path = (input_path(options.search, name) for name in ("supernet", "table"))
     files = {"supernet": supernet_directory / CHECKPOINT, "table": table_file(table_path)}
     _require_searched(files, asked["inputs"], options.search)
-    table = load_table(table_path, searched["allow_foreign_table"])
-    scenes = _scene_tables(table_path, searched["allow_foreign_table"])
+    at_hand = (searched["allow_foreign_table"], searched["host"])
+    table = load_table(table_path, *at_hand)
+    scenes = _scene_tables(table_path, *at_hand)
     supernet, data = load_supernet(supernet_directory)
     data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
@@ -92,7 +93,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
         "parity": exported.difference,
-        "fingerprint": fingerprint(),
+        "fingerprint": fingerprint(table.device),
         "seed": searched["search"]["seed"],
         "commands": {"train": read_asked(supernet_directory)["command"], "search": asked["command"]},
     }
@@ -111,11 +112,12 @@ def _require_searched(files: Mapping[str, Path], digests: Mapping[str, str], sea
             raise InputError(f"{path} is not the {name} that {search} searched with: put that back, or search again")
 
 
-def _scene_tables(table: Path, allow_foreign: bool) -> dict[float, LatencyTable]:
+def _scene_tables(table: Path, allow_foreign: bool, host: str | None) -> dict[float, LatencyTable]:
     """Return the tables for other sizes of examples that lie beside a table, by the quantile of the size."""
     profiled = table_file(table).parent
     return {
-        quantile: load_table(scene_table(profiled, quantile), allow_foreign) for quantile in profiled_scenes(profiled)
+        quantile: load_table(scene_table(profiled, quantile), allow_foreign, host)
+        for quantile in profiled_scenes(profiled)
     }
 
 
@@ -168,7 +170,7 @@ def _measured(
 ) -> _Exported:
     architecture = Architecture(finalist["architecture"])
     content, difference = to_model(network, weights.space, architecture)
-    model = loaded_model(weights.space, architecture, content, device.batch_size)
+    model = exported_model(weights.space, architecture, network, content, device.batch_size)
     (latency,) = measure_networks(device, [model], options.latency)
     return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
 
@@ -190,7 +192,8 @@ def _by_scene(
         return []
     device = table.device
     models = [
-        loaded_model(space, exported.architecture, exported.model, device.batch_size) for space in spaces.values()
+        exported_model(space, exported.architecture, exported.network, exported.model, device.batch_size)
+        for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency)
     tables = {**scenes, **{quantile: table for quantile, space in spaces.items() if space == table.space}}

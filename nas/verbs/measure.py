@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC, Device, MeasureOptions
-from latency_predictors.model import loaded_model
+from latency_predictors.model import exported_model
 from nas.export import read_network, read_report
 from nas.finalists import LatencyOptions, measure_networks
 from search_spaces.progress import progress_bar
@@ -27,7 +27,7 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
     report = read_report(options.bundle)
     device, budget_ms = Device.from_json(report["device"]), report["latency"]["budget_ms"]
     once = LatencyOptions(passes=1, measure=options.measure)
-    model = loaded_model(*read_network(options.bundle), device.batch_size)
+    model = exported_model(*read_network(options.bundle), device.batch_size)
     latencies = []
     with progress_bar(options.repeats, "measure", "time") as bar:
         for _ in range(options.repeats):

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
+from latency_predictors.table import LatencyTable
 from nas.data import DataOptions, Dataset
 from nas.run_directory import begin_run, finish_run
 from nas.verbs.space_config import SpaceConfig, at_scene, load_for
@@ -41,34 +42,41 @@ class ProfileConfig:
 
 
 def profile(options: ProfileConfig) -> dict[str, Any]:
-    """Measure every block of a space on this machine, and test the table on whole networks.
+    """Measure every block of a space on a device, this machine or another, and test the table on whole networks.
 
     Name your data, which decide classes, channels and the density of point clouds, or say them yourself, as in
     `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
     """
     space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
     others = _spaces_of_scenes(space, data, options.scenes)
-    options.device.require_cores()
+    options.device.require_possible()
     if (done := begin_run(options.output, "profile", options, {"space": space.id})) is not None:
         return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
-    model = table.cost_model()
-    result: dict[str, Any] = {
-        "table": str(options.output / "table.json"),
+    result = summary(table, options.output, options.profile)
+    if others:
+        result["scenes"] = [_profile_scene(options, quantile, other) for quantile, other in others.items()]
+    finish_run(options.output, result)
+    return result
+
+
+def summary(table: LatencyTable, directory: Path, options: ProfileOptions) -> dict[str, Any]:
+    """Return what a person wants to know of a table in a directory, and say if the machine was busy."""
+    model, measured = table.cost_model(), table.blocks.values()
+    stable_share = float(np.mean([measurement.stable for measurement in measured]))
+    if stable_share < options.measure.stable_share:
+        logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * stable_share)
+    return {
+        "table": str(directory / "table.json"),
         "blocks": len(table.blocks),
         "statistic": STATISTIC,
         "fastest_ms": model.cheapest()[0],
         "slowest_ms": model.dearest()[0],
         **asdict(table.errors()),
-        "stable_share": float(np.mean([measurement.stable for measurement in table.blocks.values()])),
-        "median_spread": float(np.median([measurement.spread for measurement in table.blocks.values()])),
+        "noise_floor": table.noise_floor,
+        "stable_share": stable_share,
+        "median_spread": float(np.median([measurement.spread for measurement in measured])),
     }
-    if others:
-        result["scenes"] = [_profile_scene(options, quantile, other) for quantile, other in others.items()]
-    if result["stable_share"] < options.profile.measure.stable_share:
-        logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * result["stable_share"])
-    finish_run(options.output, result)
-    return result
 
 
 def scene_table(profiled: Path, quantile: float) -> Path:

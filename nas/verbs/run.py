@@ -52,7 +52,7 @@ def run(options: RunConfig) -> dict[str, Any]:
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
     require_possible(data, loaded, options.search)
-    options.device.require_cores()
+    options.device.require_possible()
     done = begin_run(options.output, "run", options, {"data": data.fingerprint}, of_verbs=True)
     if done is not None:
         return done

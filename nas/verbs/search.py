@@ -1,5 +1,6 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.device import STATISTIC
+from latency_predictors.device import STATISTIC, Device
 from latency_predictors.table import LatencyTable
 from nas import plots
 from nas.candidates import Candidates, find_candidates, require_possible
@@ -47,6 +48,11 @@ class SearchConfig:
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
     allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
+    host: str | None = Field(
+        default=None,
+        description="where the table's device is now, as ssh://user@host[:port]; unset: where it was",
+        json_schema_extra={"flag": "on"},
+    )
 
 
 def search(options: SearchConfig) -> dict[str, Any]:
@@ -56,7 +62,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     its most accurate network, or the one that is named.
     """
     read_run(options.supernet, "train")
-    table = load_table(options.table, options.allow_foreign_table)
+    table = load_table(options.table, options.allow_foreign_table, options.host)
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
@@ -101,15 +107,22 @@ def table_file(path: Path) -> Path:
     return path / "table.json" if path.is_dir() else path
 
 
-def load_table(path: Path, allow_foreign: bool = False) -> LatencyTable:
-    """Read a table, and refuse one of another machine unless that is allowed.
+def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyTable:
+    """Read a table, and refuse one of a machine that is not at hand unless that is allowed.
+
+    Args:
+        path: see `table_file`.
+        allow_foreign: whether to use a table that another machine measured.
+        host: where its device is now; None for where it was.
 
     Raises:
         InputError: there is no such table, or it is another machine's.
     """
     table = LatencyTable.load(table_file(path))
+    if host is not None:
+        table = dataclasses.replace(table, device=Device.from_json(table.device.to_json() | {"host": host}))
     try:
-        table.require_local()
+        table.require_at_hand()
     except InputError as error:
         if not allow_foreign:
             raise

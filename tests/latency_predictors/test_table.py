@@ -108,12 +108,12 @@ def test_a_space_with_a_block_that_was_not_measured_is_refused(noisy: LatencyTab
 
 
 def test_a_table_of_another_machine_is_refused_unless_insisted_on(noisy: LatencyTable) -> None:
-    noisy.require_local()
+    noisy.require_at_hand()
     foreign = LatencyTable(**{**vars(noisy), "fingerprint": {**noisy.fingerprint, "cpu": "an abacus"}})
     with pytest.raises(InputError, match=r"an abacus.*--allow-foreign-table") as error:
-        foreign.require_local()
+        foreign.require_at_hand()
     assert len(str(error.value).splitlines()) == 1
-    LatencyTable(**{**vars(noisy), "fingerprint": {**noisy.fingerprint, "os": "another"}}).require_local()
+    LatencyTable(**{**vars(noisy), "fingerprint": {**noisy.fingerprint, "os": "another"}}).require_at_hand()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_table_damaged_anywhere_is_read_or_refused_in_one_line(toy: Callable[.
             owner[place[-1]] = damage
             path.write_text(json.dumps(document))
             try:
-                LatencyTable.load(path).require_local()
+                LatencyTable.load(path).require_at_hand()
             except InputError as error:
                 refusals.append(str(error))
     assert len(refusals) > 200

@@ -87,6 +87,9 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
     [
         (["--search.strategy", "ofa_evolutoin"], "did you mean ofa_evolution"),
         (["--device.threads", "1000"], "device threads 1000"),
+        (["--device.runtime", "onnxruntim"], "unknown runtime 'onnxruntim': did you mean onnxruntime?"),
+        (["--on", "pi@board"], "host 'pi@board': expected ssh://user@host[:port]"),
+        (["--device.runtime", "torch_eager", "--on", "ssh://board"], "torch_eager is measured on this machine only"),
         (["--budget", "0ms"], "budget '0ms'"),
         (["--budget", "5"], "budget '5'"),
         (["--train.device", "cpu:foo"], "unknown training device 'cpu:foo'"),
@@ -134,6 +137,15 @@ def test_two_processes_do_not_share_a_directory(nas: Nas, tmp_path: Path) -> Non
     first.wait()
     assert second.returncode == 2
     assert "in use by another process" in second.stderr
+
+
+def test_a_kit_that_was_not_made_has_no_results(nas: Nas, tmp_path: Path) -> None:
+    done = nas("kit", "--output", tmp_path / "kit", "--import", tmp_path / "kit.results.jsonl")
+    assert done.returncode == 2
+    assert "kit is not the output directory of a nas run" in done.stderr
+    done = nas("kit", "--output", tmp_path / "kit", "--on", "ssh://board")
+    assert "a kit is carried by hand: leave out --on" in done.stderr
+    assert not (tmp_path / "kit").exists()
 
 
 def test_a_profile_for_data_takes_what_the_data_dictate(nas: Nas, tmp_path: Path) -> None:

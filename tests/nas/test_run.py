@@ -52,7 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         output=tmp_path_factory.mktemp("run") / "digits",
         space=SpaceConfig("nasbench201", {"cells": 1, "channels": 4, "resolution": 8}),
         train=SupernetOptions(epochs=1),
-        profile=ProfileOptions(n_calibration=6, n_held_out=5, measure=SHORT),
+        profile=ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=0, measure=SHORT),
         search=SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
         finalists=FinalistOptions(at_a_time=2, passes=2, measure=SHORT),
         export=ExportOptions(

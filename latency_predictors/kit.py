@@ -1,0 +1,202 @@
+"""What is measured of a space for its table, pass by pass, and how the passes are put together."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.model import Model, block_models, network_model
+from latency_predictors.table import LatencyTable, MeasuredNetwork
+from search_spaces import Architecture, Block, SearchSpace
+from search_spaces.errors import InputError
+from search_spaces.progress import progress_bar
+
+_FEWEST_NETWORKS = 5
+_REPEATED = 2  # the first network that is neither the smallest nor the largest
+_REPEAT_SHARE = 0.1  # of the time that a pass takes
+_NOISY = 0.03
+
+logger = logging.getLogger(__name__)
+
+Pass = Mapping[str, Measurement]
+"""What was measured side by side: whole networks by number, and some blocks by key."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ProfileOptions:
+    """How a latency table is made."""
+
+    n_calibration: int = Field(default=12, ge=6, description="whole networks that the table is calibrated on")
+    n_held_out: int = Field(default=20, ge=5, description="other whole networks that its error is measured on")
+    group_size: int = Field(default=300, ge=1, description="blocks in memory at a time, measured side by side")
+    noise_repeats: int = Field(
+        default=10, ge=0, description="times that one network is measured first, to tell the machine's noise"
+    )
+    seed: int = Field(default=0, ge=0, description="of the whole networks and the groups of blocks")
+    measure: MeasureOptions = MeasureOptions()
+
+
+class Kit:
+    """What is measured: one network several times, then groups of blocks, each beside all of the whole networks.
+
+    The last pass measures the networks alone, once more.
+
+    Args:
+        space: the space.
+        device: what it is measured on.
+        options: how.
+        progress: whether to show on stderr how far the export of the networks is.
+
+    Raises:
+        InputError: the space has too few networks.
+    """
+
+    def __init__(self, space: SearchSpace, device: Device, options: ProfileOptions, *, progress: bool = False) -> None:
+        self.space = space
+        self.device = device
+        self.options = options
+        self.networks = _networks(space, options)
+        self._groups = [*_groups(space.index.blocks, options), []]
+        self._progress = progress
+
+    @property
+    def n_passes(self) -> int:
+        """How many passes there are, the repeats of one network among them."""
+        return self.options.noise_repeats + len(self._groups)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the kit follows from, as plain values."""
+        return {
+            "space": self.space.to_json(),
+            "device": self.device.to_json(),
+            "options": asdict(self.options),
+        }
+
+    def measure_options(self, number: int) -> MeasureOptions:
+        """Return how long a pass is measured."""
+        options = self.options.measure
+        if number >= self.options.noise_repeats:
+            return options
+        seconds = (options.min_seconds * _REPEAT_SHARE, options.max_seconds * _REPEAT_SHARE)
+        return replace(options, min_seconds=seconds[0], max_seconds=seconds[1])
+
+    def models(self, number: int) -> dict[str, Model]:
+        """Return the models of a pass, of the same weights in every call."""
+        if number < self.options.noise_repeats:
+            return self._repeated_model
+        whole = self._network_models
+        with _seeded(self.options.seed):
+            blocks = self._groups[number - self.options.noise_repeats]
+            models = block_models(blocks, self.device.batch_size)
+        return whole | {repr(block): model for block, model in zip(blocks, models, strict=True)}
+
+    @cached_property
+    def _repeated_model(self) -> dict[str, Model]:
+        number = min(_REPEATED, len(self.networks) - 1)
+        return {str(number): self._network_model(self.networks[number])}
+
+    @cached_property
+    def _network_models(self) -> dict[str, Model]:
+        models = {}
+        with progress_bar(len(self.networks), "export", "network", show=self._progress) as bar:
+            for number, architecture in enumerate(self.networks):
+                models[str(number)] = self._network_model(architecture)
+                bar.update()
+        return models
+
+    def _network_model(self, architecture: Architecture) -> Model:
+        with _seeded(self.options.seed):
+            return network_model(self.space, architecture, self.space.build(architecture), self.device.batch_size)
+
+    def table(self, passes: Sequence[Pass], machine: Mapping[str, str]) -> LatencyTable:
+        """Put all passes together, each scaled to the first by the whole networks that all of them measured.
+
+        Args:
+            passes: what was measured, in order.
+            machine: the fingerprint of the device.
+        """
+        n_repeats, n_networks = self.options.noise_repeats, len(self.networks)
+        noise_floor = _noise_floor(passes[:n_repeats])
+        passes = passes[n_repeats:]
+        latencies = np.array([[found[str(i)].quantile_ms for i in range(n_networks)] for found in passes])
+        blocks: dict[str, Measurement] = {}
+        for found, scale in zip(passes[:-1], np.median(latencies[0] / latencies, axis=1), strict=False):
+            blocks |= {name: m.scaled(float(scale)) for name, m in found.items() if not name.isdecimal()}
+        measured = [
+            MeasuredNetwork(architecture, float(first), float(again))
+            for architecture, first, again in zip(self.networks, latencies[0], latencies[-1], strict=True)
+        ]
+        n = _n_calibration(n_networks, self.options)
+        return LatencyTable(self.space, self.device, machine, blocks, measured[:n], measured[n:], noise_floor)
+
+
+def _noise_floor(repeats: Sequence[Pass]) -> float | None:
+    """Return the relative standard deviation of one network's latency, and say if it is too large; None if unknown."""
+    latencies = [measurement.quantile_ms for found in repeats for measurement in found.values()]
+    if len(latencies) < 2:
+        return None
+    noise_floor = float(np.std(latencies, ddof=1) / np.mean(latencies))
+    if noise_floor > _NOISY:
+        logger.warning(
+            "the device is too noisy for its latencies to be trusted: one network measured %d times varies by %.1f%% "
+            "(standard deviation); end what else runs there",
+            *(len(latencies), 100 * noise_floor),
+        )
+    return noise_floor
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw weights from a seed: files named by what they hold are then copied to a device once."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _networks(space: SearchSpace, options: ProfileOptions) -> list[Architecture]:
+    """Return distinct networks: those to calibrate on, among them the smallest and the largest, then the others.
+
+    Raises:
+        InputError: the space has too few to do either.
+    """
+    n = options.n_calibration + options.n_held_out
+    extremes = space.encode([space.smallest(), space.largest()])
+    drawn = space.sample(4 * n, np.random.default_rng(options.seed))
+    rows = space.canonical(np.concatenate([extremes, drawn]))
+    _, first = np.unique(rows, axis=0, return_index=True)
+    if len(first) < _FEWEST_NETWORKS:
+        raise InputError(
+            f"{space.name} has {len(first)} different networks: a table is for a choice among many, "
+            f"at least {_FEWEST_NETWORKS}"
+        )
+    if len(first) < n:
+        n_calibration = _n_calibration(len(first), options)
+        logger.warning(
+            "%s has %d different networks: %d calibrate its table, %d test it",
+            *(space.name, len(first), n_calibration, len(first) - n_calibration),
+        )
+    return space.decode(rows[np.sort(first)[:n]])
+
+
+def _n_calibration(n_networks: int, options: ProfileOptions) -> int:
+    """Return how many of the networks calibrate: the same share where there are fewer than were asked for."""
+    asked = options.n_calibration + options.n_held_out
+    if n_networks == asked:
+        return options.n_calibration
+    return max(2, round(n_networks * options.n_calibration / asked))  # the smallest and the largest
+
+
+def _groups(blocks: Sequence[Block], options: ProfileOptions) -> list[list[Block]]:
+    """Return the blocks in random groups, so that a drift between passes favours no kind of block."""
+    order = np.random.default_rng(options.seed).permutation(len(blocks))
+    n_groups = math.ceil(len(blocks) / options.group_size)
+    return [[blocks[i] for i in part] for part in np.array_split(order, n_groups)]

@@ -1,0 +1,122 @@
+"""The results of a kit, which come from another machine and are believed as far as they check out."""
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from latency_predictors.device import STATISTIC, Measurement
+from latency_predictors.on_device.kit import RESULTS_SCHEMA, UNIT
+from search_spaces.errors import InputError, invalid
+
+_MEASUREMENT = TypeAdapter(Measurement)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KitResults:
+    """What a device measured of a kit.
+
+    Attributes:
+        machine: the fingerprint of the device.
+        passes: measurements by model, of the passes that are done, in order.
+    """
+
+    machine: Mapping[str, str]
+    passes: list[dict[str, Measurement]]
+
+
+def read_results(content: bytes, kit: Mapping[str, Any], origin: str) -> KitResults:
+    """Return what a results file holds of a kit; a last line that was cut short is left out.
+
+    Args:
+        content: of the file.
+        kit: the kit, as `kit.json` says it.
+        origin: where the results come from, for errors.
+
+    Raises:
+        InputError: the results are of another kit, in another unit or statistic, lack or repeat a model or a pass, or
+            hold a latency that is none.
+    """
+    header, *records = _lines(content, origin)
+    for name, expected in (("schema", RESULTS_SCHEMA), ("kit", kit["id"]), ("statistic", STATISTIC)):
+        if header.get(name) != expected:
+            raise InputError(f"{origin}: {name} {header.get(name)!r}, expected {expected!r}: these are other results")
+    machine = header.get("machine")
+    if not isinstance(machine, dict) or not all(isinstance(value, str) for value in machine.values()):
+        raise InputError(f"{origin}: machine {machine!r}, expected a description of the device")
+    asked = kit["passes"]
+    if len(records) > len(asked):
+        raise InputError(f"{origin}: {len(records)} passes, but the kit has {len(asked)}: keep each pass once")
+    passes = [
+        _pass(record, number, asked[number]["models"], f"{origin}, pass {number}")
+        for number, record in enumerate(records)
+    ]
+    return KitResults(machine, passes)
+
+
+def _lines(content: bytes, origin: str) -> list[dict[str, Any]]:
+    """Return the whole lines of a file as records, at least one."""
+    records = []
+    lines = content.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line, object_pairs_hook=_distinct)
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            record = None
+        except _Repeated as error:
+            raise InputError(f"{origin}, line {number}: {error} stands there twice: keep it once") from None
+        if isinstance(record, dict) and line.endswith(b"\n"):
+            records.append(record)
+        elif number == len(lines):
+            logger.warning("%s: line %d was cut short, and is left out", origin, number)
+        else:
+            raise InputError(f"{origin}, line {number}: no record, but others follow: fetch the file again")
+    if not records:
+        raise InputError(f"{origin} holds no results: run measure.pyz on the device, and fetch what it writes")
+    return records
+
+
+class _Repeated(Exception):
+    """A key that an object of JSON has twice."""
+
+
+def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Repeated(name)
+        found[name] = value
+    return found
+
+
+def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], origin: str) -> dict[str, Measurement]:
+    if record.get("pass") != number:
+        raise InputError(f"{origin}: stands where pass {record.get('pass')!r} is: keep each pass once, in order")
+    if record.get("unit") != UNIT:
+        raise InputError(f"{origin}: unit {record.get('unit')!r}, expected {UNIT!r}: convert the latencies")
+    found = record.get("measurements")
+    if not isinstance(found, dict):
+        raise InputError(f"{origin}: measurements {found!r}, expected one a model")
+    for name in [*asked, *found]:
+        if name not in found or name not in asked:
+            lacks = "lacks" if name not in found else "has, but the kit has not,"
+            raise InputError(f"{origin} {lacks} {name}: measure the kit again")
+    return {name: _measurement(entry, f"{origin}, {name}") for name, entry in found.items()}
+
+
+def _measurement(entry: Any, origin: str) -> Measurement:
+    try:
+        measurement = _MEASUREMENT.validate_python(entry)
+    except ValidationError as error:
+        raise invalid(origin, error) from None
+    for name in ("minimum_ms", "quantile_ms", "median_ms"):
+        value = getattr(measurement, name)
+        if not (math.isfinite(value) and value > 0):
+            raise InputError(f"{origin}: {name} {value!r}, expected a positive number: measure it again")
+    return measurement

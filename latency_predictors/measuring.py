@@ -1,0 +1,76 @@
+"""Measuring models on a device, here or elsewhere, with a check that they compute there what they do under torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from latency_predictors import remote, runtimes
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.model import Model
+from latency_predictors.on_device import timing
+from latency_predictors.on_device.runner import LARGEST_DIFFERENCE, Runner, difference
+from latency_predictors.runtime import Runtime
+from search_spaces.errors import InputError
+from search_spaces.progress import progress_bar
+
+
+def measure(
+    device: Device,
+    models: Mapping[str, Model],
+    *,
+    options: MeasureOptions | None = None,
+    progress: bool = False,
+) -> dict[str, Measurement]:
+    """Measure models side by side: every round visits each of them once, in an order drawn anew.
+
+    Slow drifts of the machine so meet all models alike. Give blocks and the whole networks that calibrate their sums
+    in one call: between two calls, neighbours on the machine shift latencies by up to 2 %.
+
+    Args:
+        device: the device; its threads must fit the machine.
+        models: the models by name.
+        options: how long to measure.
+        progress: whether to show the rounds on stderr.
+
+    Raises:
+        InputError: the runtime cannot load or run a model, computes another output than torch, is not installed or
+            does not do what the device says; the device has too few cores, or is elsewhere and does not answer.
+    """
+    options = options or MeasureOptions()
+    device.require_possible()
+    if not models:
+        return {}
+    if device.host is not None:
+        return remote.measure(device, models, options)
+    runtime = runtimes.load(device.runtime)
+    with runtime.settings(device), progress_bar(None, "measure", "round", show=progress) as bar:
+        found = timing.measure(
+            list(models),
+            lambda name: _loaded(runtime, device, name, models[name]),
+            asdict(options),
+            device.threads,
+            bar.update,
+        )
+    return {name: Measurement(**entry) for name, entry in found.items()}
+
+
+def _loaded(runtime: Runtime, device: Device, name: str, model: Model) -> Runner:
+    """Return a model that runs and computes what its module does.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        runner = runtime.load(runtime.convert(model, device), device)
+        runner.run()
+        found = difference(runner.output(), model.expected())
+    except Exception as error:  # each runtime has its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"model {name!r} does not run under {device.runtime} ({reason}): use another runtime, or leave it out"
+        ) from None
+    if not found <= LARGEST_DIFFERENCE[device.precision]:
+        raise InputError(
+            f"model {name!r} under {device.runtime} in {device.precision} is not the network that torch runs: their "
+            f"outputs differ by {found:.2g} of their size"
+        )
+    return runner

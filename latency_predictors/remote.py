@@ -1,0 +1,126 @@
+"""Measuring on another machine over ssh: copy a kit there, run it, fetch its results; again, where a cut ended it."""
+
+import io
+import json
+import logging
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.kit_folder import SCRIPT, Part, script, write_kit
+from latency_predictors.kit_results import read_results
+from latency_predictors.model import Model
+from latency_predictors.on_device.kit import KIT_SCHEMA, results_path
+from latency_predictors.ssh import ConnectionLost, Host, parse_address
+from search_spaces.errors import InputError
+from search_spaces.storage import read_json
+
+FOLDER = ".cache/hardware-aware-nas"
+"""Of the user's home there."""
+
+PAUSES_S: Sequence[float] = (1, 2, 5, 10, 20, 30, 60, 60, 60)
+"""Between attempts to reach a host that was reached before: a board may restart."""
+
+_ASKING = f"ask-{SCRIPT}"
+_DAYS_KEPT = 1  # of files that later kits may want, too
+_BATCH_BYTES = 32_000_000  # that a cut of the connection loses
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+def measure(device: Device, models: Mapping[str, Model], options: MeasureOptions) -> dict[str, Measurement]:
+    """Measure models side by side on the device's host; see `latency_predictors.measuring.measure`."""
+    (found,) = measure_parts(device, [(models, options)])
+    return found
+
+
+def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measurement]]:
+    """Measure several sets of models, one after the other in one process of the device's host.
+
+    Raises:
+        InputError: a model does not run there, the host lacks what it takes, or does not answer (any longer).
+    """
+    assert device.host is not None
+    host = parse_address(device.host)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "kit.json")
+        kit_id = write_kit(path, device, parts)
+        path = path.rename(path.with_name(f"{kit_id}.json"))
+        kit = read_json(path, KIT_SCHEMA)
+        host.run("true")  # a host that never answered is told at once
+        results = _insisting(host, lambda: _attempt(host, path, kit))
+    found = read_results(results, kit, f"results from {device.host}").passes
+    if len(found) < len(parts):
+        raise InputError(f"{device.host} measured {len(found)} of {len(parts)} passes: run the same command again")
+    return found
+
+
+def describe_machine(device: Device) -> dict[str, str]:
+    """Return the fingerprint of a device's host.
+
+    Raises:
+        InputError: the host does not answer, or lacks Python, NumPy or onnxruntime.
+    """
+    assert device.host is not None
+    host = parse_address(device.host)
+    command = f"cat > {_ASKING} && {host.python} {_ASKING} --machine"
+    described: dict[str, str] = json.loads(_run(host, command, script()))
+    return described
+
+
+def _attempt(host: Host, path: Path, kit: Mapping[str, Any]) -> bytes:
+    """Copy what is not there yet, measure what is not measured yet, and return the results."""
+    outdated = f"find . -type f -mtime +{_DAYS_KEPT} -exec rm -f {{}} +"
+    measured_by = f"{host.python} {SCRIPT} {path.name}"
+    told = _run(host, f"{outdated}; tar xmf - && {measured_by} --missing", _archive(path, [SCRIPT, path.name]))
+    if missing := told.decode().split():
+        n_bytes = sum(kit["files"][name] for name in missing)
+        logger.info("%s: copying %d files, %.1f MB", host.user_host, len(missing), n_bytes / 1e6)
+    for names in _batches(missing, kit["files"]):
+        _run(host, "tar xmf -", _archive(path, names))
+    results = results_path(path).name
+    return _run(host, f"{measured_by} && cat {results}", tell=lambda line: logger.info("%s: %s", host.user_host, line))
+
+
+def _run(host: Host, command: str, given: bytes = b"", **told: Callable[[str], object]) -> bytes:
+    return host.run(f"mkdir -p {FOLDER} && cd {FOLDER} && {{ {command}; }}", given, **told)
+
+
+def _insisting(host: Host, attempt: Callable[[], T]) -> T:
+    """Return what an attempt returns, made again after each cut of the connection until the pauses are used up."""
+    for pause_s in PAUSES_S:
+        try:
+            return attempt()
+        except ConnectionLost:
+            logger.warning("%s: the connection was cut; trying again in %g s", host.user_host, pause_s)
+            time.sleep(pause_s)
+    try:
+        return attempt()
+    except ConnectionLost as error:
+        raise ConnectionLost(f"{error}; what was finished is kept, and the same command goes on") from None
+
+
+def _batches(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield files of about `_BATCH_BYTES` at a time."""
+    batch: list[str] = []
+    for name in names:
+        batch.append(name)
+        if sum(sizes[one] for one in batch) >= _BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _archive(path: Path, names: Iterable[str]) -> bytes:
+    """Return files of a kit's folder as a tar archive."""
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as archive:
+        for name in names:
+            archive.add(path.parent / name, arcname=name)
+    return written.getvalue()

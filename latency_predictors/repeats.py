@@ -1,0 +1,58 @@
+"""One network measured again and again in a process of its own, before anything else: how noisy a machine is."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+import search_spaces
+from latency_predictors import remote
+from latency_predictors.device import Device, Measurement
+from latency_predictors.kit import Kit, Pass, ProfileOptions
+from latency_predictors.measuring import measure
+from search_spaces.errors import InputError
+
+_ROOT = Path(__file__).parents[1]
+
+
+def measure_repeats(kit: Kit) -> list[Pass]:
+    """Return the passes of a kit that measure its one network, which is loaded anew for each.
+
+    Raises:
+        InputError: the device cannot do what is asked, or does not answer.
+    """
+    if kit.device.host is not None:
+        numbers = range(kit.options.noise_repeats)
+        return [*remote.measure_parts(kit.device, [(kit.models(n), kit.measure_options(n)) for n in numbers])]
+    path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    child = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(kit.describe()),
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    if child.returncode:
+        raise InputError((child.stderr.splitlines() or [f"measuring ended with status {child.returncode}"])[-1])
+    records = json.loads(child.stdout.splitlines()[-1])
+    return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]
+
+
+def main() -> None:
+    """Measure the repeats of the kit that stdin describes, and print them."""
+    asked = json.load(sys.stdin)
+    options = TypeAdapter(ProfileOptions).validate_python(asked["options"])
+    kit = Kit(search_spaces.from_json(asked["space"]), Device.from_json(asked["device"]), options)
+    found = [measure(kit.device, kit.models(n), options=kit.measure_options(n)) for n in range(options.noise_repeats)]
+    print(json.dumps([{name: asdict(measurement) for name, measurement in one.items()} for one in found]))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(str(error))

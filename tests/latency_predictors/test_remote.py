@@ -1,0 +1,158 @@
+"""A device behind a real ssh server on this machine is measured as any other, whatever happens to the connection."""
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from latency_predictors import remote
+from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.fingerprint import fingerprint, require_same_machine
+from latency_predictors.measuring import measure
+from latency_predictors.model import Model
+from latency_predictors.ssh import ConnectionLost
+from search_spaces.errors import InputError
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, min_seconds=0, max_seconds=1e-9)
+WHILE = MeasureOptions(min_seconds=0.5, max_seconds=0.5)
+
+pytestmark = pytest.mark.skipif(
+    SSHD is None or shutil.which("ssh") is None,
+    reason="no OpenSSH server here: apt-get install openssh-server",
+)
+
+
+class Server:
+    """An ssh server that takes this user by a key of its own."""
+
+    def __init__(self, folder: Path, ssh: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        for name in ("host_key", "user_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        self._config = folder / "sshd_config"
+        self._config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile none\nStrictModes no\n"
+            f"AuthorizedKeysFile {folder}/user_key.pub\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+        )
+        options = f"-o IdentityFile={folder}/user_key -o UserKnownHostsFile={folder}/known -o StrictHostKeyChecking=no"
+        ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F none {options} -o IdentitiesOnly=yes "$@"\n')
+        ssh.chmod(0o755)
+        self.start()
+
+    def start(self) -> None:
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        assert SSHD is not None
+        command = [SSHD, "-D", "-e", "-f", self._config]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError("the server does not start")
+
+    def cut(self) -> None:
+        """Kill the server's end of each connection, not what was started over it."""
+        for child in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+    def stop(self) -> None:
+        self.cut()
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(remote, "FOLDER", str(tmp_path / "there"))
+    monkeypatch.setattr(remote, "PAUSES_S", (0.1, 0.1))
+    server = Server(tmp_path, tmp_path / "bin" / "ssh")
+    yield server
+    server.stop()
+
+
+def device_of(server: Server) -> Device:
+    return Device(host=f"ssh://{getpass.getuser()}@127.0.0.1:{server.port}{sys.executable}")
+
+
+def test_models_are_measured_elsewhere(server: Server, matmul: Callable[..., Model]) -> None:
+    device = device_of(server)
+    found = measure(device, {"small": matmul(8), "large": matmul(256)}, options=SHORT)
+    assert [measurement.n_runs for measurement in found.values()] == [6, 6]
+    assert 0 < found["small"].quantile_ms < found["large"].quantile_ms
+    require_same_machine(fingerprint(Device()), device)
+
+
+def test_what_does_not_run_elsewhere_is_told_in_one_line(server: Server, matmul: Callable[..., Model]) -> None:
+    broken = Model(b"no model", matmul(2).feed, matmul(2).module)
+    with pytest.raises(InputError, match="broken does not run under this onnxruntime") as error:
+        measure(device_of(server), {"broken": broken}, options=SHORT)
+    assert len(str(error.value).splitlines()) == 1
+    many = Device.from_json(device_of(server).to_json() | {"threads": 1000})
+    with pytest.raises(InputError, match="wants 1000 threads, "):
+        measure(many, {"network": matmul(2)}, options=SHORT)
+
+
+def recorded(there: Path) -> list[str]:
+    """Return the passes that are done, as they were written."""
+    return [line for path in there.glob("*.jsonl") for line in path.read_text().splitlines()[1:]]
+
+
+def wait_for_a_pass(there: Path) -> list[str]:
+    for _ in range(600):
+        if done := recorded(there):
+            return done
+        time.sleep(0.05)
+    raise AssertionError("no pass was finished")
+
+
+def test_a_cut_connection_loses_nothing(server: Server, matmul: Callable[..., Model], tmp_path: Path) -> None:
+    parts = [({"network": matmul(size)}, WHILE) for size in (8, 16, 32)]
+    before_cut: list[str] = []
+
+    def cut() -> None:
+        before_cut.extend(wait_for_a_pass(tmp_path / "there"))
+        server.cut()
+
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    found = remote.measure_parts(device_of(server), parts)
+    cutting.join()
+    assert len(found) == 3
+    assert 0 < len(before_cut) < 3
+    for line, one in zip(before_cut, found, strict=False):
+        assert json.loads(line)["measurements"]["network"] == vars(one["network"])
+
+
+def test_a_host_that_is_gone_and_comes_back_goes_on(
+    server: Server, matmul: Callable[..., Model], tmp_path: Path
+) -> None:
+    parts = [({"network": matmul(size)}, WHILE) for size in (8, 16)]
+    stopping = threading.Thread(target=lambda: (wait_for_a_pass(tmp_path / "there"), server.stop()))
+    stopping.start()
+    with pytest.raises(ConnectionLost, match=r"does not answer .* the same command goes on") as error:
+        remote.measure_parts(device_of(server), parts)
+    assert len(str(error.value).splitlines()) == 1
+    stopping.join()
+    first = recorded(tmp_path / "there")[0]
+    with pytest.raises(ConnectionLost, match="does not answer"):
+        remote.measure_parts(device_of(server), parts)
+    server.start()
+    found = remote.measure_parts(device_of(server), parts)
+    assert json.loads(first)["measurements"]["network"] == vars(found[0]["network"])

@@ -1,0 +1,36 @@
+"""The machine's noise is measured before anything else, by one network in a process of its own."""
+
+import dataclasses
+
+import pytest
+
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.kit import Kit, ProfileOptions, _noise_floor
+from latency_predictors.repeats import measure_repeats
+from search_spaces import InputError, SearchSpace
+
+QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)
+OPTIONS = ProfileOptions(noise_repeats=3, measure=QUICK)
+
+
+def test_one_network_is_loaded_and_measured_several_times(small: SearchSpace) -> None:
+    found = measure_repeats(Kit(small, Device(), OPTIONS))
+    assert [list(one) for one in found] == [["2"]] * 3
+    assert len({one["2"].quantile_ms for one in found}) > 1
+
+
+def test_what_goes_wrong_there_is_told_in_one_line(small: SearchSpace) -> None:
+    kit = Kit(small, Device(threads=100_000), OPTIONS)
+    with pytest.raises(InputError, match=r"^device threads 100000 are more than the") as error:
+        measure_repeats(kit)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_noisy_device_is_said_to_be_so(caplog: pytest.LogCaptureFixture) -> None:
+    one = Measurement(1.0, 1.1, 0.9, 0.1, 50, True, True)
+    quiet = [{"2": dataclasses.replace(one, quantile_ms=latency)} for latency in (0.99, 1.0, 1.01)]
+    assert _noise_floor(quiet) == pytest.approx(0.01)
+    assert not caplog.text
+    assert _noise_floor([*quiet, {"2": dataclasses.replace(one, quantile_ms=2.0)}]) > 0.03
+    assert "too noisy for its latencies to be trusted: one network measured 4 times varies by 40.2%" in caplog.text
+    assert _noise_floor([]) is None
