@@ -15,6 +15,7 @@ from nas.candidates import Candidates, find_candidates, require_possible
 from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
+from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, digest, finish_run, read_run
@@ -47,6 +48,15 @@ class SearchConfig:
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
     allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
+    workers: int | None = Field(
+        default=None, ge=1, description="evaluate on so many workers of a Ray cluster; unset: in this process"
+    )
+    address: str | None = Field(
+        default=None,
+        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
+    )
+    cluster: ClusterOptions = ClusterOptions()
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def search(options: SearchConfig) -> dict[str, Any]:
@@ -56,22 +66,39 @@ def search(options: SearchConfig) -> dict[str, Any]:
     its most accurate network, or the one that is named.
     """
     read_run(options.supernet, "train")
-    table = load_table(options.table, options.allow_foreign_table)
+    elsewhere = options.cluster.device is not None
+    table = (
+        LatencyTable.load(table_file(options.table))
+        if elsewhere
+        else load_table(options.table, options.allow_foreign_table)
+    )
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
-    if (done := begin_run(options.output, "search", options, inputs)) is not None:
+    if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
     belongs_to = {**inputs, "budget_ms": budget_ms}
-    candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
     journal = options.output / "finalists.jsonl"
     along_front = bool(options.search.costs)
-    finalists = measured_finalists(
-        weights, table, candidates.finalists, budget_ms, options.finalists, journal, all_of_them=along_front
-    )
+    with load_executor(options.workers, options.address, options.cluster) as executor:
+        if elsewhere and not options.allow_foreign_table:
+            executor.measure(table.require_local)
+        candidates = find_candidates(weights, region, options.output, options.search, belongs_to, executor=executor)
+        if not elsewhere:
+            executor.close()  # what it may have started here would disturb the measurements
+        finalists = measured_finalists(
+            weights,
+            table,
+            candidates.finalists,
+            budget_ms,
+            options.finalists,
+            journal,
+            all_of_them=along_front,
+            executor=executor,
+        )
     _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:
