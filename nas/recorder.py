@@ -87,8 +87,8 @@ class Recorder:
         return self._early.pop(batch.tobytes(), None)
 
     def keep_early(self, batch: Population, outcome: Outcome) -> None:
-        """Keep what came of a batch whose turn has not come."""
-        if self._early_path:
+        """Keep what came of a batch whose turn has not come, unless it is to be tried again after a kill."""
+        if self._early_path and not outcome.failures:
             self._open_early().append([_to_json(batch, outcome)])
 
     def record(self, population: Population, metrics: Metrics, failures: Mapping[int, Failure]) -> None:
@@ -157,11 +157,9 @@ def _to_json(batch: Population, outcome: Outcome) -> dict[str, Any]:
         name: [value if math.isfinite(value) else None for value in values.tolist()]
         for name, values in outcome.metrics.items()
     }
-    failures = {str(i): vars(failure) for i, failure in outcome.failures.items()}
-    return {"rows": batch.tolist(), "metrics": metrics, "failures": failures}
+    return {"rows": batch.tolist(), "metrics": metrics}
 
 
 def _from_json(record: Mapping[str, Any]) -> tuple[Population, Outcome]:
     metrics = {name: np.array(values, np.float64) for name, values in record["metrics"].items()}
-    failures = {int(i): Failure(**failure) for i, failure in record["failures"].items()}
-    return np.array(record["rows"], np.int64), Outcome(metrics, failures)
+    return np.array(record["rows"], np.int64), Outcome(metrics)

@@ -24,7 +24,7 @@ from nas.executors.ray_actors import RayExecutor
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from search_spaces.errors import InputError
-from tests.nas.executors.kit import Fault, Faulty
+from tests.nas.executors.kit import Faulty
 
 BUDGET = 60
 SPACE = search_spaces.load("mobilenet_v3_32", resolutions=(16,))
@@ -51,27 +51,28 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (directory / "journal.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("fault", ["none", "dies", "hangs", "cannot read"])
-def test_the_journal_is_that_of_one_process_whatever_befalls_workers(
-    fault: Fault, executor: RayExecutor, alone: bytes, tmp_path: Path
-) -> None:
-    evaluator = Faulty(SPACE, tmp_path / "notes", fault, seconds=0.02)
+def test_the_journal_is_that_of_one_process(executor: RayExecutor, alone: bytes, tmp_path: Path) -> None:
+    evaluator = Faulty(SPACE, tmp_path / "notes", seconds=0.1)
     search(evaluator, tmp_path / "journal.jsonl", executor)
     assert (tmp_path / "journal.jsonl").read_bytes() == alone
     assert not list(tmp_path.glob("*early*"))
-    assert len(evaluator.evaluations()) >= BUDGET
-    if fault == "none":
-        assert len(evaluator.evaluations()) == BUDGET
-        assert len({path.suffix.split("-")[1] for path in evaluator.directory.glob("*.by-*")}) == 3, "workers"
-    else:
-        assert list(evaluator.directory.glob("*.fault"))
+    assert len(evaluator.evaluations()) == BUDGET
+    assert len({path.suffix.split("-")[1] for path in evaluator.directory.glob("*.by-*")}) > 1, "workers"
+
+
+def test_workers_may_die_hang_and_lose_their_disks(executor: RayExecutor, alone: bytes, tmp_path: Path) -> None:
+    evaluator = Faulty(SPACE, tmp_path / "notes", ["dies", "hangs", "cannot read"], seconds=0.02)
+    search(evaluator, tmp_path / "journal.jsonl", executor)
+    assert (tmp_path / "journal.jsonl").read_bytes() == alone
+    assert len(list(evaluator.directory.glob("*.fault"))) == 3
+    assert BUDGET <= len(evaluator.evaluations()) <= BUDGET + 6
 
 
 def test_what_raises_is_recorded_with_its_trace_as_in_one_process(executor: RayExecutor, tmp_path: Path) -> None:
     journals = []
     for name, where in (("here", None), ("there", executor)):
         path = tmp_path / f"{name}.jsonl"
-        search(Faulty(SPACE, tmp_path / name, "always raises"), path, where)
+        search(Faulty(SPACE, tmp_path / name, always="raises"), path, where)
         journals.append(path.read_bytes())
     assert journals[0] == journals[1]
     failed = [record for record in map(json.loads, journals[0].splitlines()[1:]) if "failure" in record]
@@ -82,13 +83,14 @@ def test_what_raises_is_recorded_with_its_trace_as_in_one_process(executor: RayE
 
 
 def test_what_kills_every_worker_is_recorded_as_failed(cluster: Cluster, alone: bytes, tmp_path: Path) -> None:
-    with RayExecutor(2, cluster.address, ClusterOptions(threads=1, attempts=2)) as executor:
-        search(Faulty(SPACE, tmp_path / "notes", "always dies"), tmp_path / "journal.jsonl", executor, budget=12)
+    patience = ClusterOptions(threads=1, attempts=1)
+    with RayExecutor(1, cluster.address, patience) as executor:
+        search(Faulty(SPACE, tmp_path / "notes", always="dies"), tmp_path / "journal.jsonl", executor, budget=9)
     records = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
     failed = [record for record in records if "failure" in record]
-    assert len(records) == 12
+    assert len(records) == 9
     assert failed
-    assert all("2 workers were lost that evaluated it" in record["failure"]["trace"] for record in failed)
+    assert all("1 workers were lost that evaluated it" in record["failure"]["trace"] for record in failed)
 
 
 def test_a_node_may_die(cluster: Cluster, alone: bytes, tmp_path: Path) -> None:
