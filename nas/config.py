@@ -28,6 +28,7 @@ class Leaf:
         description: one line.
         required: whether it must be given.
         shorthand: whether it may also be given under its parent's name.
+        positional: whether it is all that stands after the other options.
     """
 
     path: tuple[str, ...]
@@ -36,6 +37,11 @@ class Leaf:
     description: str
     required: bool
     shorthand: bool
+    positional: bool = False
+
+
+POSITIONAL = {"positional": True}
+"""Of a field: `Field(json_schema_extra=POSITIONAL)`."""
 
 
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
@@ -57,7 +63,8 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
         description = field.default.description if isinstance(field.default, FieldInfo) else None
         required = default is dataclasses.MISSING
         shorthand = position == 0 and bool(prefix) and inner is str
-        yield Leaf(path, inner, None if required else default, description or "", required, shorthand)
+        positional = isinstance(field.default, FieldInfo) and field.default.json_schema_extra == POSITIONAL
+        yield Leaf(path, inner, None if required else default, description or "", required, shorthand, positional)
 
 
 def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:

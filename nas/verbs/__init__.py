@@ -4,31 +4,43 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nas.verbs.export import ExportConfig, export
+from nas.verbs.logs import LogsConfig, logs
 from nas.verbs.measure import MeasureConfig, measure
 from nas.verbs.profile import ProfileConfig, profile
 from nas.verbs.run import RunConfig, run
 from nas.verbs.search import SearchConfig, search
 from nas.verbs.show import ShowConfig, show
 from nas.verbs.spaces import SpacesConfig, spaces
+from nas.verbs.status import StatusConfig, status
+from nas.verbs.stop import StopConfig, stop
+from nas.verbs.submit import SubmitConfig, submit
 from nas.verbs.train import TrainConfig, train
 
 __all__ = [
     "VERBS",
     "ExportConfig",
+    "LogsConfig",
     "MeasureConfig",
     "ProfileConfig",
     "RunConfig",
     "SearchConfig",
     "ShowConfig",
     "SpacesConfig",
+    "StatusConfig",
+    "StopConfig",
+    "SubmitConfig",
     "TrainConfig",
     "export",
+    "logs",
     "measure",
     "profile",
     "run",
     "search",
     "show",
     "spaces",
+    "status",
+    "stop",
+    "submit",
     "train",
 ]
 
@@ -41,4 +53,8 @@ VERBS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "run": run,
     "measure": measure,
     "show": show,
+    "submit": submit,
+    "status": status,
+    "logs": logs,
+    "stop": stop,
 }

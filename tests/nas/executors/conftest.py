@@ -1,7 +1,6 @@
 """A cluster of two nodes on this machine, and evaluators whose workers can be told to die, hang or fail."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
