@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import ray
 import ray.exceptions
@@ -18,6 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 _AUTO, _CLIENT = "auto", "ray://"
+_TOKEN = Path("~/.ray/auth_token")
 _REACHED_WITHIN_S = 5.0
 _HEALTHY_WITHIN_S = 20.0
 
@@ -43,6 +45,7 @@ def connect(address: str | None, n_cpus: int) -> bool:
             address="local", num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
         )
         return True
+    use_token()
     if address != _AUTO:
         _require_answer(address)
     try:
@@ -53,6 +56,13 @@ def connect(address: str | None, n_cpus: int) -> bool:
     return True
 
 
+def use_token() -> None:
+    """Show the token that this user has to clusters, which ask for one unless told otherwise."""
+    known = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or _TOKEN.expanduser().exists()
+    if known:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def refusal(address: str, error: Exception) -> InputError:
     """Return what kept this process from a cluster, in one line."""
     said = " ".join(str(error).split())
@@ -61,13 +71,18 @@ def refusal(address: str, error: Exception) -> InputError:
         there, here = (f"Ray {ray_version} on Python {python}" for ray_version, python in versions)
         return InputError(f"the cluster at {address} runs {there}, this process {here}: install the same versions")
     if "token" in said.lower() and "auth" in said.lower():
-        return InputError(
-            f"the cluster at {address} asks for a token that this process does not have: set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN_PATH to the file that holds it"
-        )
+        return token_missing(address)
     if address == _AUTO:
         return InputError("no Ray runs on this machine: `ray start --head` starts it, or give --address HOST:PORT")
     return InputError(f"no Ray at {address}: {said}")
+
+
+def token_missing(address: str) -> InputError:
+    """Return the error of a cluster that asks for a token in vain."""
+    return InputError(
+        f"the cluster at {address} asks for a token that this process does not have: put it into {_TOKEN}, or set "
+        "RAY_AUTH_TOKEN_PATH to the file that holds it"
+    )
 
 
 def _require_answer(address: str) -> None:

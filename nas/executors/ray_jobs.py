@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from search_spaces.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -20,25 +24,31 @@ class Dashboard:
 
 
 @contextmanager
-def jobs(dashboard: Dashboard) -> "Iterator[JobSubmissionClient]":  # type: ignore[name-defined]  # noqa: F821
+def jobs(dashboard: Dashboard) -> "Iterator[JobSubmissionClient]":
     """Give the client of a cluster's jobs; what it refuses is told in one line.
 
     Raises:
         InputError: no dashboard answers, it asks for a token, or there is no such job.
     """
+    # here, as every command would else wait for Ray at its start
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    from nas.executors import ray_cluster  # noqa: F401  # here, as every command would else wait for Ray at its start
+    from nas.executors.ray_cluster import token_missing, use_token
 
+    use_token()
     try:
         yield JobSubmissionClient(dashboard.address)
+    except InputError:
+        raise
+    except AuthenticationError:
+        raise token_missing(dashboard.address) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise _refusal(dashboard.address, error) from None
+        said = " ".join(str(error).split())
+        raise InputError(f"no Ray dashboard takes jobs at {dashboard.address}: {said}") from None
 
 
-def require_job(client: "JobSubmissionClient", job: str) -> None:  # type: ignore[name-defined]  # noqa: F821
+def require_job(client: "JobSubmissionClient", job: str) -> None:
     """Raise unless the cluster knows a job.
 
     Raises:
@@ -47,13 +57,3 @@ def require_job(client: "JobSubmissionClient", job: str) -> None:  # type: ignor
     known = [details.submission_id for details in client.list_jobs() if details.submission_id]
     if job not in known:
         raise unknown("job", job, known)
-
-
-def _refusal(address: str, error: Exception) -> InputError:
-    said = " ".join(str(error).split())
-    if "401" in said or "403" in said or "token" in said.lower():
-        return InputError(
-            f"the cluster at {address} asks for a token that this process does not have: set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN_PATH to the file that holds it"
-        )
-    return InputError(f"no Ray dashboard takes jobs at {address}: {said}")

@@ -1,5 +1,6 @@
 """Verbs as jobs of a real cluster: submitted, followed, listed, stopped."""
 
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nas.executors.ray_jobs import Dashboard
-from nas.verbs import LogsConfig, StatusConfig, StopConfig, SubmitConfig, logs, status, stop, submit
+from nas.verbs import SubmitConfig, submit
 from search_spaces.errors import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -27,58 +28,86 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> Iterator[Dashboard]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of the cluster and its user, who share a token."""
+    token = tmp_path_factory.mktemp("token") / "token"
+    token.write_text("0123456789abcdef" * 2)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PATH": path,
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_AUTH_MODE": "token",
+    }
+
+
+@pytest.fixture(scope="module")
+def dashboard(environment: dict[str, str]) -> Iterator[str]:
     """A head with a dashboard, as `ray start` starts it."""
     port, ray_port, client_port = free_port(), free_port(), free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=1"]
     ports = [f"--port={ray_port}", f"--dashboard-port={port}", f"--ray-client-server-port={client_port}"]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PATH": path}
     head = subprocess.Popen([*command, *ports], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(600):
+    while True:
         try:
-            urllib.request.urlopen(f"{address}/api/jobs/", timeout=5).close()
-            break
-        except (urllib.error.URLError, OSError):
+            urllib.request.urlopen(f"{address}/api/version", timeout=5).close()
+        except urllib.error.HTTPError:
+            break  # it asks for the token
+        except OSError:
             assert head.poll() is None
             time.sleep(0.1)
-    yield Dashboard(address)
+    yield address
     head.send_signal(signal.SIGTERM)
     head.wait(30)
 
 
-def test_a_verb_runs_as_a_job(
-    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(ROOT)
-    submitted = submit(SubmitConfig(("spaces", "--format", "json"), dashboard))
-    ended = logs(LogsConfig(submitted["job"], follow=True, dashboard=dashboard))
-    assert "ofa_mobilenet_v3" in capsys.readouterr().out
-    for _ in range(100):
-        if ended["status"] == "SUCCEEDED":
-            break
-        time.sleep(0.1)
-        ended = logs(LogsConfig(submitted["job"], dashboard=dashboard))
-    (job,) = status(StatusConfig(submitted["job"], dashboard))["jobs"]
-    assert job["status"] == ended["status"] == "SUCCEEDED"
-    assert job["command"] == "python -m nas spaces --format json"
-    assert not stop(StopConfig(submitted["job"], dashboard))["was_running"]
+LIFE = """
+import json, sys, time
+from nas.executors.ray_jobs import Dashboard
+from nas.verbs import *
+from search_spaces.errors import InputError
+dashboard = Dashboard(sys.argv[1])
+told = [submit(SubmitConfig(("show", "--run", "nowhere"), dashboard))]
+job = told[0]["job"]
+told.append(logs(LogsConfig(job, follow=True, dashboard=dashboard)))
+while logs(LogsConfig(job, dashboard=dashboard))["status"] not in ("SUCCEEDED", "FAILED"):
+    time.sleep(0.1)
+told.append(status(StatusConfig(job, dashboard)))
+told.append(submit(SubmitConfig(("search", "--supernet", "none"), dashboard)))
+told.append(stop(StopConfig(told[-1]["job"], dashboard)))
+for act in (lambda: logs(LogsConfig("x", dashboard=dashboard)), lambda: stop(StopConfig("x", dashboard))):
+    try:
+        act()
+    except InputError as error:
+        told.append(str(error))
+print(json.dumps(told))
+"""
 
 
-def test_a_search_as_a_job_uses_its_cluster_and_can_be_stopped(
-    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    submitted = submit(SubmitConfig(("search", "--supernet", "none"), dashboard))
-    assert submitted["command"] == "python -m nas search --supernet none --address auto"
-    assert stop(StopConfig(submitted["job"], dashboard))["status"] in ("PENDING", "RUNNING", "STOPPED", "FAILED")
+def test_jobs_are_submitted_followed_listed_and_stopped(dashboard: str, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", LIFE, dashboard]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    *said, last = done.stdout.splitlines()
+    assert any("nas: nowhere is not the output directory of a nas run" in line for line in said), "the log"
+    first, _, listed, search, stopped, *unknown = json.loads(last)
+    (job,) = listed["jobs"]
+    assert job["job"] == first["job"]
+    assert job["status"] == "FAILED"
+    assert job["command"] == "python -m nas show --run nowhere"
+    assert search["command"] == "python -m nas search --supernet none --address auto", "on the cluster's workers"
+    assert stopped["job"] == search["job"]
+    assert len(unknown) == 2
+    assert all(message.startswith("unknown job 'x': known: ") for message in unknown)
 
 
-@pytest.mark.parametrize("act", [lambda d: logs(LogsConfig("x", dashboard=d)), lambda d: stop(StopConfig("x", d))])
-def test_an_unknown_job_is_told(act: object, dashboard: Dashboard) -> None:
-    with pytest.raises(InputError, match="unknown job 'x'"):
-        act(dashboard)  # type: ignore[operator]
+def test_who_has_no_token_is_told(dashboard: str, environment: dict[str, str]) -> None:
+    lost = environment | {"RAY_AUTH_TOKEN_PATH": "/dev/null", "RAY_AUTH_MODE": "disabled"}
+    command = [sys.executable, "-m", "nas", "status", "--dashboard", dashboard]
+    done = subprocess.run(command, cwd=ROOT, env=lost, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"the cluster at {dashboard} asks for a token that this process does not have" in done.stderr
 
 
 def test_what_cannot_be_submitted_is_told_before_anything_is_asked() -> None:
