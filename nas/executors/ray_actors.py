@@ -1,5 +1,6 @@
 """Evaluations on a Ray cluster: each worker is an actor that holds the evaluator, its weights shared by its node."""
 
+import contextlib
 import importlib.metadata
 import logging
 import math
@@ -142,7 +143,8 @@ class _Actors(Crew):
         self._await(worker, self._actors[worker].evaluate.remote(batches))
 
     def dismiss(self, worker: Worker) -> None:
-        ray.kill(self._actors.pop(worker))
+        with contextlib.suppress(ray.exceptions.RayError):  # it may be dead, or not have begun to live
+            ray.kill(self._actors.pop(worker))
 
     def events(self, timeout: float) -> list[Event]:
         found: list[Event] = []

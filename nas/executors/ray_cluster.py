@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import ray
 import ray.exceptions
@@ -19,7 +18,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 _AUTO, _CLIENT = "auto", "ray://"
-_TOKEN = Path("~/.ray/auth_token")
 _REACHED_WITHIN_S = 5.0
 _HEALTHY_WITHIN_S = 20.0
 
@@ -45,7 +43,6 @@ def connect(address: str | None, n_cpus: int) -> bool:
             address="local", num_cpus=n_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
         )
         return True
-    use_token()
     if address != _AUTO:
         _require_answer(address)
     try:
@@ -54,13 +51,6 @@ def connect(address: str | None, n_cpus: int) -> bool:
         ray.shutdown()
         raise refusal(address, error) from None
     return True
-
-
-def use_token() -> None:
-    """Show the token that this user has to clusters, which ask for one unless told otherwise."""
-    known = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ or _TOKEN.expanduser().exists()
-    if known:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def refusal(address: str, error: Exception) -> InputError:
@@ -80,8 +70,8 @@ def refusal(address: str, error: Exception) -> InputError:
 def token_missing(address: str) -> InputError:
     """Return the error of a cluster that asks for a token in vain."""
     return InputError(
-        f"the cluster at {address} asks for a token that this process does not have: put it into {_TOKEN}, or set "
-        "RAY_AUTH_TOKEN_PATH to the file that holds it"
+        f"the cluster at {address} asks for a token that this process does not show: set RAY_AUTH_MODE=token, and "
+        "RAY_AUTH_TOKEN_PATH to the file that holds it if that is not ~/.ray/auth_token"
     )
 
 

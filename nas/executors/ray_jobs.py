@@ -34,9 +34,8 @@ def jobs(dashboard: Dashboard) -> "Iterator[JobSubmissionClient]":
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    from nas.executors.ray_cluster import token_missing, use_token
+    from nas.executors.ray_cluster import token_missing
 
-    use_token()
     try:
         yield JobSubmissionClient(dashboard.address)
     except InputError:

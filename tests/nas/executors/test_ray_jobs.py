@@ -107,7 +107,7 @@ def test_who_has_no_token_is_told(dashboard: str, environment: dict[str, str]) -
     command = [sys.executable, "-m", "nas", "status", "--dashboard", dashboard]
     done = subprocess.run(command, cwd=ROOT, env=lost, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert f"the cluster at {dashboard} asks for a token that this process does not have" in done.stderr
+    assert f"the cluster at {dashboard} asks for a token that this process does not show" in done.stderr
 
 
 def test_what_cannot_be_submitted_is_told_before_anything_is_asked() -> None:
