@@ -142,7 +142,9 @@ def test_an_evaluation_that_always_fails_ends_the_search_with_a_report(executor:
             raise ZeroDivisionError(f"of {len(population)}")
 
     journal = tmp_path / "journal.jsonl"
-    with pytest.raises(InputError, match=r"3 evaluations in a row failed alike, ZeroDivisionError at .*: of 1") as error:
+    with pytest.raises(
+        InputError, match=r"3 evaluations in a row failed alike, ZeroDivisionError at .*: of 1"
+    ) as error:
         search(Broken(SPACE, tmp_path / "notes"), journal, executor)
     assert len(str(error.value).splitlines()) == 1
     assert journal.read_text().count("Traceback") == 3
@@ -186,6 +188,6 @@ def refuse(n: int) -> None:
     raise InputError(f"a batch of {n}")
 
 
-def test_an_idle_executor_is_this_process() -> None:
+def test_without_workers_there_are_no_options_of_workers() -> None:
     with pytest.raises(InputError, match="cluster options do nothing without workers or address"):
         load_executor(None, None, ClusterOptions(threads=2))
