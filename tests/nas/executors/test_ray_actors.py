@@ -142,9 +142,7 @@ def test_an_evaluation_that_always_fails_ends_the_search_with_a_report(executor:
             raise ZeroDivisionError(f"of {len(population)}")
 
     journal = tmp_path / "journal.jsonl"
-    with pytest.raises(
-        InputError, match=r"3 evaluations in a row failed alike, ZeroDivisionError at .*: of 1"
-    ) as error:
+    with pytest.raises(InputError, match=r"3 evaluations .* alike, ZeroDivisionError at .*: of 1") as error:
         search(Broken(SPACE, tmp_path / "notes"), journal, executor)
     assert len(str(error.value).splitlines()) == 1
     assert journal.read_text().count("Traceback") == 3
