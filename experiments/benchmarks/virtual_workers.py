@@ -63,6 +63,8 @@ class VirtualCrew(Crew):
         self._rng = np.random.default_rng(0)
         self._time = 0.0
         self._coming: list[tuple[float, int, Event]] = []
+        self._free_at: dict[Worker, float] = {}
+        self._dead: set[Worker] = set()
         self._n_hired = self._n_planned = 0
         self.bytes_sent = self.bytes_received = 0
 
@@ -71,7 +73,7 @@ class VirtualCrew(Crew):
 
     def hire(self) -> Worker:
         self._n_hired += 1
-        self._plan(_START_S * self._rng.random(), Ready(self._n_hired))
+        self._plan(self._time + _START_S * self._rng.random(), Ready(self._n_hired))
         return self._n_hired
 
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
@@ -81,7 +83,8 @@ class VirtualCrew(Crew):
             self.bytes_received += 100 * len(pickle.dumps(outcomes))
         duration = self._seconds * len(batches) * self._rng.lognormal(0, 0.3)
         dies = self._rng.random() < self._deaths
-        self._plan(duration, Lost(worker, "killed") if dies else Done(worker, outcomes))
+        self._free_at[worker] = max(self._time, self._free_at.get(worker, 0.0)) + duration
+        self._plan(self._free_at[worker], Lost(worker, "killed") if dies else Done(worker, outcomes))
 
     def dismiss(self, worker: Worker) -> None:
         raise AssertionError("no virtual worker hangs")
@@ -92,14 +95,18 @@ class VirtualCrew(Crew):
             self._time += timeout
             return []
         self._time, _, event = heapq.heappop(self._coming)
+        if isinstance(event, Lost):
+            self._dead.add(event.worker)
+        elif event.worker in self._dead:  # what it was to do after it died
+            return []
         return [event]
 
     def offered(self) -> str:
         return "virtual workers only"
 
-    def _plan(self, seconds: float, event: Event) -> None:
+    def _plan(self, at: float, event: Event) -> None:
         self._n_planned += 1
-        heapq.heappush(self._coming, (self._time + seconds, self._n_planned, event))
+        heapq.heappush(self._coming, (at, self._n_planned, event))
 
 
 def main() -> None:
@@ -110,7 +117,10 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=50_000)
     parser.add_argument("--deaths", type=float, default=0.001, help="share of the messages whose worker dies")
     arguments = parser.parse_args()
-    rows = [simulate(n, arguments.seconds, arguments.evaluations, arguments.deaths) for n in arguments.workers]
+    rows = []
+    for n in arguments.workers:
+        rows.append(simulate(n, arguments.seconds, arguments.evaluations, arguments.deaths))
+        print(*rows[-1], sep="; ", flush=True)
     headings = ["workers", "driver's time an evaluation", "a second at most", "workers busy", "workers lost"]
     print(markdown_table([*headings, "messages", "bytes out", "bytes back", "bytes of journal"], rows))
 

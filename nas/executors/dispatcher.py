@@ -75,7 +75,7 @@ class Crew(ABC):
 
     @abstractmethod
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
-        """Let a worker that has nothing to do evaluate batches."""
+        """Let a worker evaluate batches, once it has done what it was sent before."""
 
     @abstractmethod
     def dismiss(self, worker: Worker) -> None:
@@ -115,8 +115,8 @@ class _Task:
 @dataclass
 class _Message:
     tasks: list[_Task]
-    sent: float
-    deadline: float
+    begun: float = math.nan
+    deadline: float = math.inf
 
 
 @dataclass
@@ -133,7 +133,8 @@ class Dispatcher(Service):
     """Keeps a number of workers busy; what one was sent and did not finish, another one gets.
 
     A message holds so many batches as take about 50 ms, fewer towards the end of what waits, so that no worker ends
-    long after the others. What was lost with a worker is sent alone: one batch that kills workers takes no other along.
+    long after the others. While much waits, a worker has its next message before it is done with the first. What was
+    lost with a worker is sent alone: one batch that kills workers takes no other along.
 
     Args:
         evaluator: names the metrics of what fails.
@@ -150,11 +151,12 @@ class Dispatcher(Service):
         self._queue: deque[_Task] = deque()
         self._starting: set[Worker] = set()
         self._idle: deque[Worker] = deque()
-        self._busy: dict[Worker, _Message] = {}
+        self._busy: dict[Worker, deque[_Message]] = {}
+        self._single: dict[Worker, None] = {}  # in order, those that may have but one message
         self._outcomes: list[tuple[int, Outcome]] = []
         self._deadlines: list[tuple[float, int, Worker, _Message]] = []
         self._batch_s = self._longest_s = 0.0
-        self._failed_starts = 0
+        self._failed_starts = self._n_begun = 0
         self._alone_since: float | None = None
         self.statistics = Statistics()
 
@@ -186,13 +188,30 @@ class Dispatcher(Service):
 
     def _send(self) -> None:
         while self._queue and self._idle:
-            worker, tasks = self._idle.popleft(), self._next_tasks()
-            now = self._crew.now()
-            message = _Message(tasks, now, now + self._allowed_s() * len(tasks))
-            self._busy[worker] = message
-            self.statistics.n_messages += 1
-            heapq.heappush(self._deadlines, (message.deadline, self.statistics.n_messages, worker, message))
-            self._crew.send(worker, [task.batch for task in tasks])
+            worker = self._idle.popleft()
+            self._busy[worker] = deque()
+            self._send_to(worker)
+            self._begin(worker)
+            self._single[worker] = None
+        while len(self._queue) >= self._n_workers and self._single:
+            worker = next(iter(self._single))
+            del self._single[worker]
+            if len(self._busy.get(worker, ())) == 1:
+                self._send_to(worker)
+
+    def _send_to(self, worker: Worker) -> None:
+        tasks = self._next_tasks()
+        self._busy[worker].append(_Message(tasks))
+        self.statistics.n_messages += 1
+        self._crew.send(worker, [task.batch for task in tasks])
+
+    def _begin(self, worker: Worker) -> None:
+        """Let the time of a worker's first message run."""
+        message = self._busy[worker][0]
+        message.begun = self._crew.now()
+        message.deadline = message.begun + self._allowed_s() * len(message.tasks)
+        self._n_begun += 1
+        heapq.heappush(self._deadlines, (message.deadline, self._n_begun, worker, message))
 
     def _next_tasks(self) -> list[_Task]:
         by_time = _MESSAGE_SECONDS / self._batch_s if self._batch_s else 1
@@ -208,11 +227,14 @@ class Dispatcher(Service):
         return max(_HANGS_AT_LEAST, _HANGS_AFTER * self._longest_s) if self._longest_s else math.inf
 
     def _next_deadline(self) -> float:
-        while self._deadlines and self._busy.get(self._deadlines[0][2]) is not self._deadlines[0][3]:
+        while self._deadlines and not self._is_first(*self._deadlines[0][2:]):
             heapq.heappop(self._deadlines)  # was answered
         if self._deadlines:
             return self._deadlines[0][0]
         return math.inf if self._alone_since is None else self._alone_since + self._patience.start_s
+
+    def _is_first(self, worker: Worker, message: _Message) -> bool:
+        return worker in self._busy and self._busy[worker][0] is message
 
     def _heed(self, event: Event) -> None:
         worker = event.worker
@@ -222,9 +244,14 @@ class Dispatcher(Service):
             self._alone_since = None
             self._idle.append(worker)
         elif isinstance(event, Done):
-            message = self._busy.pop(worker)
-            self._idle.append(worker)
-            seconds = (self._crew.now() - message.sent) / len(message.tasks)
+            message = self._busy[worker].popleft()
+            if self._busy[worker]:
+                self._begin(worker)
+                self._single[worker] = None
+            else:
+                del self._busy[worker]
+                self._idle.append(worker)
+            seconds = (self._crew.now() - message.begun) / len(message.tasks)
             self._batch_s = seconds if not self._batch_s else 0.8 * self._batch_s + 0.2 * seconds
             self._longest_s = max(self._longest_s, seconds)
             numbers = [task.number for task in message.tasks]
@@ -240,8 +267,11 @@ class Dispatcher(Service):
             self._failed_starts += 1 if broken else 0
             if self._failed_starts >= _FAILED_STARTS:
                 raise InputError(f"{_FAILED_STARTS} workers in a row did not start: {why}")
-        elif message := self._busy.pop(worker, None):
-            for task in reversed(message.tasks):
+        elif messages := self._busy.pop(worker, None):
+            first, *waiting = messages
+            for message in waiting:
+                self._queue.extendleft(reversed(message.tasks))
+            for task in reversed(first.tasks):
                 self._send_again(task, why)
         else:
             self._idle.remove(worker)
@@ -262,4 +292,4 @@ class Dispatcher(Service):
                 raise InputError(f"no worker came within {self._patience.start_s:.0f} s: {self._crew.offered()}")
             _, _, worker, message = self._deadlines[0]
             self._crew.dismiss(worker)
-            self._lose(worker, f"it did not answer for {now - message.sent:.0f} s", broken=False)
+            self._lose(worker, f"it did not answer for {now - message.begun:.0f} s", broken=False)

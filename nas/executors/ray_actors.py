@@ -7,6 +7,7 @@ import math
 import platform
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ class _Actors(Crew):
         self._threads = threads
         self._spare = spare
         self._actors: dict[Worker, _Actor] = {}
-        self._occupied: set[Worker] = set()
+        self._occupied: Counter[Worker] = Counter()
         self._n_hired = 0
         self._arrived: queue.SimpleQueue[tuple[Worker, Future[Any]]] = queue.SimpleQueue()
 
@@ -159,20 +160,22 @@ class _Actors(Crew):
         return ray_cluster.describe_offers()
 
     def close(self) -> None:
-        self._spare += [actor for worker, actor in self._actors.items() if worker not in self._occupied]
-        for worker in self._occupied & self._actors.keys():
-            self.dismiss(worker)
+        for worker, actor in list(self._actors.items()):
+            if self._occupied[worker]:
+                self.dismiss(worker)
+            else:
+                self._spare.append(actor)
         self._actors.clear()
 
     def _await(self, worker: Worker, result: Any) -> None:
         """Have the result put among what has arrived, when it is there: no call looks at all workers."""
-        self._occupied.add(worker)
+        self._occupied[worker] += 1
         result.future().add_done_callback(lambda future: self._arrived.put((worker, future)))
 
     def _event(self, worker: Worker, future: "Future[Any]") -> list[Event]:
         if worker not in self._actors:
             return []  # dismissed
-        self._occupied.discard(worker)
+        self._occupied[worker] -= 1
         error = future.exception()
         if error is None:
             outcomes = future.result()

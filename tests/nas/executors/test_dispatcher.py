@@ -39,6 +39,7 @@ class Simulated(Crew):
         self.n_alive = self.most_alive = self._n_hired = 0
         self._time = 0.0
         self._coming: dict[Worker, tuple[float, Event]] = {}
+        self._waiting: dict[Worker, Sequence[Population]] = {}
 
     def now(self) -> float:
         return self._time
@@ -52,7 +53,10 @@ class Simulated(Crew):
         return self._n_hired
 
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
-        assert worker not in self._coming, "is busy"
+        if worker in self._coming:
+            assert worker not in self._waiting, "has its next message"
+            self._waiting[worker] = batches
+            return
         networks = [int(row[0]) for batch in batches for row in batch]
         self.sent.append(networks)
         dies = self.rng.random() < self.death or self.poison & set(networks)
@@ -62,6 +66,7 @@ class Simulated(Crew):
 
     def dismiss(self, worker: Worker) -> None:
         self._coming.pop(worker, None)
+        self._waiting.pop(worker, None)
         self.n_alive -= 1
 
     def events(self, timeout: float) -> list[Event]:
@@ -71,8 +76,11 @@ class Simulated(Crew):
             self._time += timeout
             return []
         self._time, event = self._coming.pop(worker)
+        waiting = self._waiting.pop(worker, None)
         if isinstance(event, Lost):
             self.n_alive -= 1
+        elif waiting is not None:
+            self.send(worker, waiting)
         return [event]
 
     def offered(self) -> str:
