@@ -16,6 +16,7 @@ from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.shared_weights import SharedWeights
 from nas.evaluation.zero_cost import ZeroCost
+from nas.executors.executor import Executor
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.search_options import SearchOptions
@@ -50,14 +51,16 @@ def find_candidates(
     belongs_to: Mapping[str, Any],
     *,
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> Candidates:
     """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
 
     `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
     with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
+    An executor evaluates; a predictor is asked here, where a message would take longer than the prediction.
     """
-    search = _CandidateSearch(weights, region, directory, options, belongs_to, progress)
+    search = _CandidateSearch(weights, region, directory, options, belongs_to, progress, executor)
     find = {
         "predictor": search.by_predictor,
         "shared_weights": search.by_shared_weights,
@@ -77,9 +80,10 @@ class _CandidateSearch:
         options: SearchOptions,
         belongs_to: Mapping[str, Any],
         progress: bool,
+        executor: Executor | None,
     ) -> None:
         self._weights, self._region, self._directory, self._options = weights, region, directory, options
-        self._belongs_to, self._progress = belongs_to, progress
+        self._belongs_to, self._progress, self._executor = belongs_to, progress, executor
         self._sought = sought_metric(weights.data, options)
         self._costs = _lowered(region, options.costs)
         self._strategy = options.load_strategy()
@@ -105,7 +109,7 @@ class _CandidateSearch:
         predictor = AccuracyPredictor.fit(self._region.space, evaluated.population, values, seed, self._sought.metric)
         predictor.save(self._directory / "predictor.safetensors")
         objectives = [dataclasses.replace(self._sought, metric=f"predicted_{self._sought.metric}"), *self._costs]
-        predicted = self._run("predicted", predictor, self._strategy, objectives, self._options.n_predicted)
+        predicted = self._run("predicted", predictor, self._strategy, objectives, self._options.n_predicted, here=True)
         new = _promising(predicted, objectives, self._options.n_candidates, evaluated.population)
         chosen = self._evaluate_candidates(predicted.population[new])
         return self._ended([evaluated, chosen], len(predicted.population), predictor.kendall)
@@ -135,6 +139,8 @@ class _CandidateSearch:
         objectives: Sequence[Objective],
         budget: int,
         first: Population | None = None,
+        *,
+        here: bool = False,
     ) -> History:
         return Search(
             evaluator,
@@ -146,6 +152,8 @@ class _CandidateSearch:
             journal=self._directory / f"{journal}.jsonl",
             belongs_to=self._belongs_to,
             first=first,
+            executor=None if here else self._executor,
+            ahead=self._options.ahead if strategy is self._strategy else 0,
         ).run(progress=self._progress)
 
     def _ended(self, histories: Sequence[History], n_predicted: int = 0, kendall: float | None = None) -> Candidates:

@@ -51,9 +51,13 @@ def _command(name: str, verb: Callable[[Any], Mapping[str, Any]]) -> click.Comma
     parameters: list[click.Parameter] = [
         click.Option(["--config"], type=click.Path(path_type=Path), help="YAML file with any of these options"),
         click.Option(["output_format", "--format"], type=click.Choice(["table", "json"]), default="table"),
-        *(_option(leaf) for leaf in found),
+        *(_argument(leaf) if leaf.positional else _option(leaf) for leaf in found),
     ]
     return click.Command(name, params=parameters, callback=run, help=verb.__doc__, short_help=_first_line(verb))
+
+
+def _argument(leaf: Leaf) -> click.Argument:
+    return click.Argument(["__".join(leaf.path)], nargs=-1, required=leaf.required, metavar="-- VERB OPTIONS")
 
 
 def _option(leaf: Leaf) -> click.Option:
@@ -84,6 +88,8 @@ def _shown(default: Any) -> str:
 
 def _parse(leaf: Leaf, text: Any) -> Any:
     """Return what was typed as a value that validation can take."""
+    if leaf.positional:
+        return list(text)
     if _is_mapping(leaf):
         pairs = [pair.partition("=") for pair in text]
         for name, equals, _ in pairs:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 
 from search_spaces.errors import InputError, invalid, unknown
@@ -29,6 +30,7 @@ class Leaf:
         required: whether it must be given.
         shorthand: whether it may also be given under its parent's name.
         flag: a name under which it may be given anywhere, from the field's `json_schema_extra`.
+        positional: whether it is all that stands after the other options.
     """
 
     path: tuple[str, ...]
@@ -38,6 +40,11 @@ class Leaf:
     required: bool
     shorthand: bool
     flag: str | None = None
+    positional: bool = False
+
+
+POSITIONAL: JsonDict = {"positional": True}
+"""Of a field: `Field(json_schema_extra=POSITIONAL)`."""
 
 
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
@@ -61,7 +68,8 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
         required = default is dataclasses.MISSING
         shorthand = position == 0 and bool(prefix) and inner is str
         flag = str(extra["flag"]) if isinstance(extra, dict) and "flag" in extra else None
-        yield Leaf(path, inner, None if required else default, description or "", required, shorthand, flag)
+        shown = None if required else default
+        yield Leaf(path, inner, shown, description or "", required, shorthand, flag, extra == POSITIONAL)
 
 
 def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:

@@ -14,6 +14,8 @@ from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
 from latency_predictors.table import LatencyTable
 from nas.evaluation.shared_weights import SharedWeights
+from nas.executors.executor import Executor
+from nas.executors.local import LocalExecutor
 from nas.search import History
 from search_spaces import Architecture
 from search_spaces.progress import progress_bar
@@ -97,6 +99,7 @@ def measured_finalists(
     journal: Path,
     *,
     all_of_them: bool = False,
+    executor: Executor | None = None,
 ) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
 
@@ -110,7 +113,9 @@ def measured_finalists(
         options: how they are measured.
         journal: file of the finalists measured so far.
         all_of_them: whether to go on to the last, as along a front.
+        executor: knows where the device is; None: here.
     """
+    executor = executor or LocalExecutor()
     space, n = weights.space, options.at_a_time
     predicted_ms = table.cost_model(space).predict(candidates.population)
     architectures = space.decode(candidates.population)
@@ -129,7 +134,8 @@ def measured_finalists(
         with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
             while len(found) < len(architectures) and (all_of_them or not any(one.meets_budget for one in found)):
                 group = range(len(found), min(len(found) + n, len(architectures)))
-                latencies = measure_networks(table.device, _models(weights, table, architectures, group), options)
+                models = _models(weights, table, architectures, group)
+                latencies = executor.measure(measure_networks, table.device, models, options)
                 measured = [finalist(i, latency) for i, latency in zip(group, latencies, strict=True)]
                 records.append([one.to_json() for one in measured])
                 found += measured

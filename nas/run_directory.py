@@ -1,7 +1,6 @@
 """A verb's directory of plain files: what was asked, what came of it, and the guard against mixing two runs."""
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -11,18 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from latency_predictors.fingerprint import fingerprint
+from nas import run_lock
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
-_ASKED, _RESULT, _LOCK = "run.json", "result.json", ".lock"
-_IMMATERIAL = ("memory_gb", "checkpoint_seconds")
+_ASKED, _RESULT = "run.json", "result.json"
+_IMMATERIAL = ("memory_gb", "checkpoint_seconds", "workers", "address", "cluster", "force")
 """Options that decide how, not what."""
-_locked: dict[Path, int] = {}
 
 
 def begin_run(
-    directory: Path, verb: str, config: Any, inputs: Mapping[str, str] | None = None, *, of_verbs: bool = False
+    directory: Path,
+    verb: str,
+    config: Any,
+    inputs: Mapping[str, str] | None = None,
+    *,
+    of_verbs: bool = False,
+    force: bool = False,
 ) -> dict[str, Any] | None:
     """Claim a directory for a verb and its options, or go on with one that holds the same.
 
@@ -31,6 +36,7 @@ def begin_run(
         verb: name of the verb.
         config: its dataclass of options.
         inputs: digests of what the run starts from.
+        force: whether to take the directory over from a process that is thought to be dead.
         of_verbs: whether all work is that of other verbs in directories of their own, which compare their own options.
 
     Returns:
@@ -39,10 +45,14 @@ def begin_run(
     Raises:
         InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
-    if not (directory / _ASKED).exists() and directory.is_dir() and any(p.name != _LOCK for p in directory.iterdir()):
+    if (
+        not (directory / _ASKED).exists()
+        and directory.is_dir()
+        and any(p.name != run_lock.FILE for p in directory.iterdir())
+    ):
         raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
     directory.mkdir(parents=True, exist_ok=True)
-    _lock(directory)
+    run_lock.lock(directory, force=force)
     asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
     finished = (directory / _RESULT).exists()
     recorded = read_json(directory / _ASKED, _SCHEMA) if _holds_work(directory) else None
@@ -57,7 +67,7 @@ def begin_run(
 
 
 def _holds_work(directory: Path) -> bool:
-    return any(path.name not in (_ASKED, _LOCK) and path.stat().st_size for path in directory.iterdir())
+    return any(path.name not in (_ASKED, run_lock.FILE) and path.stat().st_size for path in directory.iterdir())
 
 
 def _identity(document: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
@@ -87,20 +97,6 @@ def input_path(directory: Path, name: str) -> Path:
     path = Path(options[name])
     moved = Path(os.path.normpath(directory.absolute() / os.path.relpath(path, options["output"])))
     return moved if moved.exists() and not path.exists() else path
-
-
-def _lock(directory: Path) -> None:
-    """Keep other processes out of a directory for as long as this one lives."""
-    key = directory.resolve()
-    if key in _locked:
-        return
-    descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(f"{directory} is in use by another process: wait for it, or give another output") from None
-    _locked[key] = descriptor
 
 
 def digest(path: Path) -> str:

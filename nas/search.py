@@ -1,10 +1,8 @@
 """The search: ask, evaluate, tell, record; it knows neither the space nor the strategy inside."""
 
 import logging
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +13,24 @@ from numpy.typing import NDArray
 from latency_predictors.cost_model import CostModel
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.executors.executor import Executor
+from nas.executors.in_order import InOrder
+from nas.executors.local import LocalExecutor
 from nas.objectives import FeasibleRegion, Limit, Objective, scores_of, violations_of
 from nas.pareto import front
+from nas.recorder import Recorder
 from nas.strategy import Strategy
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population, distinct
 from search_spaces.progress import progress_bar
-from search_spaces.storage import Journal, require_same
 
 logger = logging.getLogger(__name__)
 
 _STALE_ASKS = 50
 """A strategy that proposes nothing new so many times in a row has nothing left to say."""
+
+_FREE_LEAD = 16
+"""Asks by which a strategy that learns nothing is ahead: it proposes the same whenever it is asked."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,14 @@ class Search:
         journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
         belongs_to: what the journal is recorded under, so that it is not continued by another search.
         first: networks (n, choices) that are evaluated before the strategy proposes any, which it is told of.
+        executor: where evaluations run; the outcome is the same wherever they do.
+        ahead: asks by which the strategy is always ahead of what it was told, so that no worker waits for the last
+            evaluation of each ask. The outcome depends on it.
 
     Raises:
         InputError: there is no budget; the evaluator lacks a metric; one name stands for two costs; the strategy
-            cannot serve so many objectives or such a space; one of the first networks is not in the region; or the
-            journal is another search's.
+            cannot serve so many objectives, such a space, or be ahead; or one of the first networks is not in the
+            region.
     """
 
     def __init__(
@@ -86,6 +93,8 @@ class Search:
         journal: Path | None = None,
         belongs_to: Mapping[str, Any] | None = None,
         first: Population | None = None,
+        executor: Executor | None = None,
+        ahead: int = 0,
     ) -> None:
         if budget < 1:
             raise InputError(f"a budget of {budget} evaluations is no search: give at least 1")
@@ -95,6 +104,8 @@ class Search:
                 raise unknown("metric", metric, (*evaluator.metrics, *self.costs))
         strategies.require_serves(strategy, objectives)
         strategies.require_searches(strategy, region.space)
+        if ahead:
+            strategies.require_asynchronous(strategy)
         self.evaluator = evaluator
         self.strategy = strategy
         self.objectives = tuple(objectives)
@@ -104,31 +115,53 @@ class Search:
         self.seed = seed
         self.journal = journal
         self.first = _known_first(region, first)
-        self.belongs_to = {"space": region.space.to_json(), "seed": seed, **(belongs_to or {})}
+        self.executor = executor or LocalExecutor()
+        self.ahead = ahead if strategy.learns else max(ahead, _FREE_LEAD)
+        lag = {"ahead": ahead} if ahead else {}
+        self.belongs_to = {"space": region.space.to_json(), "seed": seed, **lag, **(belongs_to or {})}
 
     def run(self, *, progress: bool = True) -> History:
-        """Search until the budget is spent or the strategy has nothing new to propose."""
+        """Search until the budget is spent or the strategy has nothing new to propose.
+
+        Raises:
+            InputError: the journal is another search's, the last evaluations failed alike, or none can come to an end.
+        """
         known: dict[bytes, int] = {}
         self.strategy.begin(self.region, self.objectives, self.seed)
-        stale = 0
+        asks = self._asks(known)
+        untold: deque[tuple[Population, int]] = deque()
         bar = progress_bar(self.budget, "search", "network", show=progress)
-        with Journal(self.journal) if self.journal else nullcontext() as journal, bar:
-            recorder = _Recorder(journal, self.belongs_to)
-            proposals = self._proposals()
-            while len(known) < self.budget and stale < _STALE_ASKS:
-                asked = next(proposals)
-                if not len(asked):
+        with Recorder(self.journal, self.belongs_to) as recorder, bar, self.executor.serve(self.evaluator) as service:
+            in_order = InOrder(self.evaluator, self.costs, service, recorder)
+            while True:
+                while len(untold) <= self.ahead and (ask := next(asks, None)):
+                    asked, fresh = ask
+                    in_order.take(fresh)
+                    untold.append((asked, len(known)))
+                if not untold:
                     break
-                fresh = _new_rows(asked, known, self.budget - len(known))
-                stale = 0 if len(fresh) else stale + 1
-                for n_done in self._evaluate(fresh, recorder):
+                asked, n_needed = untold.popleft()
+                for n_done in in_order.until(n_needed):
                     bar.update(n_done)
-                known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
                 self._tell(asked, known, recorder)
         if len(known) < self.budget:
             name = type(self.strategy).__name__
             logger.info("%s has nothing new to propose after %d of %d networks", name, len(known), self.budget)
-        return recorder.history(len(self.region.space.choices))
+        rows = np.array(recorder.rows, dtype=np.int64).reshape(-1, len(self.region.space.choices))
+        return History(rows, recorder.metrics())
+
+    def _asks(self, known: dict[bytes, int]) -> Iterator[tuple[Population, Population]]:
+        """Yield what the strategy asks for, and what of it is new, until the budget is spent; note that as known."""
+        stale = 0
+        proposals = self._proposals()
+        while len(known) < self.budget and stale < _STALE_ASKS:
+            asked = next(proposals)
+            if not len(asked):
+                break
+            fresh = _new_rows(asked, known, self.budget - len(known))
+            stale = 0 if len(fresh) else stale + 1
+            known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
+            yield asked, fresh
 
     def _proposals(self) -> Iterator[Population]:
         if len(self.first):
@@ -136,21 +169,7 @@ class Search:
         while True:
             yield self.strategy.ask()
 
-    def _evaluate(self, fresh: Population, recorder: "_Recorder") -> Iterator[int]:
-        """Evaluate networks that no journal holds yet, recording them batch by batch; yield the size of each batch.
-
-        A batch that the journal holds in part is evaluated whole: last digits may depend on all of it.
-        """
-        for start in range(0, len(fresh), self.evaluator.batch_size):
-            batch = fresh[start : start + self.evaluator.batch_size]
-            missing = batch[recorder.replay(batch) :]
-            if len(missing):
-                costs = {name: model.predict(batch) for name, model in self.costs.items()}
-                metrics = self.evaluator.evaluate(batch) | costs
-                recorder.record(missing, {name: values[-len(missing) :] for name, values in metrics.items()})
-            yield len(batch)
-
-    def _tell(self, asked: Population, known: Mapping[bytes, int], recorder: "_Recorder") -> None:
+    def _tell(self, asked: Population, known: Mapping[bytes, int], recorder: Recorder) -> None:
         """Tell the strategy the scores of what it asked for, as far as the budget went."""
         places = [known.get(row.tobytes(), -1) for row in asked]
         told = np.array([place >= 0 for place in places])
@@ -181,58 +200,6 @@ def _known_first(region: FeasibleRegion, first: Population | None) -> Population
         out = region.space.decode(first[~inside])[0]
         raise InputError(f"the search cannot begin with {out.id}: it exceeds a bound; leave it out, or raise the bound")
     return region.space.canonical(first)
-
-
-class _Recorder:
-    """The evaluations so far, in memory and in a journal; what the journal held at the start is played back."""
-
-    def __init__(self, journal: Journal | None, belongs_to: Mapping[str, Any]) -> None:
-        self._journal = journal
-        self._rows: list[list[int]] = []
-        self._values: dict[str, list[float]] = {}
-        self._recorded: deque[dict[str, Any]] = deque()
-        if journal:
-            self._recorded.extend(journal.recovered)
-            if self._recorded:
-                require_same(f"the search in {journal.path}", self._recorded.popleft(), belongs_to)
-            else:
-                journal.append([belongs_to])
-
-    def replay(self, fresh: Population) -> int:
-        """Take the evaluations of the first of these networks from the journal; return how many it held."""
-        n = min(len(fresh), len(self._recorded))
-        for row in fresh[:n].tolist():
-            record = self._recorded.popleft()
-            if record.pop("row") != row:
-                raise InputError(
-                    f"the journal does not hold what this search would have done at evaluation {len(self._rows) + 1}: "
-                    "it was made by another version; use another output directory"
-                )
-            self._keep(row, {name: math.nan if value is None else value for name, value in record.items()})
-        return n
-
-    def record(self, population: Population, metrics: Metrics) -> None:
-        """Take note of new evaluations; what is infinite counts as failed, as NaN does."""
-        columns = {name: np.where(np.isfinite(values), values, np.nan).tolist() for name, values in metrics.items()}
-        lines = []
-        for i, row in enumerate(population.tolist()):
-            values = {name: column[i] for name, column in columns.items()}
-            self._keep(row, values)
-            lines.append({"row": row} | {name: None if math.isnan(value) else value for name, value in values.items()})
-        if self._journal:
-            self._journal.append(lines)
-
-    def _keep(self, row: list[int], values: Mapping[str, float]) -> None:
-        self._rows.append(row)
-        for name, value in values.items():
-            self._values.setdefault(name, []).append(value)
-
-    def metrics(self, places: Sequence[int]) -> Metrics:
-        return {name: np.array([values[place] for place in places]) for name, values in self._values.items()}
-
-    def history(self, n_choices: int) -> History:
-        rows = np.array(self._rows, dtype=np.int64).reshape(-1, n_choices)
-        return History(rows, {name: np.array(values, dtype=np.float64) for name, values in self._values.items()})
 
 
 def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:

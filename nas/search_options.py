@@ -86,6 +86,12 @@ class SearchOptions:
     n_statistics: int | None = Field(
         default=None, ge=64, description="training examples for batch-norm statistics; unset: 1024, of scenes 64"
     )
+    ahead: int = Field(
+        default=0,
+        ge=0,
+        description="asks by which the strategy is ahead of what it was told, so that no worker waits for the last of "
+        "each; the outcome depends on it, not on the workers",
+    )
     seed: int = Field(default=0, ge=0, description="of the networks and the strategy")
 
     def __post_init__(self) -> None:
@@ -99,6 +105,8 @@ class SearchOptions:
                 f"strategy {name} would not end on {self.n_predicted} predictions: it is for few, dear "
                 "evaluations; say evaluator shared_weights"
             )
+        if self.ahead:
+            strategies.require_asynchronous(strategy)
         if self.costs:
             strategies.require_serves(
                 strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]

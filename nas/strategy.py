@@ -26,6 +26,8 @@ class Strategy(ABC):
     Attributes:
         multi_objective: whether it serves several objectives at once.
         searches_weights: whether it works on shared weights themselves, which `use` then gives it.
+        learns: whether what it proposes depends on what it is told.
+        asynchronous: whether it may be asked again before it is told of what it asked for.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
         weights: the supernet and the data, if `use` gave them; neither is changed.
         region: the networks that may be proposed.
@@ -35,6 +37,8 @@ class Strategy(ABC):
 
     multi_objective: ClassVar[bool] = False
     searches_weights: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
+    asynchronous: ClassVar[bool] = False
     for_dear_evaluations: ClassVar[bool] = False
 
     weights: "SharedWeights | None" = None
@@ -107,6 +111,8 @@ class Proposed(Strategy):
     """Proposes given networks (N, choices), once: chosen elsewhere, to be evaluated like the rest."""
 
     multi_objective = True
+    learns = False
+    asynchronous = True
 
     def __init__(self, population: Population) -> None:
         self._waiting = population

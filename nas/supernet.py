@@ -73,7 +73,8 @@ class Supernet(nn.Module):
                 whole = tensor_at(self.store.get_submodule(slot), path)
                 view = block.narrow(whole.detach(), path, like, owner)
                 if isinstance(whole, nn.Parameter):
-                    view = nn.Parameter(view)
+                    view = nn.Parameter(view, requires_grad=whole.requires_grad)
+                if isinstance(whole, nn.Parameter) and whole.requires_grad:
                     gradient = self._gradient(whole)
                     part = block.narrow(gradient.tensor, path, like, owner)
                     hand_on = partial(gradient.take, part=part)

@@ -77,6 +77,12 @@ class Journal:
         self._file.write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records).encode())
         self._file.flush()
 
+    def drop_last(self) -> None:
+        """Take back the last of the records found on opening, before any is appended."""
+        self.recovered.pop()
+        *kept, _ = self.path.read_bytes().splitlines(keepends=True)
+        os.truncate(self.path, sum(map(len, kept)))
+
     def close(self) -> None:
         """Force the records to disk and close the file."""
         os.fsync(self._file.fileno())

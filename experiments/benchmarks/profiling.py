@@ -41,7 +41,7 @@ def features(blocks: Sequence[Block]) -> Floats:
         ]
         for block in blocks
     ]
-    fields = [
+    fields: list[dict[str, bool | int | float | str]] = [
         {"kind": type(block).__name__}
         | {name: value for name, value in vars(block).items() if isinstance(value, bool | int | float | str)}
         for block in blocks

@@ -19,11 +19,14 @@ class Evaluator(ABC):
     Attributes:
         space: the space that populations are of.
         metrics: the names that `evaluate` returns.
+        independent: whether what is said of a batch depends on that batch alone, so that several may be evaluated side
+            by side, each by a copy whose tensors can only be read.
         batch_size: how many networks are best evaluated between two records in a journal.
     """
 
     space: SearchSpace
     metrics: tuple[str, ...]
+    independent: ClassVar[bool] = True
     batch_size: ClassVar[int]
 
     @abstractmethod

@@ -67,6 +67,7 @@ class Inherited(Evaluator):
             nothing to the data.
     """
 
+    independent = False
     batch_size = 1
 
     def __init__(

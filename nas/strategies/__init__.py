@@ -61,6 +61,19 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
         )
 
 
+def require_asynchronous(strategy: Strategy) -> None:
+    """Raise unless a strategy may be asked again before it is told of what it asked for.
+
+    Raises:
+        InputError: it may not; names the strategies that may.
+    """
+    if not strategy.asynchronous:
+        raise InputError(
+            f"strategy {_name(strategy)} must be told before it is asked again: leave `ahead` out, or use "
+            f"{', '.join(_those(lambda kind: kind.asynchronous))}"
+        )
+
+
 def _name(strategy: Strategy) -> str:
     return type(strategy).__module__.rpartition(".")[2]
 

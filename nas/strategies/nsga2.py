@@ -18,6 +18,7 @@ class NSGA2(Strategy):
     """
 
     multi_objective = True
+    asynchronous = True
 
     population: int = Field(default=50, ge=2, description="networks that live on, and children a generation")
     crossover: float = Field(default=0.9, ge=0, le=1, description="probability that a child has two parents")

@@ -14,6 +14,8 @@ from search_spaces.plan_index import Population, distinct
 class OFAEvolution(Strategy):
     """Keeps the best quarter; half of the children are mutants and half crossovers, drawn until they are feasible."""
 
+    asynchronous = True
+
     population: int = Field(default=100, ge=4, description="networks a generation")
     parents: float = Field(default=0.25, gt=0, le=1, description="share of a generation that has children")
     mutants: float = Field(default=0.5, ge=0, le=1, description="share of the children that are mutants")

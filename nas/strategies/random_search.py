@@ -15,6 +15,8 @@ class RandomSearch(Strategy):
     """Draws independent networks and learns nothing."""
 
     multi_objective = True
+    learns = False
+    asynchronous = True
 
     batch: int = Field(default=64, ge=1, description="networks proposed at a time")
 

@@ -18,6 +18,7 @@ class RegularizedEvolution(Strategy):
     """
 
     multi_objective = True
+    asynchronous = True
 
     population: int = Field(default=50, ge=2, description="networks alive")
     sample: int = Field(default=10, ge=1, description="networks that compete to be a parent")

@@ -5,33 +5,45 @@ from typing import Any
 
 from nas.verbs.export import ExportConfig, export
 from nas.verbs.kit import KitConfig, kit
+from nas.verbs.logs import LogsConfig, logs
 from nas.verbs.measure import MeasureConfig, measure
 from nas.verbs.profile import ProfileConfig, profile
 from nas.verbs.run import RunConfig, run
 from nas.verbs.search import SearchConfig, search
 from nas.verbs.show import ShowConfig, show
 from nas.verbs.spaces import SpacesConfig, spaces
+from nas.verbs.status import StatusConfig, status
+from nas.verbs.stop import StopConfig, stop
+from nas.verbs.submit import SubmitConfig, submit
 from nas.verbs.train import TrainConfig, train
 
 __all__ = [
     "VERBS",
     "ExportConfig",
     "KitConfig",
+    "LogsConfig",
     "MeasureConfig",
     "ProfileConfig",
     "RunConfig",
     "SearchConfig",
     "ShowConfig",
     "SpacesConfig",
+    "StatusConfig",
+    "StopConfig",
+    "SubmitConfig",
     "TrainConfig",
     "export",
     "kit",
+    "logs",
     "measure",
     "profile",
     "run",
     "search",
     "show",
     "spaces",
+    "status",
+    "stop",
+    "submit",
     "train",
 ]
 
@@ -45,4 +57,8 @@ VERBS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "run": run,
     "measure": measure,
     "show": show,
+    "submit": submit,
+    "status": status,
+    "logs": logs,
+    "stop": stop,
 }

@@ -56,6 +56,7 @@ class ExportConfig:
     architecture: str | None = Field(
         default=None, description="id of a finalist; unset: the best that keeps the budget"
     )
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def export(options: ExportConfig) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
     found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
     finalists = _wanted(found, options.architecture)
-    if (done := begin_run(options.output, "export", options, inputs)) is not None:
+    if (done := begin_run(options.output, "export", options, inputs, force=options.force)) is not None:
         return done
     weights = SharedWeights(supernet, data, n_statistics=searched["search"]["n_statistics"])
     exported = _keeping_budget(weights, table.device, finalists, found["budget_ms"], options.export)

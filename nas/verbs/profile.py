@@ -39,6 +39,7 @@ class ProfileConfig:
     scenes: SceneQuantiles = Field(
         default=(), description="of data whose examples differ in size: make tables for these quantiles of size, too"
     )
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def profile(options: ProfileConfig) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
     others = _spaces_of_scenes(space, data, options.scenes)
     options.device.require_possible()
-    if (done := begin_run(options.output, "profile", options, {"space": space.id})) is not None:
+    if (done := begin_run(options.output, "profile", options, {"space": space.id}, force=options.force)) is not None:
         return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
     result = summary(table, options.output, options.profile)

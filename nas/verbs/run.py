@@ -11,6 +11,7 @@ from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import require_possible
 from nas.data import DataOptions
+from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
 from nas.run_directory import begin_run, finish_run
@@ -21,6 +22,7 @@ from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
 from nas.verbs.search import SearchConfig, feasible_region, load_table, search
 from nas.verbs.space_config import SpaceConfig, load_for
 from nas.verbs.train import TrainConfig, train
+from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,15 @@ class RunConfig:
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
     export: ExportOptions = ExportOptions()
+    workers: int | None = Field(
+        default=None, ge=1, description="evaluate on so many workers of a Ray cluster; unset: in this process"
+    )
+    address: str | None = Field(
+        default=None,
+        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
+    )
+    cluster: ClusterOptions = ClusterOptions()
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def run(options: RunConfig) -> dict[str, Any]:
@@ -53,7 +64,9 @@ def run(options: RunConfig) -> dict[str, Any]:
         data.require_heeded(training.augmentation)
     require_possible(data, loaded, options.search)
     options.device.require_possible()
-    done = begin_run(options.output, "run", options, {"data": data.fingerprint}, of_verbs=True)
+    _require_cluster(options)
+    data_digest = {"data": data.fingerprint}
+    done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)
     if done is not None:
         return done
     space = loaded.to_json()
@@ -61,15 +74,43 @@ def run(options: RunConfig) -> dict[str, Any]:
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
     _tell(
         "profile",
-        profile(ProfileConfig(profiled, named, options.device, options.profile, data.options, options.scenes)),
+        profile(
+            ProfileConfig(profiled, named, options.device, options.profile, data.options, options.scenes, options.force)
+        ),
     )
     feasible_region(load_table(profiled), named.load(), options.budget)  # rather refused now than after training
-    _tell("train", train(TrainConfig(data.options, trained, named, options.train)))
-    asked = SearchConfig(trained, profiled, options.budget, searched, options.search, options.finalists)
+    _tell("train", train(TrainConfig(data.options, trained, named, options.train, options.force)))
+    asked = SearchConfig(
+        trained,
+        profiled,
+        options.budget,
+        searched,
+        options.search,
+        options.finalists,
+        workers=options.workers,
+        address=options.address,
+        cluster=options.cluster,
+        force=options.force,
+    )
     _tell("search", search(asked))
-    result = export(ExportConfig(searched, bundle, options.export))
+    result = export(ExportConfig(searched, bundle, options.export, force=options.force))
     finish_run(options.output, result)
     return result
+
+
+def _require_cluster(options: RunConfig) -> None:
+    """Raise now what the search would raise after training.
+
+    Raises:
+        InputError: there is no such cluster, or measurements are to be made elsewhere.
+    """
+    if options.cluster.device is not None:
+        raise InputError(
+            f"cluster device {options.cluster.device!r}: `nas run` profiles, measures and exports here; profile on the "
+            "device, then say it to `nas search`"
+        )
+    if options.address is not None:
+        load_executor(options.workers, options.address, options.cluster).close()
 
 
 def _tell(verb: str, result: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nas.candidates import Candidates, find_candidates, require_possible
 from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
+from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
 from nas.run_directory import begin_run, digest, finish_run, read_run
@@ -53,6 +55,15 @@ class SearchConfig:
         description="where the table's device is now, as ssh://user@host[:port]; unset: where it was",
         json_schema_extra={"flag": "on"},
     )
+    workers: int | None = Field(
+        default=None, ge=1, description="evaluate on so many workers of a Ray cluster; unset: in this process"
+    )
+    address: str | None = Field(
+        default=None,
+        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
+    )
+    cluster: ClusterOptions = ClusterOptions()
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def search(options: SearchConfig) -> dict[str, Any]:
@@ -62,22 +73,36 @@ def search(options: SearchConfig) -> dict[str, Any]:
     its most accurate network, or the one that is named.
     """
     read_run(options.supernet, "train")
-    table = load_table(options.table, options.allow_foreign_table, options.host)
+    elsewhere = options.cluster.device is not None  # where alone it shows whether the table is of that machine
+    load = read_table if elsewhere else partial(load_table, allow_foreign=options.allow_foreign_table)
+    table = load(options.table, host=options.host)
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
-    if (done := begin_run(options.output, "search", options, inputs)) is not None:
+    if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
     belongs_to = {**inputs, "budget_ms": budget_ms}
-    candidates = find_candidates(weights, region, options.output, options.search, belongs_to)
     journal = options.output / "finalists.jsonl"
     along_front = bool(options.search.costs)
-    finalists = measured_finalists(
-        weights, table, candidates.finalists, budget_ms, options.finalists, journal, all_of_them=along_front
-    )
+    with load_executor(options.workers, options.address, options.cluster) as executor:
+        if elsewhere and not options.allow_foreign_table:
+            executor.measure(table.require_at_hand)
+        candidates = find_candidates(weights, region, options.output, options.search, belongs_to, executor=executor)
+        if not elsewhere:
+            executor.close()  # what it may have started here would disturb the measurements
+        finalists = measured_finalists(
+            weights,
+            table,
+            candidates.finalists,
+            budget_ms,
+            options.finalists,
+            journal,
+            all_of_them=along_front,
+            executor=executor,
+        )
     _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:
@@ -118,9 +143,7 @@ def load_table(path: Path, allow_foreign: bool = False, host: str | None = None)
     Raises:
         InputError: there is no such table, or it is another machine's.
     """
-    table = LatencyTable.load(table_file(path))
-    if host is not None:
-        table = dataclasses.replace(table, device=Device.from_json(table.device.to_json() | {"host": host}))
+    table = read_table(path, host)
     try:
         table.require_at_hand()
     except InputError as error:
@@ -128,6 +151,18 @@ def load_table(path: Path, allow_foreign: bool = False, host: str | None = None)
             raise
         logger.warning("used all the same: %s", error)
     return table
+
+
+def read_table(path: Path, host: str | None = None) -> LatencyTable:
+    """Read a table, whosever it is; see `load_table`.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    table = LatencyTable.load(table_file(path))
+    if host is None:
+        return table
+    return dataclasses.replace(table, device=Device.from_json(table.device.to_json() | {"host": host}))
 
 
 def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:

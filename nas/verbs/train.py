@@ -21,13 +21,16 @@ class TrainConfig:
     output: Path = Field(description="directory for the supernet; an interrupted training in it is continued")
     space: SpaceConfig = SpaceConfig()
     train: SupernetOptions = SupernetOptions()
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def train(options: TrainConfig) -> dict[str, Any]:
     """Train the shared weights of all networks of a space."""
     space, data = load_for(options.space, options.data)
     data.require_heeded(options.train.augmentation)
-    if (done := begin_run(options.output, "train", options, {"data": data.fingerprint})) is not None:
+    if (
+        done := begin_run(options.output, "train", options, {"data": data.fingerprint}, force=options.force)
+    ) is not None:
         return done
     supernet = train_supernet(space, data, options.output, options.train)
     extremes = space.encode([space.smallest(), space.largest()])

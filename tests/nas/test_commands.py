@@ -106,6 +106,10 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
         (["--search.costs", "latency"], "search.costs.0 'latency': input should be 'latency_ms', 'macs'"),
         (["--train.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
         (["--export.training.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
+        (["--address", "head"], "nas: address 'head': expected auto, HOST:PORT or ray://HOST:PORT"),
+        (["--address", "127.0.0.1:1"], "nas: no Ray at 127.0.0.1:1: "),
+        (["--workers", "2", "--cluster.device", "pi"], "nas: cluster device 'pi': `nas run` profiles, measures and"),
+        (["--search.ahead", "1", "--search.strategy", "local_search"], "strategy local_search must be told before"),
     ],
 )
 def test_a_run_refuses_before_anything_runs(nas: Nas, tmp_path: Path, arguments: list[str], told: str) -> None:

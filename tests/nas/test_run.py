@@ -119,6 +119,19 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
     assert {path: path.read_bytes() for path in journals} == journals
 
 
+def test_searching_on_workers_gives_the_same_journals(
+    config: RunConfig, result: dict[str, object], tmp_path: Path
+) -> None:
+    train, profile = config.output / "train", config.output / "profile"
+    asked = SearchConfig(train, profile, config.budget, tmp_path / "search", config.search, config.finalists, workers=2)
+    search(asked)
+    for name in ("evaluated", "predicted", "candidates"):
+        here = (config.output / "search" / f"{name}.jsonl").read_bytes()
+        assert (tmp_path / "search" / f"{name}.jsonl").read_bytes() == here
+    (tmp_path / "search" / "result.json").unlink()  # as if it had been killed before the result was written
+    search(dataclasses.replace(asked, workers=None))
+
+
 @pytest.mark.parametrize("evaluator", ["predictor", "shared_weights"])
 def test_a_front_is_measured_along_its_length_and_any_of_it_can_be_exported(
     config: RunConfig, result: dict[str, object], tmp_path: Path, evaluator: Literal["predictor", "shared_weights"]

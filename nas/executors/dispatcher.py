@@ -1,0 +1,295 @@
+"""Who evaluates what: batches to workers that come, hang and die, each until it has an outcome.
+
+Knows nothing of Ray: it drives a `Crew`, of which a simulation is another one.
+"""
+
+import heapq
+import math
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from nas.evaluation.evaluator import Evaluator
+from nas.executors.executor import Failure, Outcome, Service
+from search_spaces.errors import InputError
+from search_spaces.plan_index import Population
+
+_MESSAGE_SECONDS = 0.05
+"""So long should a worker work on a message: beside that, a millisecond to send it does not count."""
+
+_QUEUE_PER_WORKER = 64
+"""Batches that wait for each worker at most; what is more stays with who asked."""
+
+_HANGS_AFTER, _HANGS_AT_LEAST = 10.0, 300.0
+"""A worker hangs that takes so many times as long as any has taken, and so many seconds."""
+
+_FAILED_STARTS = 3
+"""So many workers in a row that cannot be started say that none can."""
+
+Worker = Hashable
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has started and waits for its first message."""
+
+    worker: Worker
+
+
+@dataclass(frozen=True)
+class Done:
+    """A worker has an outcome for each batch of its message."""
+
+    worker: Worker
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker is no more, or what it was sent came to nothing.
+
+    Attributes:
+        why: for a person, one line.
+        broken: whether it raised as it started or worked, rather than died.
+    """
+
+    worker: Worker
+    why: str
+    broken: bool = False
+
+
+Event = Ready | Done | Lost
+
+
+class Crew(ABC):
+    """Workers, wherever they are. Time is what the crew says it is, in seconds."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Return the time."""
+
+    @abstractmethod
+    def hire(self) -> Worker:
+        """Ask for a worker; it is ready, or lost, at some time to come."""
+
+    @abstractmethod
+    def send(self, worker: Worker, batches: Sequence[Population]) -> None:
+        """Let a worker evaluate batches, once it has done what it was sent before."""
+
+    @abstractmethod
+    def dismiss(self, worker: Worker) -> None:
+        """End a worker, whatever it does; nothing more is heard of it."""
+
+    @abstractmethod
+    def events(self, timeout: float) -> list[Event]:
+        """Return what has happened since the last call; wait for something, but no longer than the timeout."""
+
+    @abstractmethod
+    def offered(self) -> str:
+        """Say in one line which workers there could be, for a person who waits for one."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a worker or an evaluation is given up.
+
+    Attributes:
+        timeout_s: longest time of one batch's evaluation; None: ten times the longest yet, and five minutes at least.
+        attempts: workers that a batch may outlive before it counts as failed.
+        start_s: longest time without any worker.
+    """
+
+    timeout_s: float | None = None
+    attempts: int = 4
+    start_s: float = 300.0
+
+
+@dataclass
+class _Task:
+    number: int
+    batch: Population
+    n_lost: int = 0
+
+
+@dataclass
+class _Message:
+    tasks: list[_Task]
+    begun: float = math.nan
+    deadline: float = math.inf
+
+
+@dataclass
+class Statistics:
+    """What it took: batches that were sent again, and workers that were lost, since the dispatcher was made."""
+
+    n_sent_again: int = 0
+    n_workers_lost: int = 0
+    n_messages: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+
+class Dispatcher(Service):
+    """Keeps a number of workers busy; what one was sent and did not finish, another one gets.
+
+    A message holds so many batches as take about 50 ms, fewer towards the end of what waits, so that no worker ends
+    long after the others. While much waits, a worker has its next message before it is done with the first. What was
+    lost with a worker is sent alone: one batch that kills workers takes no other along.
+
+    Args:
+        evaluator: names the metrics of what fails.
+        crew: the workers.
+        n_workers: so many of them.
+        patience: when they are given up.
+    """
+
+    def __init__(self, evaluator: Evaluator, crew: Crew, n_workers: int, patience: Patience) -> None:
+        self._evaluator = evaluator
+        self._crew = crew
+        self._n_workers = n_workers
+        self._patience = patience
+        self._queue: deque[_Task] = deque()
+        self._starting: set[Worker] = set()
+        self._idle: deque[Worker] = deque()
+        self._busy: dict[Worker, deque[_Message]] = {}
+        self._single: dict[Worker, None] = {}  # in order, those that may have but one message
+        self._outcomes: list[tuple[int, Outcome]] = []
+        self._deadlines: list[tuple[float, int, Worker, _Message]] = []
+        self._batch_s = self._longest_s = 0.0
+        self._failed_starts = self._n_begun = 0
+        self._alone_since: float | None = None
+        self.statistics = Statistics()
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._queue) < _QUEUE_PER_WORKER * self._n_workers
+
+    def submit(self, number: int, batch: Population) -> None:
+        self._queue.append(_Task(number, batch))
+
+    def finished(self) -> list[tuple[int, Outcome]]:
+        while not self._outcomes:
+            self._hire()
+            self._send()
+            for event in self._crew.events(max(0.0, self._next_deadline() - self._crew.now())):
+                self._heed(event)
+            self._give_up()
+        outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def _hire(self) -> None:
+        """Ask for as many workers as are wanted and are of use."""
+        n_known = len(self._starting) + len(self._idle) + len(self._busy)
+        if not self._idle and not self._busy and self._alone_since is None:
+            self._alone_since = self._crew.now()
+        n_useful = len(self._queue) + len(self._busy)
+        for _ in range(min(self._n_workers, n_useful) - n_known):
+            self._starting.add(self._crew.hire())
+
+    def _send(self) -> None:
+        while self._queue and self._idle:
+            worker = self._idle.popleft()
+            self._busy[worker] = deque()
+            self._send_to(worker)
+            self._begin(worker)
+            self._single[worker] = None
+        while len(self._queue) >= self._n_workers and self._single:
+            worker = next(iter(self._single))
+            del self._single[worker]
+            if len(self._busy.get(worker, ())) == 1:
+                self._send_to(worker)
+
+    def _send_to(self, worker: Worker) -> None:
+        tasks = self._next_tasks()
+        self._busy[worker].append(_Message(tasks))
+        self.statistics.n_messages += 1
+        self._crew.send(worker, [task.batch for task in tasks])
+
+    def _begin(self, worker: Worker) -> None:
+        """Let the time of a worker's first message run."""
+        message = self._busy[worker][0]
+        message.begun = self._crew.now()
+        message.deadline = message.begun + self._allowed_s() * len(message.tasks)
+        self._n_begun += 1
+        heapq.heappush(self._deadlines, (message.deadline, self._n_begun, worker, message))
+
+    def _next_tasks(self) -> list[_Task]:
+        by_time = _MESSAGE_SECONDS / self._batch_s if self._batch_s else 1
+        n_wanted = max(1, min(int(by_time), math.ceil(len(self._queue) / (2 * self._n_workers))))
+        tasks = [self._queue.popleft()]
+        while len(tasks) < n_wanted and not tasks[0].n_lost and not self._queue[0].n_lost:
+            tasks.append(self._queue.popleft())
+        return tasks
+
+    def _allowed_s(self) -> float:
+        if self._patience.timeout_s is not None:
+            return self._patience.timeout_s
+        return max(_HANGS_AT_LEAST, _HANGS_AFTER * self._longest_s) if self._longest_s else math.inf
+
+    def _next_deadline(self) -> float:
+        while self._deadlines and not self._is_first(*self._deadlines[0][2:]):
+            heapq.heappop(self._deadlines)  # was answered
+        if self._deadlines:
+            return self._deadlines[0][0]
+        return math.inf if self._alone_since is None else self._alone_since + self._patience.start_s
+
+    def _is_first(self, worker: Worker, message: _Message) -> bool:
+        return worker in self._busy and self._busy[worker][0] is message
+
+    def _heed(self, event: Event) -> None:
+        worker = event.worker
+        if isinstance(event, Ready):
+            self._starting.discard(worker)
+            self._failed_starts = 0
+            self._alone_since = None
+            self._idle.append(worker)
+        elif isinstance(event, Done):
+            message = self._busy[worker].popleft()
+            if self._busy[worker]:
+                self._begin(worker)
+                self._single[worker] = None
+            else:
+                del self._busy[worker]
+                self._idle.append(worker)
+            seconds = (self._crew.now() - message.begun) / len(message.tasks)
+            self._batch_s = seconds if not self._batch_s else 0.8 * self._batch_s + 0.2 * seconds
+            self._longest_s = max(self._longest_s, seconds)
+            numbers = [task.number for task in message.tasks]
+            self._outcomes += zip(numbers, event.outcomes, strict=True)
+        else:
+            self._lose(worker, event.why, event.broken)
+
+    def _lose(self, worker: Worker, why: str, broken: bool) -> None:
+        self.statistics.n_workers_lost += 1
+        self.statistics.reasons.append(why)
+        if worker in self._starting:
+            self._starting.discard(worker)
+            self._failed_starts += 1 if broken else 0
+            if self._failed_starts >= _FAILED_STARTS:
+                raise InputError(f"{_FAILED_STARTS} workers in a row did not start: {why}")
+        elif messages := self._busy.pop(worker, None):
+            first, *waiting = messages
+            for message in waiting:
+                self._queue.extendleft(reversed(message.tasks))
+            for task in reversed(first.tasks):
+                self._send_again(task, why)
+        else:
+            self._idle.remove(worker)
+
+    def _send_again(self, task: _Task, why: str) -> None:
+        task.n_lost += 1
+        if task.n_lost < self._patience.attempts:
+            self._queue.appendleft(task)
+            self.statistics.n_sent_again += 1
+        else:
+            failure = Failure("worker lost", f"{self._patience.attempts} workers were lost that evaluated it: {why}")
+            self._outcomes.append((task.number, Outcome.failed(self._evaluator, len(task.batch), failure)))
+
+    def _give_up(self) -> None:
+        """Part with workers that hang, and with all hope where there has long been none."""
+        while self._next_deadline() <= (now := self._crew.now()):
+            if self._alone_since is not None:
+                raise InputError(f"no worker came within {self._patience.start_s:.0f} s: {self._crew.offered()}")
+            _, _, worker, message = self._deadlines[0]
+            self._crew.dismiss(worker)
+            self._lose(worker, f"it did not answer for {now - message.begun:.0f} s", broken=False)
