@@ -42,8 +42,10 @@ def features(blocks: Sequence[Block]) -> Floats:
         for block in blocks
     ]
     fields: list[dict[str, bool | int | float | str]] = [
-        {"kind": type(block).__name__}
-        | {name: value for name, value in vars(block).items() if isinstance(value, bool | int | float | str)}
+        {
+            "kind": type(block).__name__,
+            **{name: value for name, value in vars(block).items() if isinstance(value, bool | int | float | str)},
+        }
         for block in blocks
     ]
     described = DictVectorizer(sparse=False).fit_transform(fields)
