@@ -6,6 +6,7 @@
 The frame is a NumPy file whose `points` are (points, 4): x, y, z in metres and remission. Both sides convolve the same
 features at the same voxels with the same weights, turn about in one process, and each time is the fastest of its turns.
 spconv's CPU build raises in the backward pass, so only forward passes are compared. `--without-spconv` leaves it out.
+Last, the network runs on the frame in onnxruntime, on inputs that the bundle's NumPy function makes of the raw points.
 """
 
 import argparse
@@ -15,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import search_spaces
+from search_spaces import SearchSpace
+from search_spaces.network_inputs.sparse import inputs_from_points
+from search_spaces.onnx import to_onnx
 from search_spaces.points import PointClouds
 from search_spaces.sparse.geometry import geometry, offsets
 from search_spaces.sparse.operations import convolve_neighbours
@@ -132,6 +137,21 @@ def measure_network(clouds: PointClouds, voxel_size: float, n_turns: int) -> Non
         f"SPVCNN {ARCHITECTURE}: geometry {made / 1e3:.2f} s, inference {inference / 1e3:.2f} s, "
         f"training: forward {forward:.2f} s, backward {backward:.2f} s"
     )
+    compare_runtimes(space, network.eval(), clouds)
+
+
+def compare_runtimes(space: SearchSpace, network: nn.Module, clouds: PointClouds) -> None:
+    """Print how far onnxruntime is from torch on a frame that is not the one that was exported with."""
+    coordinates, features = clouds.coordinates[::50].contiguous(), clouds.features[::50].contiguous()
+    traced = space.prepare(PointClouds(coordinates, features, clouds.cloud[::50], 1), ARCHITECTURE)
+    (model,) = to_onnx([network], [space.inputs(ARCHITECTURE)], [traced])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = inputs_from_points(clouds.coordinates.numpy(), clouds.features.numpy(), **space.preparation)  # type: ignore[attr-defined]
+    (actual,) = session.run(None, {value.name: inputs[value.name] for value in session.get_inputs()})
+    with torch.inference_mode():
+        expected = network(*space.prepare(clouds, ARCHITECTURE))
+    difference = float(np.abs(actual - expected.numpy()).max())
+    print(f"onnxruntime differs by {difference:.1e}, where logits spread over {float(expected.std()):.1e}")
 
 
 def main() -> None:
