@@ -54,6 +54,8 @@ def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measu
         kit = read_json(path, KIT_SCHEMA)
         host.run("true")  # a host that never answered is told at once
         results = _insisting(host, lambda: _attempt(host, path, kit))
+        done = f"rm -f {path.name} {results_path(path).name}"  # the same kit may be asked for again, and measured anew
+        _insisting(host, lambda: _run(host, done))
     found = read_results(results, kit, f"results from {device.host}").passes
     if len(found) < len(parts):
         raise InputError(f"{device.host} measured {len(found)} of {len(parts)} passes: run the same command again")

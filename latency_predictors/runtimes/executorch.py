@@ -29,12 +29,14 @@ class ExecuTorch(Runtime):
             warnings.simplefilter("ignore", FutureWarning)  # of torch, about how it is used here
             captured = torch.export.export(model.module.eval(), tuple(model.tensors()))
             lowered = to_edge_transform_and_lower(captured, partitioner=[XnnpackPartitioner()]).to_executorch()
-        return _Method(Library.get().load_program(lowered.buffer).load_method("forward"), model)
+        return _Method(lowered.buffer, model)
 
 
 class _Method(Runner):
-    def __init__(self, method: Any, model: Model) -> None:
-        self._method = method
+    def __init__(self, content: bytes, model: Model) -> None:
+        self._content = content  # which the program reads as it runs
+        self._program = Library.get().load_program(content)
+        self._method: Any = self._program.load_method("forward")
         self._tensors = model.tensors()
 
     def run(self) -> None:

@@ -96,6 +96,8 @@ def test_models_are_measured_elsewhere(server: Server, matmul: Callable[..., Mod
     found = measure(device, {"small": matmul(8), "large": matmul(256)}, options=SHORT)
     assert [measurement.n_runs for measurement in found.values()] == [6, 6]
     assert 0 < found["small"].quantile_ms < found["large"].quantile_ms
+    again = measure(device, {"small": matmul(8), "large": matmul(256)}, options=SHORT)
+    assert again != found, "what is asked for again is measured again"
     require_same_machine(fingerprint(Device()), device)
 
 

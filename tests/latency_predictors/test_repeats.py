@@ -32,5 +32,5 @@ def test_a_noisy_device_is_said_to_be_so(caplog: pytest.LogCaptureFixture) -> No
     assert _noise_floor(quiet) == pytest.approx(0.01)
     assert not caplog.text
     assert _noise_floor([*quiet, {"2": dataclasses.replace(one, quantile_ms=2.0)}]) > 0.03
-    assert "too noisy for its latencies to be trusted: one network measured 4 times varies by 40.2%" in caplog.text
+    assert "too noisy for its latencies to be trusted: one network measured 4 times varies by 40.0%" in caplog.text
     assert _noise_floor([]) is None
