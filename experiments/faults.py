@@ -54,7 +54,7 @@ with faults.connect(address) as executor:
 
 
 class Noted(Evaluator):
-    """Takes its time, and notes who evaluated what; a file named `hang`, `exhaust` or `raise` makes the next one do so.
+    """Takes its time, and notes who evaluated what; a file named `hang` or `exhaust` makes the next one do so.
 
     Args:
         directory: of the notes.
@@ -73,13 +73,19 @@ class Noted(Evaluator):
         name = "".join(map(str, row))
         (self.directory / f"{name}.begun-{os.getpid()}-{time.monotonic_ns()}").touch()
         time.sleep(SECONDS * (0.5 + (int(row.sum()) % 5) / 5))
-        sufferings: dict[str, Callable[[], object]] = {"hang": partial(time.sleep, 1000), "exhaust": _exhaust_memory}
-        for told, suffer in sufferings.items():
-            with contextlib.suppress(FileNotFoundError):
-                (self.directory / told).unlink()
-                suffer()
+        if self._is_told("hang"):
+            time.sleep(1000)
+        if self._is_told("exhaust"):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to whoever takes too much memory
         (self.directory / f"{name}.ended-{os.getpid()}-{time.monotonic_ns()}").touch()
         return {"score": np.array([float((row * np.arange(1, len(row) + 1)).sum()) / 7])}
+
+    def _is_told(self, what: str) -> bool:
+        try:
+            (self.directory / what).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def begun(self) -> int:
         """Return how many evaluations have begun."""
@@ -96,11 +102,6 @@ class Noted(Evaluator):
         )
         ended = {(name.replace("ended", "begun"), process) for name, process in ended}
         return [int(process) for _, process in begun - ended if Path(f"/proc/{process}").exists()]
-
-
-def _exhaust_memory() -> None:
-    """Die as the kernel's killer of whoever takes too much memory makes one die."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
