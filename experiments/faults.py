@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +53,10 @@ with faults.connect(address) as executor:
 
 
 class Noted(Evaluator):
-    """Takes its time, and notes who evaluated what; a file named `hang`, `exhaust` or `raise` makes the next one do so.
+    """Takes its time, and notes who evaluated what; a file named `hang` or `exhaust` makes the next one do so.
 
     Args:
-        directory: of the notes.
+        directory: of the notes; a file `over` in it says that the search has ended.
     """
 
     metrics = ("score",)
@@ -66,6 +65,7 @@ class Noted(Evaluator):
     def __init__(self, directory: Path) -> None:
         self.space = SPACE
         self.directory = directory
+        self.over = directory / "over"
         directory.mkdir(parents=True, exist_ok=True)
 
     def evaluate(self, population: Population) -> Metrics:
@@ -73,13 +73,19 @@ class Noted(Evaluator):
         name = "".join(map(str, row))
         (self.directory / f"{name}.begun-{os.getpid()}-{time.monotonic_ns()}").touch()
         time.sleep(SECONDS * (0.5 + (int(row.sum()) % 5) / 5))
-        sufferings: dict[str, Callable[[], object]] = {"hang": partial(time.sleep, 1000), "exhaust": _exhaust_memory}
-        for told, suffer in sufferings.items():
-            with contextlib.suppress(FileNotFoundError):
-                (self.directory / told).unlink()
-                suffer()
+        if self._is_told("hang"):
+            time.sleep(1000)
+        if self._is_told("exhaust"):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to whoever takes too much memory
         (self.directory / f"{name}.ended-{os.getpid()}-{time.monotonic_ns()}").touch()
         return {"score": np.array([float((row * np.arange(1, len(row) + 1)).sum()) / 7])}
+
+    def _is_told(self, what: str) -> bool:
+        try:
+            (self.directory / what).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def begun(self) -> int:
         """Return how many evaluations have begun."""
@@ -96,11 +102,6 @@ class Noted(Evaluator):
         )
         ended = {(name.replace("ended", "begun"), process) for name, process in ended}
         return [int(process) for _, process in begun - ended if Path(f"/proc/{process}").exists()]
-
-
-def _exhaust_memory() -> None:
-    """Die as the kernel's killer of whoever takes too much memory makes one die."""
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class Campaign:
             start = time.monotonic()
             search(evaluator, journal, n, executor)
             seconds = time.monotonic() - start
+            evaluator.over.touch()
             striker.join()
         return self.result(fault, n, sum(struck), evaluator, journal, seconds)
 
@@ -318,17 +320,18 @@ def _parent(pid: int) -> int:
 
 
 def kills(n: int) -> Callable[[Noted, Cluster], int]:
-    """Return what kills a worker at work again and again, at random."""
+    """Return what kills a worker at work again and again, at random, as long as the search goes on."""
 
     def kill(evaluator: Noted, cluster: Cluster) -> int:
         rng = np.random.default_rng(0)
-        for _ in range(n):
-            wait_until(lambda: bool(evaluator.busy()))
+        n_killed = 0
+        while n_killed < n and not evaluator.over.exists():
             time.sleep(rng.uniform(0.0, 0.5))
-            wait_until(lambda: bool(evaluator.busy()))
-            with contextlib.suppress(ProcessLookupError, IndexError):
-                os.kill(rng.choice(evaluator.busy()), signal.SIGKILL)
-        return n
+            with contextlib.suppress(ProcessLookupError):
+                if busy := evaluator.busy():
+                    os.kill(int(rng.choice(busy)), signal.SIGKILL)
+                    n_killed += 1
+        return n_killed
 
     return kill
 

@@ -22,8 +22,13 @@ from nas.search import History, Search
 from nas.strategy import Strategy
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
+from search_spaces.plugins import plugin_class
 
 BUDGET = 40
+
+
+def load_kind(name: str) -> type[Strategy]:
+    return plugin_class(strategies, "strategy", name, Strategy)  # type: ignore[type-abstract]
 
 
 @pytest.fixture(scope="module")
@@ -300,3 +305,69 @@ def test_a_search_does_not_begin_outside_of_its_region(region: FeasibleRegion, a
     largest = region.space.encode([region.space.largest()])
     with pytest.raises(InputError, match=f"cannot begin with {region.space.largest().id}: it exceeds a bound"):
         search(additive(region.space), region, first=largest)
+
+
+@pytest.mark.parametrize("name", [name for name in strategies.names() if load_kind(name).asynchronous])
+def test_a_strategy_that_is_ahead_is_told_late_and_in_order(
+    name: str, region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The journal of one that learns nothing is the same; that of any is gone on with as it began."""
+    paths = [tmp_path / f"{ahead}.jsonl" for ahead in (0, 3)]
+    for ahead, path in zip((0, 3), paths, strict=True):
+        search(additive(region.space), region, path, strategy=strategies.load(name), ahead=ahead)
+    rows = [[json.loads(line).get("row") for line in path.read_text().splitlines()] for path in paths]
+    assert load_kind(name).learns or rows[0] == rows[1]
+    whole = paths[1].read_bytes()
+    paths[1].write_bytes(whole[: len(whole) // 2])
+    search(additive(region.space), region, paths[1], strategy=strategies.load(name), ahead=3)
+    assert paths[1].read_bytes() == whole
+
+
+def test_a_strategy_that_must_be_told_is_not_asked_ahead(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
+    with pytest.raises(InputError, match=r"must be told before it is asked again: leave `ahead` out, or use .*nsga2"):
+        search(additive(region.space), region, strategy=strategies.load("local_search"), ahead=1)
+
+
+class Raising(Evaluator):
+    """Raises for some networks, and for all from one evaluation on."""
+
+    metrics = ("score",)
+    batch_size = 4
+
+    def __init__(self, space: SearchSpace, broken_from: int = 1000) -> None:
+        self.space = space
+        self.broken_from = broken_from
+        self.n = 0
+
+    def evaluate(self, population: Population) -> Metrics:
+        totals = population.sum(axis=1)
+        if (totals % 5 == 0).any():
+            raise ValueError("five")
+        self.n += len(population)
+        if self.n > self.broken_from:
+            raise ZeroDivisionError("broken")
+        return {"score": totals.astype(np.float64)}
+
+
+def test_networks_that_raise_fail_alone_and_the_search_goes_on(region: FeasibleRegion, tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    history = search(Raising(region.space), region, path)
+    fails = history.population.sum(axis=1) % 5 == 0
+    assert fails.any()
+    assert np.array_equal(np.isnan(history.metrics["score"]), fails)
+    records = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert [record.get("failure", {}).get("kind", "") for record in records] == [
+        f"ValueError at test_search.py:{Raising.evaluate.__code__.co_firstlineno + 3}" if fail else "" for fail in fails
+    ]
+    assert same(search(Raising(region.space), region, path), history)
+
+
+def test_a_search_whose_evaluator_breaks_ends_and_goes_on_once_it_is_mended(
+    region: FeasibleRegion, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(InputError, match="3 evaluations in a row failed alike, ZeroDivisionError at test_search"):
+        search(Raising(region.space, broken_from=20), region, path)
+    assert path.read_text().count("ZeroDivisionError: broken") == 3
+    expected = search(Raising(region.space), region)
+    assert same(search(Raising(region.space), region, path), expected)
