@@ -1,4 +1,4 @@
-"""What networks are made of, in numbers that mean the same on every device and in every space: their kernels, summed."""
+"""What networks are made of, in numbers that mean the same on every device and in every space: their kernels."""
 
 from collections.abc import Callable
 from functools import cached_property
