@@ -10,7 +10,12 @@ _NOISE = 0.05
 """Of a measurement, relative to its latency."""
 
 
-def choose(transfer: Transfer, candidates: Population, k: int) -> NDArray[np.int64]:
+def at_random(transfer: Transfer, candidates: Population, k: int) -> NDArray[np.int64]:
+    """Return the first k places: candidates are in random order."""
+    return np.arange(k)
+
+
+def most_telling(transfer: Transfer, candidates: Population, k: int) -> NDArray[np.int64]:
     """Return the places (k,) of the candidates (N, choices) to measure, the most telling first.
 
     Each is the one that lowers the variances of all candidates' latencies most, relative to their squares, given those

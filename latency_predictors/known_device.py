@@ -1,18 +1,20 @@
 """A device that was measured often, as others learn from it: what each feature of a network adds to its latency."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
+from scipy import linalg, optimize
 
 from latency_predictors.features import Features
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
 
-_DESCRIPTORS, _OPTIONS, _NOISE = (0.1, 1.0, 10.0), (1e-6, 1e-4, 1e-2, 1e-1), (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+_DESCRIPTORS, _DEPARTURES = (0.1, 1.0, 10.0), (1e-6, 0.03, 0.3, 3.0, 30.0)
+_NOISE = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Prior deviations of coefficients, relative to the mean latency, and of what they leave unexplained of a latency."""
 
 _DEGREES = 4.0
@@ -35,11 +37,15 @@ class KnownDevice:
         name: of the device.
         form: in which its runtime runs networks.
         coefficients: (features,) in ms; see `Features`.
+        population: what was measured, (N, choices).
+        latencies_ms: of that, (N,).
     """
 
     name: str
     form: str
     coefficients: Floats
+    population: Population
+    latencies_ms: Floats
 
 
 def fit_device(features: Features, name: str, population: Population, latencies_ms: Floats) -> KnownDevice:
@@ -64,7 +70,7 @@ def fit_device(features: Features, name: str, population: Population, latencies_
         if best is None or likelihood > best[0]:
             best = likelihood, form, coefficients
     assert best is not None
-    return KnownDevice(name, best[1], best[2] * latencies_ms.mean())
+    return KnownDevice(name, best[1], best[2] * latencies_ms.mean(), population, latencies_ms)
 
 
 def _expected(features: Features, rows: Floats, values: Floats, weights: Floats) -> Floats:
@@ -72,8 +78,8 @@ def _expected(features: Features, rows: Floats, values: Floats, weights: Floats)
     gram, moment = (rows.T * weights) @ rows, rows.T @ (weights * values)
     square = float(values @ (weights * values))
     best: tuple[float, Floats] | None = None
-    for descriptors, options in itertools.product(_DESCRIPTORS, _OPTIONS):
-        precision = 1 / features.variances(descriptors**2, options**2)
+    for descriptors, departures in itertools.product(_DESCRIPTORS, _DEPARTURES):
+        precision = 1 / features.variances(descriptors**2, departures**2)
         for noise in _NOISE:
             root = linalg.cholesky(gram / noise**2 + np.diag(precision), lower=True)
             coefficients = linalg.cho_solve((root, True), moment / noise**2)
@@ -83,3 +89,13 @@ def _expected(features: Features, rows: Floats, values: Floats, weights: Floats)
                 best = float(evidence), coefficients
     assert best is not None
     return best[1]
+
+
+def resemblance(features: Features, device: KnownDevice, others: Sequence[KnownDevice]) -> dict[str, float]:
+    """Return how much of each other device adds up to one device, by name: not negative, and zero for most.
+
+    What they add up to in one space, they are expected to add up to in another.
+    """
+    rows = [features(features.reference, known.form) @ known.coefficients for known in (device, *others)]
+    weights, _ = optimize.nnls(np.stack(rows[1:], axis=1) / rows[0][:, None], np.ones(len(rows[0])))
+    return dict(zip((known.name for known in others), weights.tolist(), strict=True))
