@@ -1,10 +1,10 @@
 """Latencies on a new device from a few measurements and what other devices are known to need.
 
 Devices are draws from a distribution: what each feature of a network adds to a latency differs from one to the next,
-the more so along directions in which known devices differ from each other. The distribution's spread, the form in which the
-new device's runtime runs networks, and which device it resembles are uncertain; all combinations take part, each with
-the weight that the measurements give it (Rasmussen and Williams, 2006, chapters 2 and 5). Besides known devices, it may
-resemble one that launches, multiply-adds or memory alone bound (Williams et al., Roofline, CACM 2009).
+the more so along directions in which known devices differ from each other. The distribution's spread, the form in
+which the new device's runtime runs networks, and which device it resembles are uncertain; all combinations take part,
+each with the weight that the measurements give it (Rasmussen and Williams, 2006, chapters 2 and 5). Besides known
+devices, it may resemble one that launches, multiply-adds or memory alone bound (Williams et al., CACM 2009).
 """
 
 import itertools
