@@ -16,12 +16,12 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
 from latency_predictors.cost_model import BlockCost
-from search_spaces import Block, SearchSpace, TensorSpec
+from search_spaces import Block, SearchSpace
 
 _ATEN = torch.ops.aten
 
 # torch counts attention by any kernel but the one of processors, whose shapes mean the same
-_FLOPS = ChainMap(  # not a copy: operators of the project's own come to the registry with their modules
+FLOPS = ChainMap(  # not a copy: operators of the project's own come to the registry with their modules
     {_ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_efficient_attention]},
     flop_registry,
 )
@@ -43,7 +43,7 @@ def count(block: Block) -> Counts:
     Not on the meta device, where batch normalisation returns statistics that on a processor it does not.
     """
     with FakeTensorMode():
-        return count_module(block.build(), *_empty(block.inputs))
+        return count_module(block.build(), *empty_inputs(block))
 
 
 def count_network(space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module) -> Counts:
@@ -51,8 +51,9 @@ def count_network(space: SearchSpace, architecture: Mapping[str, Any], network: 
     return count_module(network, *space.example(architecture, 1, torch.Generator().manual_seed(0)))
 
 
-def _empty(specs: Sequence[TensorSpec]) -> list[Tensor]:
-    return [torch.empty(spec.sizes(1), dtype=spec.torch_dtype) for spec in specs]
+def empty_inputs(block: Block) -> list[Tensor]:
+    """Return tensors of the sizes that a block's module takes for a batch of one, of whatever content."""
+    return [torch.empty(spec.sizes(1), dtype=spec.torch_dtype) for spec in block.inputs]
 
 
 def count_module(module: nn.Module, *inputs: Tensor) -> Counts:
@@ -90,8 +91,8 @@ class _Trace(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func.overloadpacket in _FLOPS:
-            self.flops += _FLOPS[func.overloadpacket](*args, **(kwargs or {}), out_val=output)
+        if func.overloadpacket in FLOPS:
+            self.flops += FLOPS[func.overloadpacket](*args, **(kwargs or {}), out_val=output)
         self._track(output)
         return output
 

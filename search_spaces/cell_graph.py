@@ -47,6 +47,10 @@ def pooled_again(edges: Mapping[Edge, str]) -> dict[Edge, str]:
     return told
 
 
+_ZERO, _COMPUTED, _LAYER = range(3)
+"""What a node holds: a constant zero, something computed, or what a single layer puts out."""
+
+
 @dataclass(frozen=True)
 class CellGraph:
     """The edges of a cell, from node 0 to the last, and what its operations, numbers from 0, are.
@@ -80,6 +84,38 @@ class CellGraph:
             edges = list(path)
             on_path[:, edges] |= (operations[:, edges] != self.none).all(axis=1)[:, None]
         return np.where(on_path, operations, self.none)
+
+    def folded(self, operations: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Return operations (N, edges) without those that a converter removes for which `none` is a product with zero.
+
+        It folds the factor into the weights of a layer that nothing else reads: the layer is computed, with weights of
+        zero. Other products with zero are constants, left out of the sums that they would be terms of, and what only
+        they read is removed. Layers of zeros are computed. Published latencies of phones and boards follow this (seen
+        in HELP's pixel3, Lee et al., NeurIPS 2021), as far as the factor is the last term of its sum.
+        """
+        nodes = range(max(target for _, target in self.edges) + 1)
+        unread = [
+            np.all([operations[:, i] == self.none for i, edge in enumerate(self.edges) if edge[0] == node], axis=0)
+            for node in nodes
+        ]
+        value = [np.full(len(operations), _COMPUTED)]
+        adds = np.zeros(operations.shape, bool)
+        for node in nodes[1:]:
+            into = [i for i, edge in enumerate(self.edges) if edge[1] == node]
+            brought = []
+            for i in into:
+                source, operation = self.edges[i][0], operations[:, i]
+                kept = (i == into[-1]) & unread[source] & (value[source] == _LAYER)
+                cases = [operation == self.none, operation == self.identity, np.isin(operation, self.layers)]
+                brought.append(np.select(cases, [np.where(kept, _LAYER, _ZERO), value[source], _LAYER], _COMPUTED))
+            adds[:, into] = np.stack(brought, axis=1) != _ZERO
+            alone = np.max(brought, axis=0)  # of all values zero is the least
+            value.append(np.where(adds[:, into].sum(axis=1) > 1, _COMPUTED, alone))
+        needed = [np.zeros(len(operations), bool) for _ in nodes[:-1]] + [np.ones(len(operations), bool)]
+        for i, (source, target) in sorted(enumerate(self.edges), key=lambda numbered: -numbered[1][1]):
+            needed[source] |= needed[target] & adds[:, i]
+        computed = np.stack([needed[target] for _, target in self.edges], axis=1) & needed[0][:, None]
+        return np.where(computed, operations, self.none)
 
     def features(self, operations: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return (N, F) numbers that say what cells (N, edges) compute, dead edges apart.

@@ -130,6 +130,14 @@ class SearchSpace(ABC):
         """
         return self
 
+    def forms(self, population: Population) -> dict[str, Population]:
+        """Return the forms (N, choices each) in which runtimes may run a population, by name; "written" is the first.
+
+        They are populations of `independent`. Here a runtime runs what is written; a space whose networks hold parts
+        that cannot matter says which of them a runtime may leave out.
+        """
+        return {"written": population}
+
     def scene_options(self, batch: Any, quantile: float) -> dict[str, Any]:
         """Return the options of this space that say how large examples are, where that decides what a network costs.
 

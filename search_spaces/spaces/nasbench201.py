@@ -87,6 +87,10 @@ class NASBench201(SearchSpace):
         """The same with every operation computed, whether it can change the output or not."""
         return replace(self, dead_edges="keep")
 
+    def forms(self, population: Population) -> dict[str, Population]:
+        """As written; without all dead edges; without those that a converter removes that folds products with zero."""
+        return {"written": population, "pruned": CELL.live(population), "folded": CELL.folded(population)}
+
     def active(self, population: Population) -> Population:
         """Return architectures (N, choices) without operations that cannot change the output."""
         return np.asarray(CELL.live(population)) if self.dead_edges == "keep" else super().active(population)

@@ -1,6 +1,7 @@
 """Dead edges are found, and what a cell computes is described alike whatever they hold."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,3 +27,25 @@ def test_features_are_counted_along_paths() -> None:
     (features,) = CELL.features(np.array([[3, 2, 1, 4, 0, 3]])).tolist()
     counts, paths = [1, 1, 2, 1], [3, 1, 2]  # open: 0-3, 0-2-3, 0-1-2-3
     assert features == [*counts, *paths, 2, 4, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("written", "folded"),
+    [
+        ([3, 3, 0, 2, 0, 3], [3, 3, 0, 2, 0, 3]),  # 0-1 is a layer that only products with zero read: computed
+        ([4, 3, 0, 2, 0, 3], [0, 3, 0, 2, 0, 3]),  # pooling in its place is not
+        ([1, 3, 0, 2, 0, 0], [0, 3, 0, 2, 0, 0]),  # 0-2 is, as node 2 is that layer alone
+        ([3, 3, 0, 2, 0, 0], [0, 0, 0, 2, 0, 0]),  # but not if it is added to another
+        ([0, 0, 3, 2, 0, 3], [0, 0, 3, 2, 0, 3]),  # a layer of zeros
+        ([0, 0, 3, 0, 0, 3], [0, 0, 0, 0, 0, 0]),  # nothing of the input arrives
+    ],
+)
+def test_products_with_zero_are_folded_into_layers(written: list[int], folded: list[int]) -> None:
+    assert CELL.folded(np.array([written])).tolist() == [folded]
+
+
+@given(ROWS)
+def test_a_converter_keeps_what_is_live(row: np.ndarray) -> None:
+    live, folded = CELL.live(row), CELL.folded(row)
+    assert np.all((folded == row) | (folded == CELL.none))
+    assert np.all((live == CELL.none) | (folded == row))

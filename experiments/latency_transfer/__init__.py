@@ -1,0 +1,1 @@
+"""Latencies of a new device from a few measurements, on published tables."""

@@ -1,0 +1,67 @@
+"""Latencies of new devices from a few measurements and the tables of other devices, on published tables.
+
+    python -m experiments.latency_transfer --data FOLDER --output runs/latency-transfer
+
+FOLDER holds `nasbench201.parquet` with `nasbench201_latency.parquet`, or `fbnet_latency.parquet`, or all of them.
+HELP's protocol (Lee et al., NeurIPS 2021): networks that may be measured, networks that are tested on, source devices.
+A device of the tables that the protocol does not name is a target. Writes `report.md`, and `runs.jsonl`, from which a
+comparison that was stopped goes on; delete it when a model has changed. --readme puts the summary in a document.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from experiments.latency_transfer.protocol import Protocol, planned
+from experiments.latency_transfer.report import write_report
+from experiments.latency_transfer.runs import run_all
+from experiments.latency_transfer.tables import read
+from experiments.report import replace_section
+from search_spaces.errors import InputError
+
+ROLES = ("target", "validation", "source")
+
+
+def main() -> None:
+    """Run what is missing, write the report, print its summary."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the Parquet files")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was run")
+    parser.add_argument(
+        "--roles", nargs="+", choices=ROLES, default=ROLES[:2], help="devices to predict; each source by the others"
+    )
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--readme", type=Path, help="document that gets the summary as its section latency-transfer")
+    arguments = parser.parse_args()
+    threadpool_limits(1)
+    try:
+        summary = compare(arguments)
+    except InputError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: stopped; the same command goes on")
+    print(summary)
+    print(f"the whole report: {arguments.output / 'report.md'}")
+
+
+def compare(arguments: argparse.Namespace) -> str:
+    """Run what is missing, write the report, return its summary."""
+    if arguments.seeds < 1 or arguments.processes < 1:
+        raise InputError(f"{arguments.seeds} seeds, {arguments.processes} processes: expected at least 1 of each")
+    data = read(arguments.data)
+    runs = planned(data, arguments.roles, arguments.seeds)
+    found = run_all(runs, arguments.data, arguments.output, arguments.processes)
+    protocols = {space: Protocol(data, space) for space in data}
+    devices = dict.fromkeys((run.space, run.device) for run in runs)
+    ceilings = {(space, device): protocols[space].ceiling(device) for space, device in devices}
+    summary = write_report(arguments.output, found, ceilings)
+    if arguments.readme:
+        replace_section(arguments.readme, "latency-transfer", summary)
+    return summary
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A space's networks as rows of numbers in which latencies are nearly linear: descriptors of plans, and blocks."""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from latency_predictors.descriptors import NAMES, Descriptors, describe_block
+from search_spaces import SearchSpace
+from search_spaces.plan_index import Population
+
+Floats = NDArray[np.float64]
+
+_REFERENCE = 1000
+"""Random networks by whose mean descriptors are scaled, so that a coefficient is a share of a latency."""
+
+_LENGTHS = (0.5, 4.0)
+"""Over what differences of logarithms departures vary: some from block to block, some with the kind of block."""
+
+_LARGEST = 200
+
+
+class Features:
+    """Descriptors that vary, relative to their means; and how blocks depart from what their descriptors add up to.
+
+    Departures are smooth in the logarithms of a block's descriptors: similar blocks are similarly slow (a Gaussian
+    process over blocks, summed over plans), and as large as the block is. So the measured say something of blocks that
+    no measured network has.
+
+    Attributes:
+        space: the space.
+        forms: the names of the forms in which a runtime may run networks.
+        n_descriptors: the first features are descriptors, a constant the first of them; the others are of blocks.
+        n: all features.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self._descriptors = Descriptors(space)
+        self.forms = self._descriptors.forms
+        found = self._descriptors(self.reference)
+        self._varying = np.ptp(found, axis=0) > 0
+        self._varying[0] = True
+        self._means = found[:, self._varying].mean(axis=0)
+        self.n_descriptors = int(self._varying.sum())
+        index = space.independent.index
+        self._departures = [index.summed(column) for column in self._block_features().T]
+        self.n = self.n_descriptors + len(self._departures)
+
+    def _block_features(self) -> Floats:
+        """Return (blocks, F), whose products are the prior covariances of the blocks' departures."""
+        blocks = np.stack([describe_block(block) for block in self.space.independent.index.blocks])
+        sizes = (blocks[:, self._varying] / self._means)[:, 2:].mean(axis=1)
+        places = np.log1p(blocks[:, 1:])
+        distances = ((places[:, None] - places) ** 2).sum(axis=-1)
+        similar = np.mean([np.exp(-distances / (2 * length**2)) for length in _LENGTHS], axis=0)
+        covariances = similar * np.outer(sizes, sizes)
+        values, vectors = linalg.eigh(covariances)
+        kept = np.argsort(-values)[:_LARGEST]
+        kept = kept[values[kept] > 1e-9 * values.max()]
+        return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
+
+    @cached_property
+    def reference(self) -> Population:
+        """Random networks, the same for equal spaces."""
+        return self.space.sample(_REFERENCE, np.random.default_rng(0))
+
+    def __call__(self, population: Population, form: str) -> Floats:
+        """Return (N, features) of a population (N, choices) in a form."""
+        described = self._descriptors(population, form)[:, self._varying] / self._means
+        rows = self.space.forms(population)[form]
+        departures = [departure(rows) for departure in self._departures]
+        return np.column_stack([described / np.sqrt(self.n_descriptors), *departures])
+
+    def bounds(self) -> dict[str, Floats]:
+        """Return the coefficients (features,) of devices that are bound by launches, by computing, or by memory alone.
+
+        Each latency is the number of kernels, of multiply-adds, or of bytes, of all families alike.
+        """
+        names = np.array(NAMES)[self._varying]
+        ends = {"launches": " kernels", "computing": " multiply-adds", "memory": " bytes"}
+        found = {}
+        for bound, end in ends.items():
+            shares = np.where(np.char.endswith(names, end), self._means, 0.0)
+            coefficients = np.zeros(self.n)
+            coefficients[: self.n_descriptors] = shares * np.sqrt(self.n_descriptors)
+            found[bound] = coefficients
+        return found
+
+    def variances(self, descriptors: float, departures: float) -> Floats:
+        """Return (features,): one value for the descriptors, another for the departures."""
+        return np.repeat([descriptors, departures], [self.n_descriptors, self.n - self.n_descriptors])

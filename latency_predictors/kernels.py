@@ -1,0 +1,97 @@
+"""The kernels that a block runs: what each computes and moves, whatever the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from latency_predictors.counts import FLOPS, empty_inputs
+from search_spaces import Block
+
+FAMILIES = ("convolution", "pointwise", "grouped", "depthwise", "product", "elementwise", "other")
+"""Kinds of kernels: convolutions larger than 1x1, of 1x1, in groups, in as many groups as channels; matrix products and
+attention; what works number by number, normalisation among it; pooling, gathering, copying."""
+
+_ATEN = torch.ops.aten
+_NORMALISATIONS = {_ATEN.native_batch_norm, _ATEN.native_layer_norm, _ATEN.native_group_norm}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One operation, for a batch of one in float32.
+
+    Attributes:
+        family: one of `FAMILIES`.
+        macs: multiply-adds.
+        moved_bytes: read and written, weights apart.
+        weight_bytes: weights read.
+    """
+
+    family: str
+    macs: int
+    moved_bytes: int
+    weight_bytes: int
+
+
+@lru_cache(maxsize=1 << 16)
+def kernels(block: Block) -> tuple[Kernel, ...]:
+    """Return a block's kernels in the order in which they run in evaluation mode.
+
+    From a run of its module on tensors without storage. Views, and tensors that are only made, are none.
+    """
+    with FakeTensorMode():
+        module = block.build().eval()
+        inputs = empty_inputs(block)
+        weights = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+        with torch.no_grad(), _Trace(weights) as trace:
+            module(*inputs)
+    return tuple(trace.kernels)
+
+
+class _Trace(TorchDispatchMode):
+    """Records the operations that write a tensor of their own, of others."""
+
+    def __init__(self, weights: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kernels: list[Kernel] = []
+        self._weights = weights
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        read = _tensors([args, kwargs])
+        in_place = func._schema.is_mutable
+        written = {key: tensor for key, tensor in _tensors(output).items() if in_place or key not in read}
+        if read and written:
+            packet = func.overloadpacket
+            flops = FLOPS[packet](*args, **(kwargs or {}), out_val=output) if packet in FLOPS else 0
+            weights = [tensor.nbytes for key, tensor in read.items() if key in self._weights]
+            moved = [tensor.nbytes for key, tensor in read.items() if key not in self._weights]
+            moved += [tensor.nbytes for tensor in written.values()]
+            self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights)))
+        return output
+
+
+def _tensors(values: Any) -> dict[int, Tensor]:
+    """Return the tensors among values by their storage."""
+    return {x.untyped_storage()._cdata: x for x in tree_iter(values) if isinstance(x, Tensor) and x.numel()}
+
+
+def _family(func: Any, args: Sequence[Any]) -> str:
+    """Return which of `FAMILIES` an operation is of."""
+    packet = func.overloadpacket
+    if packet is _ATEN.convolution:
+        weight, groups = args[1], args[-1]
+        if groups == 1:
+            return "pointwise" if weight[0, 0].numel() == 1 else "convolution"
+        return "depthwise" if weight.shape[1] == 1 else "grouped"
+    if packet in FLOPS:
+        return "product"
+    return "elementwise" if torch.Tag.pointwise in func.tags or packet in _NORMALISATIONS else "other"

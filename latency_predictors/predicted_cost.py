@@ -1,0 +1,114 @@
+"""Costs that are predicted, not looked up: they say how far they may be off, and are kept as one safetensors file."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+import search_spaces
+from latency_predictors.cost_model import CostModel
+from search_spaces import Architecture, InputError, SearchSpace
+from search_spaces.plan_index import Population
+from search_spaces.storage import write_atomic
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+
+_DRAWN = 4096
+_STARTS = 4
+
+
+class PredictedCost(CostModel):
+    """A cost with an interval, whose extremes over the space are searched for.
+
+    Attributes:
+        space: the space.
+    """
+
+    space: SearchSpace
+
+    @abstractmethod
+    def interval(self, population: Population) -> tuple[Floats, Floats]:
+        """Return bounds (N,), (N,) that hold 90 % of the costs of a population (N, choices)."""
+
+    def cheapest(self) -> tuple[float, Architecture]:
+        """Return the lowest cost that a search finds, and its architecture.
+
+        From the best of thousands of random networks, one choice is changed at a time until none helps: where blocks
+        add up that is the lowest of the whole space, elsewhere a lower one may remain.
+        """
+        return self._extreme(1.0)
+
+    def dearest(self) -> tuple[float, Architecture]:
+        """Return the highest cost that a search finds, and its architecture; see `cheapest`."""
+        return self._extreme(-1.0)
+
+    def _extreme(self, sign: float) -> tuple[float, Architecture]:
+        space = self.space
+        known = space.encode([space.smallest(), space.largest()])
+        drawn = space.canonical(np.concatenate([known, space.sample(_DRAWN, np.random.default_rng(0))]))
+        starts = drawn[np.argsort(sign * self.predict(drawn), kind="stable")[:_STARTS]]
+        found = [self._descend(start, sign) for start in starts]
+        cost, row = min(found, key=lambda one: sign * one[0])
+        return cost, space.decode(row[None])[0]
+
+    def _descend(self, row: NDArray[np.integer], sign: float) -> tuple[float, NDArray[np.integer]]:
+        """Return the lowest `sign` times the cost in reach of single changes, as the cost, and the row (choices,)."""
+        cost = float(self.predict(row[None])[0])
+        while True:
+            near = self.space.canonical(self.space.neighbours(row))
+            costs = self.predict(near)
+            best = int((sign * costs).argmin())
+            if sign * costs[best] >= sign * cost:
+                return cost, row
+            cost, row = float(costs[best]), near[best]
+
+
+def write_model(path: Path, schema: str, space: SearchSpace, about: Mapping[str, Any], arrays: Arrays) -> None:
+    """Write arrays, and what they are about as JSON beside the schema and the space, as one file."""
+    document = {"schema": schema, "space": space.to_json(), "space_id": space.id, "unit": "ms", **about}
+    content = save({name: np.ascontiguousarray(x) for name, x in arrays.items()}, {"about": json.dumps(document)})
+    write_atomic(path, lambda temporary: temporary.write_bytes(content))
+
+
+def read_model(path: Path, schema: str) -> tuple[SearchSpace, dict[str, Any], Arrays]:
+    """Return the space, the document and the arrays that `write_model` wrote.
+
+    Raises:
+        InputError: the file is missing, damaged, or follows another schema.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: expected a {schema} file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a readable {schema} file ({error}): make it again") from None
+    if about.get("schema") != schema:
+        raise InputError(f"{path} follows schema {about.get('schema')!r}, expected {schema!r}: make it again")
+    return search_spaces.from_json(about["space"]), about, arrays
+
+
+def require_measurements(population: Population, latencies_ms: Floats, fewest: int) -> None:
+    """Raise unless measurements can be learned from.
+
+    Raises:
+        InputError: there are too few, a latency is no positive number, or a network is there twice.
+    """
+    if len(population) != len(latencies_ms):
+        raise InputError(f"{len(population)} networks and {len(latencies_ms)} latencies: expected one for each")
+    if len(latencies_ms) < fewest:
+        raise InputError(f"{len(latencies_ms)} measured networks: expected at least {fewest}")
+    wrong = np.flatnonzero(~(np.isfinite(latencies_ms) & (latencies_ms > 0)))
+    if len(wrong):
+        raise InputError(f"measured network {wrong[0]} took {latencies_ms[wrong[0]]} ms: expected a positive number")
+    _, first, count = np.unique(population, axis=0, return_index=True, return_counts=True)
+    if (count > 1).any():
+        raise InputError(f"measured network {first[count > 1].min()} is there twice: keep one of its latencies")

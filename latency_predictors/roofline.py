@@ -1,0 +1,79 @@
+"""A device that is given by numbers alone: peak computing, bandwidth, the cost of a launch; its latency and energy.
+
+Each kernel takes as long as its multiply-adds at the peak or its bytes at the bandwidth, whichever is longer, and a
+launch (roofline model; Williams et al., CACM 2009). Nothing is measured: for tests, and for devices to be built.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.cost_model import BlockCost
+from latency_predictors.kernels import kernels
+from search_spaces import Block, SearchSpace
+from search_spaces.errors import invalid
+from search_spaces.storage import read_json, write_json
+
+_SCHEMA = "roofline-device/1"
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Roofline:
+    """Peak figures of a device; the defaults are of the order of one core of a server processor."""
+
+    gflops: float = Field(default=50.0, gt=0, description="peak, in 10^9 floating-point operations a second")
+    bandwidth_gb: float = Field(default=10.0, gt=0, description="memory, in 10^9 bytes a second")
+    launch_us: float = Field(default=1.0, ge=0, description="of each kernel, in microseconds")
+    pj_per_flop: float = Field(default=2.0, ge=0, description="energy of a floating-point operation, in picojoules")
+    pj_per_byte: float = Field(default=50.0, ge=0, description="energy of a byte moved, in picojoules")
+    static_watts: float = Field(default=1.0, ge=0, description="power while it runs, whatever it does")
+
+    def latency_ms(self, block: Block) -> float:
+        """Return how long a block takes for a batch of one."""
+        seconds = 0.0
+        for kernel in kernels(block):
+            computing = 2 * kernel.macs / (self.gflops * 1e9)
+            moving = (kernel.moved_bytes + kernel.weight_bytes) / (self.bandwidth_gb * 1e9)
+            seconds += max(computing, moving) + self.launch_us / 1e6
+        return seconds * 1e3
+
+    def energy_mj(self, block: Block) -> float:
+        """Return the energy of a block for a batch of one, in millijoules."""
+        flops = sum(2 * kernel.macs for kernel in kernels(block))
+        n_bytes = sum(kernel.moved_bytes + kernel.weight_bytes for kernel in kernels(block))
+        return (flops * self.pj_per_flop + n_bytes * self.pj_per_byte) / 1e9 + self.static_watts * self.latency_ms(
+            block
+        )
+
+    def cost_models(self, space: SearchSpace) -> dict[str, BlockCost]:
+        """Return `latency_ms` and `energy_mj` of a space's networks, exact and with exact extremes."""
+
+        def cost(metric: str, values: list[float]) -> BlockCost:
+            return BlockCost(space, metric, np.array(values, dtype=np.float64))
+
+        blocks = space.index.blocks
+        return {
+            "latency_ms": cost("latency_ms", [self.latency_ms(block) for block in blocks]),
+            "energy_mj": cost("energy_mj", [self.energy_mj(block) for block in blocks]),
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the figures as JSON."""
+        write_json(path, _SCHEMA, asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Roofline":
+        """Read what `save` wrote, or a person.
+
+        Raises:
+            InputError: the file is missing or damaged, or a figure is unknown or out of range.
+        """
+        document = read_json(path, _SCHEMA)
+        del document["schema"]
+        try:
+            return TypeAdapter(cls).validate_python(document)
+        except ValidationError as error:
+            raise invalid(f"roofline device {path}", error) from None

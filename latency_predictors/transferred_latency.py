@@ -1,0 +1,96 @@
+"""A new device's latency by a few measurements and what other devices are known to need, as a cost model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_predictors.design import at_random, most_telling
+from latency_predictors.features import Features
+from latency_predictors.known_device import KnownDevice
+from latency_predictors.predicted_cost import PredictedCost, read_model, require_measurements, write_model
+from latency_predictors.transfer import Posterior, Transfer
+from search_spaces.plan_index import Population
+
+Floats = NDArray[np.float64]
+
+_SCHEMA = "transferred-latency/1"
+_FEWEST = 3
+
+
+class TransferredLatency(PredictedCost):
+    """Predicts from a posterior over the device's coefficients.
+
+    Attributes:
+        posterior: with the probabilities of forms, and of what the device resembles.
+        factor: deviations that hold 90 % of latencies, by known devices that were left out.
+        population: the measured networks (k, choices).
+        latencies_ms: theirs, (k,).
+    """
+
+    metric = "latency_ms"
+
+    def __init__(
+        self, features: Features, posterior: Posterior, factor: float, population: Population, latencies_ms: Floats
+    ) -> None:
+        self.space = features.space
+        self.posterior, self.factor = posterior, factor
+        self.population, self.latencies_ms = population, latencies_ms
+        self._features = features
+        mean, deviation = posterior.predict(features, features.reference)
+        self.margin = float(np.median(factor * deviation / mean))
+
+    @classmethod
+    def fit(
+        cls,
+        features: Features,
+        known: Sequence[KnownDevice],
+        population: Population,
+        latencies_ms: Floats,
+        *,
+        designed: bool = True,
+    ) -> "TransferredLatency":
+        """Fit to measured networks (k, choices) and their latencies (k,), beside known devices, of which none may be.
+
+        Args:
+            features: of the space.
+            known: devices measured often.
+            population: the measured networks.
+            latencies_ms: theirs.
+            designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
+
+        Raises:
+            InputError: fewer than three networks, or latencies that cannot be.
+        """
+        require_measurements(population, latencies_ms, _FEWEST)
+        transfer = Transfer(features, known)
+        factor = transfer.factor(len(population), most_telling if designed else at_random)
+        return cls(features, transfer.posterior(population, latencies_ms), factor, population, latencies_ms)
+
+    def predict(self, population: Population) -> Floats:
+        return self.posterior.predict(self._features, population)[0]
+
+    def interval(self, population: Population) -> tuple[Floats, Floats]:
+        mean, deviation = self.posterior.predict(self._features, population)
+        return mean - self.factor * deviation, mean + self.factor * deviation
+
+    def save(self, path: Path) -> None:
+        """Write what is believed and what was measured as one safetensors file."""
+        found = self.posterior
+        about = {"forms": found.forms, "resembles": found.resembles, "noise": found.noise, "factor": self.factor}
+        arrays = {"means": found.means, "products": found.products}
+        arrays |= {"population": self.population, "latencies_ms": self.latencies_ms}
+        write_model(path, _SCHEMA, self.space, about, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "TransferredLatency":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or follows another schema.
+        """
+        stored, about, arrays = read_model(path, _SCHEMA)
+        posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
+        features = Features(stored)
+        return cls(features, posterior, about["factor"], arrays["population"], arrays["latencies_ms"])

@@ -1,0 +1,49 @@
+"""Regressions predict what they are stored to predict, and the best by held-out error is taken."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import search_spaces
+from latency_predictors.features import Features
+from latency_predictors.learned_latency import LearnedLatency
+from latency_predictors.regressors import REGRESSORS
+from search_spaces import InputError
+
+SPACE = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8, dead_edges="keep")
+POPULATION = SPACE.sample(500, np.random.default_rng(0))
+
+
+@cache
+def features() -> Features:
+    return Features(SPACE)
+
+
+@cache
+def latencies() -> np.ndarray:
+    truth = features()(POPULATION, "written") @ sum(features().bounds().values())
+    return truth * np.exp(0.05 * np.random.default_rng(1).normal(size=len(truth)))
+
+
+@pytest.mark.parametrize("kind", REGRESSORS)
+def test_every_regression_is_stored_whole(kind: str, tmp_path: Path) -> None:
+    model = LearnedLatency.fit(features(), POPULATION[:40], latencies()[:40], kinds=[kind])
+    model.save(tmp_path / "model.safetensors")
+    again = LearnedLatency.load(tmp_path / "model.safetensors")
+    np.testing.assert_allclose(again.predict(POPULATION), model.predict(POPULATION))
+    assert np.corrcoef(model.predict(POPULATION[40:]), latencies()[40:])[0, 1] > 0.8
+
+
+def test_the_best_is_taken_and_its_interval_holds() -> None:
+    model = LearnedLatency.fit(features(), POPULATION[:60], latencies()[:60], kinds=["ridge", "boosting"])
+    assert model.kind == "ridge"  # sums are linear
+    low, high = model.interval(POPULATION[60:])
+    measured = latencies()[60:]
+    assert 0.8 <= ((low <= measured) & (measured <= high)).mean() <= 0.99
+
+
+def test_too_few_networks_are_refused() -> None:
+    with pytest.raises(InputError, match="9 measured networks: expected at least 10"):
+        LearnedLatency.fit(features(), POPULATION[:9], latencies()[:9])

@@ -1,0 +1,39 @@
+"""A device that is given by numbers obeys the roofline, and its extremes are exact."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latency_predictors.counts import count_models
+from latency_predictors.roofline import Roofline
+from search_spaces import InputError, SearchSpace
+
+
+def test_computing_alone_bounds_a_device_with_endless_bandwidth(small: SearchSpace) -> None:
+    device = Roofline(gflops=1.0, bandwidth_gb=1e12, launch_us=0.0)
+    population = small.sample(50, np.random.default_rng(0))
+    macs = count_models(small)["macs"].predict(population)
+    np.testing.assert_allclose(device.cost_models(small)["latency_ms"].predict(population), 2 * macs / 1e6, rtol=1e-6)
+
+
+def test_nothing_is_faster_for_less(small: SearchSpace) -> None:
+    device = Roofline()
+    population = small.sample(50, np.random.default_rng(0))
+    fast = device.cost_models(small)["latency_ms"].predict(population)
+    for worse in (Roofline(gflops=5.0), Roofline(bandwidth_gb=1.0), Roofline(launch_us=20.0)):
+        assert np.all(worse.cost_models(small)["latency_ms"].predict(population) > fast)
+    costly = Roofline(pj_per_byte=500.0).cost_models(small)["energy_mj"].predict(population)
+    assert np.all(costly > device.cost_models(small)["energy_mj"].predict(population))
+
+
+def test_figures_are_kept_as_json(tmp_path: Path) -> None:
+    device = Roofline(gflops=123.0)
+    device.save(tmp_path / "device.json")
+    assert Roofline.load(tmp_path / "device.json") == device
+
+
+def test_a_wrong_figure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "device.json").write_text('{"schema": "roofline-device/1", "gflops": -1}')
+    with pytest.raises(InputError, match=r"gflops -1: input should be greater than 0"):
+        Roofline.load(tmp_path / "device.json")
