@@ -319,14 +319,17 @@ def _parent(pid: int) -> int:
     return 0
 
 
-def kills(n: int) -> Callable[[Noted, Cluster], int]:
-    """Return what kills a worker at work again and again, at random, as long as the search goes on."""
+def kills(n: int, n_evaluations: int) -> Callable[[Noted, Cluster], int]:
+    """Return what kills a worker at work n times, at random moments all over a search of so many evaluations."""
 
     def kill(evaluator: Noted, cluster: Cluster) -> int:
         rng = np.random.default_rng(0)
         n_killed = 0
+        moments = np.sort(rng.integers(n_evaluations - 5, size=n))
         while n_killed < n and not evaluator.over.exists():
-            time.sleep(rng.uniform(0.0, 0.5))
+            time.sleep(rng.uniform(0.0, 0.1))
+            if len(evaluator.ended()) < moments[n_killed]:
+                continue
             with contextlib.suppress(ProcessLookupError):
                 if busy := evaluator.busy():
                     os.kill(int(rng.choice(busy)), signal.SIGKILL)
@@ -345,7 +348,7 @@ FAULTS: Mapping[str, Callable[[Campaign], Result]] = {
     "node silent for 30 s": lambda c: c.undergo("node silent for 30 s", stop_raylet(30.0)),
     "driver killed": lambda c: c.undergo_death_of_driver("driver killed"),
     "disk of the driver full": lambda c: c.undergo_death_of_driver("disk of the driver full", fill_disk=True),
-    "50 workers killed": lambda c: c.undergo("50 workers killed", kills(50), n=10 * c.n),
+    "50 workers killed": lambda c: c.undergo("50 workers killed", kills(50, 10 * c.n), n=10 * c.n),
 }
 
 

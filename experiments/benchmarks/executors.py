@@ -127,7 +127,7 @@ def efficiencies(space: SearchSpace, workers: int, milliseconds: Sequence[float]
     """Return how much of the time of some workers goes into evaluations; 0 workers: of this process."""
     rows = []
     with RayExecutor(workers, options=ClusterOptions(threads=1)) if workers else LocalExecutor() as executor:
-        _seconds(Sleep(space, 0.1), executor, 8 * max(1, workers))  # workers start
+        _seconds(Sleep(space, 0.1), executor, 150 * max(1, workers))  # workers start, all of them
         for duration in milliseconds:
             n_each = max(10, round(_SECONDS * 1000 / duration))
             n = n_each * max(1, workers)

@@ -141,6 +141,7 @@ class _Actors(Crew):
         return worker
 
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
+        self._occupied[worker] += 1
         self._await(worker, self._actors[worker].evaluate.remote(batches))
 
     def dismiss(self, worker: Worker) -> None:
@@ -163,23 +164,23 @@ class _Actors(Crew):
         for worker, actor in list(self._actors.items()):
             if self._occupied[worker]:
                 self.dismiss(worker)
-            else:
+            else:  # also one that is still starting
                 self._spare.append(actor)
         self._actors.clear()
 
     def _await(self, worker: Worker, result: Any) -> None:
         """Have the result put among what has arrived, when it is there: no call looks at all workers."""
-        self._occupied[worker] += 1
         result.future().add_done_callback(lambda future: self._arrived.put((worker, future)))
 
     def _event(self, worker: Worker, future: "Future[Any]") -> list[Event]:
         if worker not in self._actors:
             return []  # dismissed
-        self._occupied[worker] -= 1
         error = future.exception()
+        if error is None and future.result() is None:
+            return [Ready(worker)]
         if error is None:
-            outcomes = future.result()
-            return [Ready(worker) if outcomes is None else Done(worker, outcomes)]
+            self._occupied[worker] -= 1
+            return [Done(worker, future.result())]
         cause = _cause(error)
         if isinstance(cause, InputError):
             raise cause
