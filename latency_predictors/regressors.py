@@ -37,7 +37,8 @@ class Ridge:
 class Boosting:
     """Trees, each fitted to what those before it leave (Friedman, 2001)."""
 
-    _options: ClassVar = {"n_estimators": 150, "max_depth": 3, "learning_rate": 0.1, "subsample": 0.7}
+    _depth = 3
+    _options: ClassVar = {"n_estimators": 150, "max_depth": _depth, "learning_rate": 0.1, "subsample": 0.7}
 
     def fit(self, rows: Floats, values: Floats, seed: int) -> Arrays:
         from sklearn.ensemble import GradientBoostingRegressor
@@ -61,7 +62,7 @@ class Boosting:
             *(arrays[name] for name in ("feature", "threshold", "left", "right", "value")), strict=True
         ):
             node = np.zeros(len(rows), np.int64)
-            for _ in range(self._options["max_depth"]):
+            for _ in range(self._depth):
                 leaf = left[node] < 0
                 below = rows[np.arange(len(rows)), np.maximum(feature[node], 0)] <= threshold[node]
                 node = np.where(leaf, node, np.where(below, left[node], right[node]))
@@ -104,7 +105,7 @@ class Perceptrons:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPRegressor
 
-        arrays = {}
+        arrays: Arrays = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is part of the regularisation
             for member in range(self._members):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from latency_predictors.design import at_random, most_telling
 from latency_predictors.features import Features
 from latency_predictors.known_device import KnownDevice
-from latency_predictors.predicted_cost import PredictedCost, read_model, require_measurements, write_model
+from latency_predictors.predicted_cost import Arrays, PredictedCost, read_model, require_measurements, write_model
 from latency_predictors.transfer import Posterior, Transfer
 from search_spaces.plan_index import Population
 
@@ -79,7 +79,7 @@ class TransferredLatency(PredictedCost):
         """Write what is believed and what was measured as one safetensors file."""
         found = self.posterior
         about = {"forms": found.forms, "resembles": found.resembles, "noise": found.noise, "factor": self.factor}
-        arrays = {"means": found.means, "products": found.products}
+        arrays: Arrays = {"means": found.means, "products": found.products}
         arrays |= {"population": self.population, "latencies_ms": self.latencies_ms}
         write_model(path, _SCHEMA, self.space, about, arrays)
 
