@@ -21,6 +21,10 @@ def test_a_plain_value_for_options_without_such_a_first_one_is_refused() -> None
         build(RunConfig, MINIMAL | {"train": 30})
 
 
+WANTED = {"warm_start": (("search", "warm_start", "proxy"), "macs"), "n_front": (("search", "costs"), ["macs"])}
+"""Without which an option is refused, since it does nothing."""
+
+
 def test_every_leaf_can_be_set_and_arrives() -> None:
     plain = build(RunConfig, MINIMAL)
     for leaf in leaves(RunConfig):
@@ -31,6 +35,8 @@ def test_every_leaf_can_be_set_and_arrives() -> None:
         if isinstance(value, bool | int) and leaf.path[-1] != "channels":
             other = (not value) if isinstance(value, bool) else value + 1
             override(document, leaf.path, other)
+            for name in WANTED.keys() & set(leaf.path):
+                override(document, *WANTED[name])
             changed = build(RunConfig, document)
             assert getattr(_at(changed, leaf.path[:-1]), leaf.path[-1]) == other
 
