@@ -90,8 +90,8 @@ class CellGraph:
 
         It folds the factor into the weights of a layer that nothing else reads: the layer is computed, with weights of
         zero. Other products with zero are constants, left out of the sums that they would be terms of, and what only
-        they read is removed. Layers of zeros are computed. Published latencies of phones and boards follow this (seen
-        in HELP's pixel3, Lee et al., NeurIPS 2021), as far as the factor is the last term of its sum.
+        they read is removed. Layers of zeros are computed. Published latencies follow this (seen in all of pixel3's and
+        raspi4's; HELP, Lee et al., NeurIPS 2021), as far as the factor is the last term of its sum.
         """
         nodes = range(max(target for _, target in self.edges) + 1)
         unread = [
