@@ -54,6 +54,7 @@ class RayExecutor(Executor):
         self._wanted = {"CPU": float(self._threads), "GPU": self.options.gpus, **self.options.resources}
         if address is None and workers is None:
             raise InputError("workers on this machine: say how many, or give the address of a cluster")
+        self._spare: list[_Actor] = []
         self._connected = ray_cluster.connect(address, self._threads * (workers or 1))
         try:
             ray_cluster.require_offer(self._wanted, "a worker")
@@ -63,7 +64,6 @@ class RayExecutor(Executor):
             self.close()
             raise
         self.n_workers = workers or ray_cluster.n_fitting(self._wanted)
-        self._spare: list[_Actor] = []
 
     @contextmanager
     def serve(self, evaluator: Evaluator) -> Iterator[Service]:
@@ -93,7 +93,9 @@ class RayExecutor(Executor):
         resources = self.options.resources_of_measuring()
         if not resources:
             return function(*arguments)
-        remote = ray.remote(function).options(num_cpus=1, resources=resources, max_retries=self.options.attempts - 1)
+        self._end_spare()  # they would disturb what is measured beside them
+        # no CPUs: where evaluations hold them all, a measurement would wait for ever
+        remote = ray.remote(function).options(num_cpus=0, resources=resources, max_retries=self.options.attempts - 1)
         try:
             result: _T = ray.get(remote.remote(*arguments))
         except ray.exceptions.RayTaskError as error:
@@ -101,9 +103,14 @@ class RayExecutor(Executor):
         return result
 
     def close(self) -> None:
+        self._end_spare()  # they would keep their resources from others
         if self._connected:
             ray.shutdown()
             self._connected = False
+
+    def _end_spare(self) -> None:
+        while self._spare:
+            _end(self._spare.pop())
 
 
 class _Actors(Crew):
@@ -145,8 +152,7 @@ class _Actors(Crew):
         self._await(worker, self._actors[worker].evaluate.remote(batches))
 
     def dismiss(self, worker: Worker) -> None:
-        with contextlib.suppress(ray.exceptions.RayError):  # it may be dead, or not have begun to live
-            ray.kill(self._actors.pop(worker))
+        _end(self._actors.pop(worker))
 
     def events(self, timeout: float) -> list[Event]:
         found: list[Event] = []
@@ -203,6 +209,11 @@ def _start(wanted: Mapping[str, float]) -> _Actor:
         scheduling_strategy="SPREAD",
         max_restarts=0,
     ).remote()
+
+
+def _end(actor: _Actor) -> None:
+    with contextlib.suppress(ray.exceptions.RayError):  # it may be dead, or not have begun to live
+        ray.kill(actor)
 
 
 @ray.remote

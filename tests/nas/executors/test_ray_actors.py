@@ -65,7 +65,7 @@ def test_workers_may_die_hang_and_lose_their_disks(executor: RayExecutor, alone:
     search(evaluator, tmp_path / "journal.jsonl", executor)
     assert (tmp_path / "journal.jsonl").read_bytes() == alone
     assert len(list(evaluator.directory.glob("*.fault"))) == 3
-    assert BUDGET <= len(evaluator.evaluations()) <= BUDGET + 6
+    assert BUDGET <= len(evaluator.evaluations()) <= BUDGET + 3 * 10, "no more than was sent to those three"
 
 
 def test_what_raises_is_recorded_with_its_trace_as_in_one_process(executor: RayExecutor, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ with RayExecutor(3, {cluster.address!r}, ClusterOptions(threads=1)) as executor:
     finished = len(evaluator.evaluations())
     search(evaluator, journal, executor)
     assert journal.read_bytes() == alone
-    assert BUDGET <= len(evaluator.evaluations()) <= BUDGET + 3, "no more is repeated than was under way"
+    assert BUDGET <= len(evaluator.evaluations()) <= BUDGET + 6, "no more is repeated than was under way"
     assert finished >= 20
 
 

@@ -68,7 +68,13 @@ from nas.executors.ray_jobs import Dashboard
 from nas.verbs import *
 from search_spaces.errors import InputError
 dashboard = Dashboard(sys.argv[1])
-told = [submit(SubmitConfig(("show", "--run", "nowhere"), dashboard))]
+told = []
+while not told:
+    try:
+        told.append(submit(SubmitConfig(("show", "--run", "nowhere"), dashboard)))
+    except InputError as error:  # the head is still starting
+        assert "try again later" in str(error)
+        time.sleep(0.5)
 job = told[0]["job"]
 told.append(logs(LogsConfig(job, follow=True, dashboard=dashboard)))
 while logs(LogsConfig(job, dashboard=dashboard))["status"] not in ("SUCCEEDED", "FAILED"):
