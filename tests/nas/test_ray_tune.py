@@ -29,9 +29,10 @@ from tests.nas.executors.kit import Faulty
 SPACE = search_spaces.load("mobilenet_v3_32", resolutions=(16,))
 N = 8
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -91,6 +91,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_jobs_are_submitted_followed_listed_and_stopped(dashboard: str, environment: dict[str, str]) -> None:
     command = [sys.executable, "-c", LIFE, dashboard]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -108,6 +109,7 @@ def test_jobs_are_submitted_followed_listed_and_stopped(dashboard: str, environm
     assert all(message.startswith("unknown job 'x': known: ") for message in unknown)
 
 
+@pytest.mark.slow
 def test_who_has_no_token_is_told(dashboard: str, environment: dict[str, str]) -> None:
     lost = environment | {"RAY_AUTH_TOKEN_PATH": "/dev/null", "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-m", "nas", "status", "--dashboard", dashboard]
