@@ -119,6 +119,7 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
     assert {path: path.read_bytes() for path in journals} == journals
 
 
+@pytest.mark.slow
 def test_searching_on_workers_gives_the_same_journals(
     config: RunConfig, result: dict[str, object], tmp_path: Path
 ) -> None:
