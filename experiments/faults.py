@@ -158,7 +158,7 @@ def cluster_of(nodes: int) -> Iterator[Cluster]:
 
 def connect(address: str) -> RayExecutor:
     """Return an executor of four workers, whose evaluations may take five seconds."""
-    return RayExecutor(WORKERS, address, ClusterOptions(threads=1, timeout_s=TIMEOUT_S, attempts=6))
+    return RayExecutor(ClusterOptions(WORKERS, address, threads=1, timeout_s=TIMEOUT_S, attempts=6))
 
 
 class Campaign:

@@ -113,9 +113,9 @@ def main() -> None:
             ],
         )
     )
-    with RayExecutor(2, options=ClusterOptions(threads=1)) as executor:
+    with RayExecutor(ClusterOptions(2, threads=1)) as executor:
         print(markdown_table(["evaluations by a table", "a second"], throughputs(space, executor)))
-    with RayExecutor(4, options=ClusterOptions(threads=1)) as executor:
+    with RayExecutor(ClusterOptions(4, threads=1)) as executor:
         print(
             markdown_table(
                 ["supernet", "private MB of each worker", "shared MB of each worker"], memory(space, executor)
@@ -126,7 +126,7 @@ def main() -> None:
 def efficiencies(space: SearchSpace, workers: int, milliseconds: Sequence[float]) -> list[list[str]]:
     """Return how much of the time of some workers goes into evaluations; 0 workers: of this process."""
     rows = []
-    with RayExecutor(workers, options=ClusterOptions(threads=1)) if workers else LocalExecutor() as executor:
+    with RayExecutor(ClusterOptions(workers, threads=1)) if workers else LocalExecutor() as executor:
         _seconds(Sleep(space, 0.1), executor, 150 * max(1, workers))  # workers start, all of them
         for duration in milliseconds:
             n_each = max(10, round(_SECONDS * 1000 / duration))

@@ -1,31 +1,25 @@
 """torch.compile's networks: C++ on the processor; on a GPU Triton's kernels, launched as one CUDA graph."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
-from latency_predictors.runtime import Runtime
-from latency_predictors.torch_runner import CudaRunner, TorchRunner, gpu_name, on_device, torch_threads
+from latency_predictors.torch_runtime import CudaRunner, TorchRunner, TorchRuntime, on_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from latency_predictors.device import Device
-    from latency_predictors.torch_runner import Function
+    from latency_predictors.torch_runtime import Function
 
 _WARMUP_RUNS = 3  # of a CUDA graph, before it is captured, on a stream of its own
 
 
-class TorchCompiled(Runtime):
+class TorchCompiled(TorchRuntime):
     """Compiles each module for the shapes of its inputs."""
-
-    packages: ClassVar[tuple[str, ...]] = ("torch",)
-    processors: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
 
     def load(self, model: Model, device: "Device") -> Runner:
         module, tensors = on_device(model, device.name)
@@ -37,14 +31,6 @@ class TorchCompiled(Runtime):
         if device.name == "cpu":
             return TorchRunner(compiled, tensors)
         return CudaRunner(_captured(compiled, tensors), ())
-
-    @contextmanager
-    def settings(self, device: "Device") -> Iterator[None]:
-        with torch_threads(device.threads):
-            yield
-
-    def fingerprint(self, device: "Device") -> dict[str, str]:
-        return super().fingerprint(device) | gpu_name(device.name)
 
 
 def _captured(function: "Function", tensors: "list[Tensor]") -> "Function":

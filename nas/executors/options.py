@@ -1,9 +1,12 @@
-"""What workers on a cluster are given, and when they are given up: what a user may say of it."""
+"""Where evaluations run, what workers on a cluster are given, and when they are given up: what a user may say of it."""
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
@@ -14,8 +17,21 @@ _TAKEN = ("CPU", "GPU", "memory", "object_store_memory")
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ClusterOptions:
-    """What each worker of a Ray cluster has, and when it is given up. None of it changes a result."""
+    """Workers of a Ray cluster: how many and where, what each has, when it is given up. None of it changes a result."""
 
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="evaluate on so many workers of a Ray cluster; unset: in this process, or on as many as the "
+        "cluster at the address has room for",
+        json_schema_extra={"flag": "workers"},
+    )
+    address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
+        json_schema_extra={"flag": "address"},
+    )
     threads: int | None = Field(
         default=None,
         ge=1,
@@ -46,22 +62,35 @@ class ClusterOptions:
         for name in self.resources:
             if name in _TAKEN:
                 raise InputError(f"cluster resource {name!r} is none of your own: say threads for CPU, gpus for GPU")
+        said = [field.name for field in dataclasses.fields(self) if getattr(self, field.name) != _default(field)]
+        if said and not self.asked_for:
+            raise InputError(
+                f"cluster {', '.join(said)}: does nothing without workers or an address; say one, or leave it out"
+            )
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether evaluations are to run on a cluster at all."""
+        return self.workers is not None or self.address is not None
 
     def resources_of_measuring(self) -> dict[str, float]:
         """Return what a measurement takes beside a thread: the device as a whole."""
         return {} if self.device is None else {f"device:{self.device}": 1.0}
 
 
-def load_executor(workers: int | None, address: str | None, options: ClusterOptions) -> Executor:
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    default: Any = field.default
+    return default.get_default(call_default_factory=True) if isinstance(default, FieldInfo) else default
+
+
+def load_executor(options: ClusterOptions) -> Executor:
     """Return what evaluates: this process, unless workers or a cluster are asked for.
 
     Raises:
-        InputError: there is no such cluster, it lacks what is asked of it, or an option would do nothing.
+        InputError: there is no such cluster, or it lacks what is asked of it.
     """
-    if workers is None and address is None:
-        if options != ClusterOptions():
-            raise InputError("cluster options do nothing without workers or address: say one, or leave them out")
+    if not options.asked_for:
         return LocalExecutor()
     from nas.executors.ray_actors import RayExecutor  # here, as every command would else wait for Ray at its start
 
-    return RayExecutor(workers, address, options)
+    return RayExecutor(options)

@@ -38,32 +38,29 @@ class RayExecutor(Executor):
     """Evaluates on the workers of a Ray cluster.
 
     Args:
-        workers: how many; None: as many as the cluster has room for.
-        address: of the cluster, as `ray_cluster.connect` takes it; None: one on this machine, for this process.
-        options: what each worker has, and when it is given up.
+        options: how many workers (None: as many as the cluster has room for), at which address (see
+            `ray_cluster.connect`; None: on this machine, for this process), what each has, when it is given up.
 
     Raises:
         InputError: there is no such cluster, or no node has what a worker takes or what is to be measured on.
     """
 
-    def __init__(
-        self, workers: int | None = None, address: str | None = None, options: ClusterOptions | None = None
-    ) -> None:
-        self.options = options or ClusterOptions()
-        self._threads = self.options.threads or torch.get_num_threads()
-        self._wanted = {"CPU": float(self._threads), "GPU": self.options.gpus, **self.options.resources}
-        if address is None and workers is None:
+    def __init__(self, options: ClusterOptions) -> None:
+        if not options.asked_for:
             raise InputError("workers on this machine: say how many, or give the address of a cluster")
+        self.options = options
+        self._threads = options.threads or torch.get_num_threads()
+        self._wanted = {"CPU": float(self._threads), "GPU": options.gpus, **options.resources}
         self._spare: list[_Actor] = []
-        self._connected = ray_cluster.connect(address, self._threads * (workers or 1))
+        self._connected = ray_cluster.connect(options.address, self._threads * (options.workers or 1))
         try:
             ray_cluster.require_offer(self._wanted, "a worker")
-            if self.options.device:
-                ray_cluster.require_offer(self.options.resources_of_measuring(), "a measurement")
+            if options.device:
+                ray_cluster.require_offer(options.resources_of_measuring(), "a measurement")
         except InputError:
             self.close()
             raise
-        self.n_workers = workers or ray_cluster.n_fitting(self._wanted)
+        self.n_workers = options.workers or ray_cluster.n_fitting(self._wanted)
 
     @contextmanager
     def serve(self, evaluator: Evaluator) -> Iterator[Service]:

@@ -46,13 +46,6 @@ class RunConfig:
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
     export: ExportOptions = ExportOptions()
-    workers: int | None = Field(
-        default=None, ge=1, description="evaluate on so many workers of a Ray cluster; unset: in this process"
-    )
-    address: str | None = Field(
-        default=None,
-        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
-    )
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
@@ -87,8 +80,6 @@ def run(options: RunConfig) -> dict[str, Any]:
         searched,
         options.search,
         options.finalists,
-        workers=options.workers,
-        address=options.address,
         cluster=options.cluster,
         force=options.force,
     )
@@ -109,8 +100,8 @@ def _require_cluster(options: RunConfig) -> None:
             f"cluster device {options.cluster.device!r}: `nas run` profiles, measures and exports here; profile on the "
             "device, then say it to `nas search`"
         )
-    if options.address is not None:
-        load_executor(options.workers, options.address, options.cluster).close()
+    if options.cluster.address is not None:
+        load_executor(options.cluster).close()
 
 
 def _tell(verb: str, result: dict[str, Any]) -> None:

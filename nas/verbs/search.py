@@ -55,13 +55,6 @@ class SearchConfig:
         description="where the table's device is now, as ssh://user@host[:port]; unset: where it was",
         json_schema_extra={"flag": "on"},
     )
-    workers: int | None = Field(
-        default=None, ge=1, description="evaluate on so many workers of a Ray cluster; unset: in this process"
-    )
-    address: str | None = Field(
-        default=None,
-        description="of the cluster: auto, HOST:PORT or ray://HOST:PORT; unset: one on this machine for this command",
-    )
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
@@ -87,7 +80,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     belongs_to = {**inputs, "budget_ms": budget_ms}
     journal = options.output / "finalists.jsonl"
     along_front = bool(options.search.costs)
-    with load_executor(options.workers, options.address, options.cluster) as executor:
+    with load_executor(options.cluster) as executor:
         if elsewhere and not options.allow_foreign_table:
             executor.measure(table.require_at_hand)
         candidates = find_candidates(weights, region, options.output, options.search, belongs_to, executor=executor)

@@ -2,7 +2,6 @@
 
 import shlex
 import typing
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from nas import verbs
 from nas.config import POSITIONAL
+from nas.executors.options import ClusterOptions
 from nas.executors.ray_jobs import Dashboard, jobs
 from search_spaces.errors import InputError, unknown
 
@@ -35,10 +35,11 @@ def submit(options: SubmitConfig) -> dict[str, Any]:
     verb, *arguments = options.command
     if verb not in verbs.VERBS:
         raise unknown("verb", verb, verbs.VERBS)
-    takes = {field.name for field in fields(typing.get_type_hints(verbs.VERBS[verb])["options"])}
+    takes = typing.get_type_hints(typing.get_type_hints(verbs.VERBS[verb])["options"])
     if "dashboard" in takes:
         raise InputError(f"`nas {verb}` is about jobs and no job itself: leave `submit --` out")
-    if "address" in takes and not any(argument.split("=")[0] == "--address" for argument in arguments):
+    said = {argument.split("=")[0] for argument in arguments}
+    if ClusterOptions in takes.values() and not said & {"--address", "--cluster.address"}:
         arguments += ["--address", "auto"]
     command = shlex.join(["python", "-m", "nas", verb, *arguments])
     with jobs(options.dashboard) as client:

@@ -21,7 +21,11 @@ def test_a_plain_value_for_options_without_such_a_first_one_is_refused() -> None
         build(RunConfig, MINIMAL | {"train": 30})
 
 
-WANTED = {"warm_start": (("search", "warm_start", "proxy"), "macs"), "n_front": (("search", "costs"), ["macs"])}
+WANTED = {
+    "warm_start": (("search", "warm_start", "proxy"), "macs"),
+    "n_front": (("search", "costs"), ["macs"]),
+    "cluster": (("cluster", "address"), "auto"),
+}
 """Without which an option is refused, since it does nothing."""
 
 

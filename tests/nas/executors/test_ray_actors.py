@@ -17,8 +17,10 @@ from ray.cluster_utils import Cluster
 
 import search_spaces
 from nas import strategies
+from nas.config import build
 from nas.evaluation.evaluator import Evaluator
 from nas.executors.executor import Executor
+from nas.executors.local import LocalExecutor
 from nas.executors.options import ClusterOptions, load_executor
 from nas.executors.ray_actors import RayExecutor
 from nas.objectives import FeasibleRegion, Objective
@@ -39,7 +41,7 @@ def search(evaluator: Evaluator, journal: Path, executor: Executor | None = None
 
 @pytest.fixture(scope="module")
 def executor(cluster: Cluster) -> Iterator[RayExecutor]:
-    with RayExecutor(3, cluster.address, ClusterOptions(threads=1, timeout_s=3.0)) as executor:
+    with RayExecutor(ClusterOptions(3, cluster.address, threads=1, timeout_s=3.0)) as executor:
         yield executor
 
 
@@ -83,8 +85,8 @@ def test_what_raises_is_recorded_with_its_trace_as_in_one_process(executor: RayE
 
 
 def test_what_kills_every_worker_is_recorded_as_failed(cluster: Cluster, alone: bytes, tmp_path: Path) -> None:
-    patience = ClusterOptions(threads=1, attempts=1)
-    with RayExecutor(1, cluster.address, patience) as executor:
+    patience = ClusterOptions(1, cluster.address, threads=1, attempts=1)
+    with RayExecutor(patience) as executor:
         search(Faulty(SPACE, tmp_path / "notes", always="dies"), tmp_path / "journal.jsonl", executor, budget=9)
     records = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()[1:]]
     failed = [record for record in records if "failure" in record]
@@ -102,7 +104,7 @@ def test_a_node_may_die(cluster: Cluster, alone: bytes, tmp_path: Path) -> None:
             time.sleep(0.01)
         cluster.remove_node(node, allow_graceful=False)
 
-    with RayExecutor(6, cluster.address, ClusterOptions(threads=1)) as executor:
+    with RayExecutor(ClusterOptions(6, cluster.address, threads=1)) as executor:
         killer = threading.Thread(target=kill)
         killer.start()
         search(evaluator, tmp_path / "journal.jsonl", executor)
@@ -118,7 +120,7 @@ def test_a_search_goes_on_where_a_killed_driver_stopped(
 from pathlib import Path
 from tests.nas.executors.kit import Faulty
 from tests.nas.executors.test_ray_actors import SPACE, ClusterOptions, RayExecutor, search
-with RayExecutor(3, {cluster.address!r}, ClusterOptions(threads=1)) as executor:
+with RayExecutor(ClusterOptions(3, {cluster.address!r}, threads=1)) as executor:
     search(Faulty(SPACE, Path({str(tmp_path / "notes")!r}), seconds=0.3), Path({str(journal)!r}), executor)
 """
     driver = subprocess.Popen(
@@ -150,16 +152,13 @@ def test_an_evaluation_that_always_fails_ends_the_search_with_a_report(executor:
 
 
 def test_what_the_cluster_lacks_is_said_at_once(cluster: Cluster, executor: RayExecutor) -> None:
-    for options, message in [
-        (
-            ClusterOptions(device="phone"),
-            r"no node has what a measurement takes \(device:phone 1\): 3 nodes have at most",
-        ),
-        (ClusterOptions(threads=64), r"no node has what a worker takes \(CPU 64\): .*CPU 2, device:pi 1"),
-        (ClusterOptions(threads=1, gpus=1), r"\(CPU 1, GPU 1\)"),
+    for wanted, message in [
+        ({"device": "phone"}, r"no node has what a measurement takes \(device:phone 1\): 3 nodes have at most"),
+        ({"threads": 64}, r"no node has what a worker takes \(CPU 64\): .*CPU 2, device:pi 1"),
+        ({"threads": 1, "gpus": 1}, r"\(CPU 1, GPU 1\)"),
     ]:
         with pytest.raises(InputError, match=message):
-            RayExecutor(2, cluster.address, options)
+            RayExecutor(ClusterOptions(2, cluster.address, **wanted))  # type: ignore[arg-type]
 
 
 def test_what_builds_on_what_came_before_is_not_spread(executor: RayExecutor, tmp_path: Path) -> None:
@@ -175,7 +174,7 @@ def node_of_this_process() -> str:
 
 def test_measurements_go_to_the_node_that_has_the_device(cluster: Cluster, executor: RayExecutor) -> None:
     (pi,) = [node["NodeID"] for node in ray.nodes() if node["Resources"].get("device:pi")]
-    with RayExecutor(1, cluster.address, ClusterOptions(device="pi")) as measuring:
+    with RayExecutor(ClusterOptions(1, cluster.address, device="pi")) as measuring:
         assert {measuring.measure(node_of_this_process) for _ in range(3)} == {pi}
         with pytest.raises(InputError, match="batch of 3"):
             measuring.measure(refuse, 3)
@@ -187,5 +186,6 @@ def refuse(n: int) -> None:
 
 
 def test_without_workers_there_are_no_options_of_workers() -> None:
-    with pytest.raises(InputError, match="cluster options do nothing without workers or address"):
-        load_executor(None, None, ClusterOptions(threads=2))
+    with pytest.raises(InputError, match="cluster threads, attempts: does nothing without workers or an address"):
+        build(ClusterOptions, {"threads": 2, "attempts": 9})
+    assert isinstance(load_executor(ClusterOptions()), LocalExecutor)

@@ -3,16 +3,35 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
+from latency_predictors.runtime import Runtime
 from search_spaces.errors import InputError
 
+if TYPE_CHECKING:
+    from latency_predictors.device import Device
+
 Function = Callable[..., Tensor]
+
+
+class TorchRuntime(Runtime):
+    """What each of them says of a device."""
+
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    processors: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+
+    @contextmanager
+    def settings(self, device: "Device") -> Iterator[None]:
+        with _torch_threads(device.threads):
+            yield
+
+    def fingerprint(self, device: "Device") -> dict[str, str]:
+        return super().fingerprint(device) | _gpu_name(device.name)
 
 
 class TorchRunner(Runner):
@@ -55,7 +74,7 @@ def on_device(model: Model, name: str) -> tuple[torch.nn.Module, list[Tensor]]:
 
 
 @contextmanager
-def torch_threads(n_threads: int) -> Iterator[None]:
+def _torch_threads(n_threads: int) -> Iterator[None]:
     """Hold torch at a number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
@@ -65,7 +84,7 @@ def torch_threads(n_threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def gpu_name(name: str) -> dict[str, str]:
+def _gpu_name(name: str) -> dict[str, str]:
     """Return which GPU a device is, for its fingerprint; nothing for a processor.
 
     Raises:
