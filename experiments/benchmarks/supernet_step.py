@@ -5,7 +5,8 @@
 A training step is forward, loss, backward and the clearing of gradients. The optimiser is left out unless
 `--with-optimiser` says otherwise: on shared weights it visits the whole store, whatever the architecture.
 Both sides take turns within one process (A B, B A, ...), so that whatever else the machine does meets both alike, and
-each ratio is the median over such pairs.
+each ratio is the median over such pairs. The throughput is that of training steps on shared weights, of all networks
+in turn, on one thread unless `--threads` says otherwise.
 """
 
 import argparse
@@ -34,6 +35,9 @@ SETTINGS: dict[str, tuple[dict[str, Any], int]] = {
     "autoformer_tiny": ({}, 8),
     "autoformer_small": ({}, 4),
     "autoformer_base": ({}, 2),
+    "nasbench201": ({}, 16),
+    "darts": ({}, 16),
+    "fbnet": ({}, 32),
     "pvcnn": ({"n_points": 2048, "grid": 0.5}, 4),
     "spvnas": (  # a tenth of a LiDAR frame
         {
@@ -168,14 +172,17 @@ def compare_space(name: str, device: str, n_pairs: int, n_random: int, with_opti
     kinds = ["training", "inference", f"{N_HELD_BATCHES} batches"]
     print(f"{'subnet':14}{'training':>12}{'inference':>12}" + "".join(f"{kind:>14}" for kind in kinds))
     pairs: dict[str, list[float]] = {kind: [] for kind in kinds}
+    shared_ms = 0.0
     for subnet, architecture in subnets.items():
         train_ms, once_ms, ratios = bench.ratios(architecture, n_pairs)
         print(_row(subnet, train_ms, once_ms, [statistics.median(ratios[kind]) for kind in kinds]), flush=True)
+        shared_ms += train_ms * statistics.median(ratios["training"])
         for kind in kinds:
             pairs[kind] += ratios[kind]
     medians = [statistics.median(pairs[kind]) for kind in kinds]
     print(f"{'median of all':38}" + "".join(f"{ratio:14.3f}" for ratio in medians))
     print(f"{'target':38}" + f"{TARGET:14.2f}" * len(kinds))
+    print(f"training throughput: {batch_size * len(subnets) / shared_ms * 1e3:.3g} examples a second")
 
 
 def main() -> None:
