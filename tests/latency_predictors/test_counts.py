@@ -1,8 +1,5 @@
 """Counts per block add up to what a run of the whole network shows."""
 
-import dataclasses
-from functools import cache
-
 import numpy as np
 import pytest
 import torch
@@ -12,25 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import search_spaces
 from latency_predictors.counts import Counts, count, count_models, count_module
 from search_spaces import SearchSpace
+from tests.search_spaces.small import small as small_space
 
 _BYTES_A_NUMBER = 4
-
-
-SMALL = {
-    "n_points": 3000,
-    "n_voxels": (2000, 1200, 700, 400, 200),
-    "n_pairs": (3000, 2400, 1600, 1000, 600),
-    "n_corners": (6000, 7000, 8000, 9000, 10000),
-}
-"""Sizes of a frame that makes networks quick to run."""
-
-
-@cache
-def load(name: str) -> SearchSpace:
-    if name == "ofa_mobilenet_v3":
-        return search_spaces.load(name, resolutions=(128,))
-    fields = {field.name for field in dataclasses.fields(search_spaces.load(name))}  # type: ignore[arg-type]
-    return search_spaces.load(name, **(SMALL if SMALL.keys() <= fields else {}))
 
 
 every_space = pytest.mark.parametrize("name", search_spaces.names())
@@ -38,9 +19,9 @@ every_space = pytest.mark.parametrize("name", search_spaces.names())
 
 @every_space
 def test_multiply_adds_and_parameters_are_those_of_the_whole_network(name: str) -> None:
-    space = load(name)
+    space = small_space(name)
     models = count_models(space)
-    population = space.sample(10, np.random.default_rng(0))
+    population = space.sample(5, np.random.default_rng(0))
     for row, architecture in zip(population, space.decode(population), strict=True):
         with torch.device("meta"):
             network = space.build(architecture).eval()
@@ -57,7 +38,7 @@ def test_a_real_run_needs_the_memory_of_its_largest_block(name: str) -> None:
 
     A space that wires its blocks otherwise than in a chain may hold more tensors besides.
     """
-    space = load(name)
+    space = small_space(name)
     model = count_models(space)["peak_activation_bytes"]
     population = np.concatenate(
         [space.encode([space.smallest(), space.largest()]), space.sample(3, np.random.default_rng(1))]

@@ -21,40 +21,9 @@ from nas.supernet import Supernet
 from search_spaces import Architecture, Block, InputError, SearchSpace
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.plan_index import Population
-
-SMALL = {
-    "resolutions": (32, 48),
-    "resolution": 32,
-    "depths": (1, 2),
-    "widths": (0.25, 0.5),
-    "total_depths": (4, 8),
-    "w_0": (8, 16),
-    "w_a": (8.0, 16.0),
-    "w_m": (2.0, 2.5),
-    "group_widths": (4, 8),
-    "stem_channels": 8,
-    "n_classes": 7,
-    "channels": 4,
-    "cells": 1,
-    "layers": 3,
-    "grid": 0.25,
-    "n_points": 300,
-    "n_voxels": (200, 120, 70, 40, 20),
-    "n_pairs": (300, 240, 160, 100, 60),
-    "n_corners": (600, 700, 800, 900, 1000),
-}
-"""Options that make a space's networks quick to run, where it has them and takes them."""
+from tests.search_spaces.small import small
 
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-@cache
-def small(name: str) -> SearchSpace:
-    fields = {field.name for field in dataclasses.fields(search_spaces.load(name))}  # type: ignore[arg-type]
-    try:
-        return search_spaces.load(name, **{option: SMALL[option] for option in sorted(fields & SMALL.keys())})
-    except InputError:
-        return search_spaces.load(name)
 
 
 every_space = pytest.mark.parametrize("space", [small(name) for name in search_spaces.names()], ids=lambda s: s.name)
