@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import search_spaces
-from latency_predictors.calibration import Calibration, block_features
 from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.fingerprint import require_same_machine
+from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json

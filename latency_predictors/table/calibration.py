@@ -14,7 +14,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from latency_predictors.counts import count
+from latency_predictors.analytic.counts import count
 from search_spaces import Block
 
 _BYTES_A_WEIGHT = 4

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_spaces
-from latency_predictors.counts import count
+from latency_predictors.analytic.counts import count
 from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import fingerprint
-from latency_predictors.table import LatencyTable, MeasuredNetwork
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Block, InputError, SearchSpace
 
 

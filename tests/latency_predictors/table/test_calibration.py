@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from latency_predictors.calibration import Calibration, block_features
-from latency_predictors.counts import count
+from latency_predictors.analytic.counts import count
+from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import SearchSpace
 
 SEEDS = st.integers(0, 2**32 - 1)
