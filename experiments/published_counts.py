@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import search_spaces
-from latency_predictors.counts import count_models
+from latency_predictors.analytic.counts import count_models
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 

@@ -8,9 +8,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_vali
 from pydantic.dataclasses import dataclass
 
 from latency_predictors import runtimes
+from latency_predictors.kit.ssh import parse_address
 from latency_predictors.on_device import machine
 from latency_predictors.on_device.timing import STATISTIC
-from latency_predictors.ssh import parse_address
 from search_spaces.errors import InputError, invalid, unknown
 
 __all__ = ["DEVICES", "STATISTIC", "Device", "MeasureOptions", "Measurement"]

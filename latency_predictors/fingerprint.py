@@ -3,8 +3,9 @@
 import importlib.metadata
 from collections.abc import Mapping
 
-from latency_predictors import remote, runtimes
+from latency_predictors import runtimes
 from latency_predictors.device import Device
+from latency_predictors.kit import remote
 from latency_predictors.on_device import machine
 from search_spaces.errors import InputError
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from latency_predictors import remote, runtimes
+from latency_predictors import runtimes
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.kit import remote
 from latency_predictors.model import Model
 from latency_predictors.on_device import timing
 from latency_predictors.on_device.runner import LARGEST_DIFFERENCE, Runner, difference

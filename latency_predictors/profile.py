@@ -10,13 +10,13 @@ from pydantic import TypeAdapter
 import search_spaces
 from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import fingerprint
-from latency_predictors.kit import Kit, Pass, ProfileOptions
-from latency_predictors.kit_folder import SCRIPT, write_kit
-from latency_predictors.kit_results import read_results
+from latency_predictors.kit.folder import SCRIPT, write_kit
+from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
+from latency_predictors.kit.results import read_results
 from latency_predictors.measuring import measure
 from latency_predictors.on_device.kit import KIT_SCHEMA
 from latency_predictors.repeats import measure_repeats
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import Journal, read_json, require_same

@@ -10,9 +10,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 import search_spaces
-from latency_predictors import remote
 from latency_predictors.device import Device, Measurement
-from latency_predictors.kit import Kit, Pass, ProfileOptions
+from latency_predictors.kit import remote
+from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
 from latency_predictors.measuring import measure
 from search_spaces.errors import InputError
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_predictors.analytic.counts import count_models
 from latency_predictors.cost_model import CostModel
-from latency_predictors.counts import count_models
 from nas import strategies
 from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from nas.finalists import Finalist
 from nas.pareto import front
 from search_spaces.storage import write_atomic

@@ -23,8 +23,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.preprocessing import StandardScaler
 
-from latency_predictors.counts import count
-from latency_predictors.table import LatencyTable
+from latency_predictors.analytic.counts import count
+from latency_predictors.table.latency_table import LatencyTable
 from search_spaces import Block
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 import search_spaces
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
-from latency_predictors.table import LatencyTable, MeasuredNetwork
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 
 
 def sums_ms(table: LatencyTable, networks: Sequence[MeasuredNetwork]) -> NDArray[np.float64]:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from experiments.latency_transfer.tables import Floats, LatencyData
-from latency_predictors.design import at_random, most_telling
-from latency_predictors.features import Features
-from latency_predictors.known_device import KnownDevice, fit_device, resemblance
-from latency_predictors.transfer import Transfer
+from latency_predictors.learned.features import Features
+from latency_predictors.transfer.design import at_random, most_telling
+from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
+from latency_predictors.transfer.transfer import Transfer
 
 SAMPLES = (5, 10, 20, 50, 100)
 METHODS = ("descriptors", "sources", "designed", "elsewhere")

@@ -1,5 +1,5 @@
 """What measures on the device itself, with nothing but Python 3.8, NumPy and onnxruntime.
 
-The project measures with it here. `latency_predictors.kit_folder` packs it, as one file, for devices where nothing
+The project measures with it here. `latency_predictors.kit.folder` packs it, as one file, for devices where nothing
 else of the project is; so it imports nothing else of the project.
 """

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from latency_predictors.counts import count_network
+from latency_predictors.analytic.counts import count_network
 from nas.data import Dataset
 from nas.data.dataset import IGNORED
 from nas.evaluation.evaluator import Evaluator, Metrics

@@ -12,11 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from latency_predictors.counts import count_network
+from latency_predictors.analytic.counts import count_network
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.model import exported_model
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches

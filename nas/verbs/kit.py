@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
-from latency_predictors.kit_folder import SCRIPT
+from latency_predictors.kit.folder import SCRIPT
 from latency_predictors.on_device.kit import results_path
 from latency_predictors.profile import KIT, ProfileOptions, make_kit, table_of_results
 from nas.data import DataOptions

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from nas.data import DataOptions, Dataset
 from nas.run_directory import begin_run, finish_run
 from nas.verbs.space_config import SpaceConfig, at_scene, load_for

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC, Device
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from nas import plots
 from nas.candidates import Candidates, find_candidates, require_possible
 from nas.constraint import Constraint

@@ -4,7 +4,7 @@ import numpy as np
 
 import search_spaces
 from experiments.baselines import _uniformly_scaled
-from latency_predictors.counts import count_models
+from latency_predictors.analytic.counts import count_models
 
 
 def test_the_uniformly_scaled_network_is_the_nearest_with_the_same_share_of_every_choice() -> None:

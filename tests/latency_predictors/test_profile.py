@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from torch import nn
 
-import latency_predictors.kit as kit_module
+import latency_predictors.kit.kit as kit_module
 import latency_predictors.profile as profile_module
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
-from latency_predictors.table import LatencyTable
+from latency_predictors.table.latency_table import LatencyTable
 from search_spaces import Block, InputError, SearchSpace
 
 QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)

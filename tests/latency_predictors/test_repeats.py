@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.kit import Kit, ProfileOptions, _noise_floor
+from latency_predictors.kit.kit import Kit, ProfileOptions, _noise_floor
 from latency_predictors.repeats import measure_repeats
 from search_spaces import InputError, SearchSpace
 

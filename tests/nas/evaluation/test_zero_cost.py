@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from latency_predictors.counts import count_network
+from latency_predictors.analytic.counts import count_network
 from nas.data import Dataset
 from nas.evaluation.zero_cost import PROXIES, Candidate, ZeroCost, grad_norm, naswot, snip, synflow, zico
 from nas.objectives import FeasibleRegion, Objective

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import search_spaces
-from latency_predictors.counts import count, count_network
+from latency_predictors.analytic.counts import count, count_network
 from search_spaces import Block, InputError, SearchSpace
 from search_spaces.blocks.sparse import PointwiseConvolution, SparseConvolution, Upsampling
 from search_spaces.blocks.sparse_points import PointsToVoxels, VoxelsToPoints

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 import search_spaces
-from latency_predictors.calibration import Calibration, block_features
 from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.fingerprint import require_same_machine
+from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
@@ -133,13 +133,13 @@ class LatencyTable:
         measured = np.array([network.latency_ms for network in self.calibration_networks])
         return Calibration.fit(self._network_features(self.calibration_networks), measured)
 
-    def _network_features(self, networks: Sequence[MeasuredNetwork]) -> NDArray[np.float64]:
-        """Return (networks, 4): the features of each network's blocks, added up."""
+    def _network_features(self, networks: Sequence[MeasuredNetwork]) -> dict[str, NDArray[np.float64]]:
+        """Return the features of each network's blocks, added up, (networks,) each."""
         population = self.space.encode([network.architecture for network in networks])
-        columns = self._features(self.space).T
-        return np.column_stack([self.space.index.summed(column)(population) for column in columns])
+        features = self._features(self.space)
+        return {name: self.space.index.summed(column)(population) for name, column in features.items()}
 
-    def _features(self, space: SearchSpace) -> NDArray[np.float64]:
+    def _features(self, space: SearchSpace) -> dict[str, NDArray[np.float64]]:
         blocks = space.index.blocks
         for block in blocks:
             if repr(block) not in self.blocks:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import search_spaces
-from latency_predictors.counts import count
-from latency_predictors.descriptors import NAMES, Descriptors
-from latency_predictors.kernels import FAMILIES, kernels
+from latency_predictors.analytic.counts import count
+from latency_predictors.analytic.kernels import FAMILIES, kernels
+from latency_predictors.learned.descriptors import NAMES, Descriptors
 from search_spaces import SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, GroupedResidual
 

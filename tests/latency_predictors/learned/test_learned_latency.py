@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import search_spaces
-from latency_predictors.features import Features
-from latency_predictors.learned_latency import LearnedLatency
-from latency_predictors.regressors import REGRESSORS
+from latency_predictors.learned.features import Features
+from latency_predictors.learned.learned_latency import LearnedLatency
+from latency_predictors.learned.regressors import REGRESSORS
 from search_spaces import InputError
 
 SPACE = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8, dead_edges="keep")

@@ -17,7 +17,7 @@ import pytest
 from latency_predictors import on_device
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.fingerprint import fingerprint, require_same_machine
-from latency_predictors.kit_folder import SCRIPT
+from latency_predictors.kit.folder import SCRIPT
 from latency_predictors.profile import ProfileOptions, make_kit, table_of_results
 from search_spaces.errors import InputError
 

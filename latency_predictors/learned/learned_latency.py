@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors import regressors
-from latency_predictors.features import Features
-from latency_predictors.predicted_cost import PredictedCost, read_model, require_measurements, write_model
-from latency_predictors.regressors import REGRESSORS, Arrays
+from latency_predictors.learned import regressors
+from latency_predictors.learned.features import Features
+from latency_predictors.learned.predicted_cost import PredictedCost, read_model, require_measurements, write_model
+from latency_predictors.learned.regressors import REGRESSORS, Arrays
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]

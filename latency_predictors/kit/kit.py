@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.model import Model, block_models, network_model
-from latency_predictors.table import LatencyTable, MeasuredNetwork
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar

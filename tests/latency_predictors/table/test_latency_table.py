@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_spaces
-from latency_predictors.counts import count
+from latency_predictors.analytic.counts import count
 from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import fingerprint
-from latency_predictors.table import LatencyTable, MeasuredNetwork
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Block, InputError, SearchSpace
 
 
@@ -80,6 +80,18 @@ def test_what_people_read_in_the_file_is_what_holds(noisy: LatencyTable, tmp_pat
     document = json.loads((tmp_path / "table.json").read_text())
     assert (document["unit"], document["statistic"]) == ("ms", "q10")
     assert document["errors"] == vars(noisy.errors())
+    calibration = document["calibration"]
+    assert calibration["form"] in calibration["errors"]
+    assert all(error > 0 for error in calibration["errors"].values())
+
+
+def test_a_table_written_before_forms_were_chosen_is_read(noisy: LatencyTable, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    noisy.save(path)
+    document = json.loads(path.read_text())
+    document["calibration"] = {"latency": 0.8, "block": 0.0, "traffic": 0.0, "weights": 0.0, "constant": 0.05}
+    path.write_text(json.dumps(document))
+    assert LatencyTable.load(path) == noisy
 
 
 def test_a_table_without_ranks_is_saved(toy: Callable[..., Any], tmp_path: Path) -> None:

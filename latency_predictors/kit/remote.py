@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.kit_folder import SCRIPT, Part, script, write_kit
-from latency_predictors.kit_results import read_results
+from latency_predictors.kit.folder import SCRIPT, Part, script, write_kit
+from latency_predictors.kit.results import read_results
+from latency_predictors.kit.ssh import ConnectionLost, Host, parse_address
 from latency_predictors.model import Model
 from latency_predictors.on_device.kit import KIT_SCHEMA, results_path
-from latency_predictors.ssh import ConnectionLost, Host, parse_address
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
 

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from latency_predictors.counts import FLOPS, empty_inputs
+from latency_predictors.analytic.counts import FLOPS, empty_inputs
 from search_spaces import Block
 
 FAMILIES = ("convolution", "pointwise", "grouped", "depthwise", "product", "elementwise", "other")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
-from latency_predictors.features import Features
+from latency_predictors.learned.features import Features
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from latency_predictors.descriptors import NAMES, Descriptors, describe_block
+from latency_predictors.learned.descriptors import NAMES, Descriptors, describe_block
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 

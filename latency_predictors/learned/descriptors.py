@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.kernels import FAMILIES, kernels
+from latency_predictors.analytic.kernels import FAMILIES, kernels
 from search_spaces import Block, SearchSpace
 from search_spaces.plan_index import Population
 

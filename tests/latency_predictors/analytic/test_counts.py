@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import search_spaces
-from latency_predictors.counts import Counts, count, count_models, count_module
+from latency_predictors.analytic.counts import Counts, count, count_models, count_module
 from search_spaces import SearchSpace
 from tests.search_spaces.small import small as small_space
 

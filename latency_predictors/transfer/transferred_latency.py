@@ -6,11 +6,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.design import at_random, most_telling
-from latency_predictors.features import Features
-from latency_predictors.known_device import KnownDevice
-from latency_predictors.predicted_cost import Arrays, PredictedCost, read_model, require_measurements, write_model
-from latency_predictors.transfer import Posterior, Transfer
+from latency_predictors.learned.features import Features
+from latency_predictors.learned.predicted_cost import (
+    Arrays,
+    PredictedCost,
+    read_model,
+    require_measurements,
+    write_model,
+)
+from latency_predictors.transfer.design import at_random, most_telling
+from latency_predictors.transfer.known_device import KnownDevice
+from latency_predictors.transfer.transfer import Posterior, Transfer
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.transfer import Transfer
+from latency_predictors.transfer.transfer import Transfer
 from search_spaces.plan_index import Population
 
 _NOISE = 0.05

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from latency_predictors import remote
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.fingerprint import fingerprint, require_same_machine
+from latency_predictors.kit import remote
+from latency_predictors.kit.ssh import ConnectionLost
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model
-from latency_predictors.ssh import ConnectionLost
 from search_spaces.errors import InputError
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.features import Features
-from latency_predictors.known_device import KnownDevice
+from latency_predictors.learned.features import Features
+from latency_predictors.transfer.known_device import KnownDevice
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import search_spaces
-from latency_predictors import published
-from latency_predictors.published import read_architecture_latencies, read_block_latencies
+from latency_predictors.table import published
+from latency_predictors.table.published import read_architecture_latencies, read_block_latencies
 from search_spaces import InputError, SearchSpace
 
 FBNET = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from latency_predictors.analytic.kernels import kernels
 from latency_predictors.cost_model import BlockCost
-from latency_predictors.kernels import kernels
 from search_spaces import Block, SearchSpace
 from search_spaces.errors import invalid
 from search_spaces.storage import read_json, write_json

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import search_spaces
-from latency_predictors.design import at_random, most_telling
-from latency_predictors.features import Features
-from latency_predictors.known_device import KnownDevice, fit_device, resemblance
-from latency_predictors.transfer import Transfer
-from latency_predictors.transferred_latency import TransferredLatency
+from latency_predictors.learned.features import Features
+from latency_predictors.transfer.design import at_random, most_telling
+from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
+from latency_predictors.transfer.transfer import Transfer
+from latency_predictors.transfer.transferred_latency import TransferredLatency
 from search_spaces import InputError
 
 SPACE = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8, dead_edges="keep")

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latency_predictors.counts import count_models
-from latency_predictors.roofline import Roofline
+from latency_predictors.analytic.counts import count_models
+from latency_predictors.analytic.roofline import Roofline
 from search_spaces import InputError, SearchSpace
 
 

@@ -1,0 +1,1 @@
+"""What is measured for a table, and how it gets to devices that are elsewhere: as a folder, or over ssh."""

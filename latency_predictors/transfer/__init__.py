@@ -1,0 +1,1 @@
+"""Latencies on a new device from a few measurements and what other devices are known to need."""
