@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,20 +70,23 @@ class CellGraph:
     identity: int
     layers: tuple[int, ...]
 
-    def paths(self, node: int = 0) -> Iterator[tuple[int, ...]]:
-        """Yield every path from a node to the last one, as numbers of edges."""
+    @cached_property
+    def paths(self) -> tuple[list[int], ...]:
+        """Every path from the first node to the last one, as numbers of edges."""
+        return tuple([*path] for path in self._paths_from(0))
+
+    def _paths_from(self, node: int) -> Iterator[tuple[int, ...]]:
         if node == max(target for _, target in self.edges):
             yield ()
         for i, (source, target) in enumerate(self.edges):
             if source == node:
-                yield from ((i, *rest) for rest in self.paths(target))
+                yield from ((i, *rest) for rest in self._paths_from(target))
 
     def live(self, operations: NDArray[np.integer]) -> NDArray[np.integer]:
         """Return operations (N, edges) without those on no path from the first node to the last: they are none."""
         on_path = np.zeros(operations.shape, bool)
-        for path in self.paths():
-            edges = list(path)
-            on_path[:, edges] |= (operations[:, edges] != self.none).all(axis=1)[:, None]
+        for path in self.paths:
+            on_path[:, path] |= (operations[:, path] != self.none).all(axis=1)[:, None]
         return np.where(on_path, operations, self.none)
 
     def folded(self, operations: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -126,7 +130,7 @@ class CellGraph:
         """
         live = self.live(operations)
         columns = [(live == kind).sum(axis=1) for kind in range(self.n_operations) if kind != self.none]
-        paths = [live[:, list(path)] for path in self.paths()]
+        paths = [live[:, path] for path in self.paths]
         open_ = np.stack([(path != self.none).all(axis=1) for path in paths], axis=1)
         lengths = np.stack([(path != self.identity).sum(axis=1) for path in paths], axis=1)
         of_kind = [np.stack([(path == kind).sum(axis=1) for path in paths], axis=1) * open_ for kind in self.layers]

@@ -99,7 +99,7 @@ def resumed(directory: Path, start: Checkpoint) -> Checkpoint | None:
     Raises:
         InputError: the directory holds the training of another space, on other data or with other options.
     """
-    if not any(directory.glob(f"*{FILE}")):
+    if not list(directory.glob(f"*{FILE}")):
         return None
     found, damage = load_checkpoint(directory)
     for name in ("space", "data", "options"):
