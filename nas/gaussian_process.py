@@ -1,5 +1,6 @@
 """A Gaussian process over networks: what their choices and features say about a score, with its uncertainty."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,9 @@ _FAR = 40.0
 _FITTED = 256
 """So many points at most decide the hyperparameters; all of them decide the predictions."""
 
-_PRIOR = np.array([0.0, 0.0, 0.0, 0.0, 0.0, -3.0])
+_NOISE_PRIOR = -3.0
 _PRIOR_DEVIATION = 3.0
-"""Logarithms of what `_terms` multiplies and divides by, and of the noise's variance, for scores of variance 1."""
+"""Logarithms of the noise's variance, for scores of variance 1, and of what kernels multiply and divide by: mean 0."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,19 @@ class Inputs:
 
     Attributes:
         options: one-hot choices, (N, options).
-        features: of the space, standardised, (N, F).
+        features: (N, F) each, of lengths about 1: those of the space, standardised, and how often it has which paths.
         n_choices: how many choices there are.
     """
 
     options: Floats
-    features: Floats
+    features: tuple[Floats, ...]
     n_choices: int
 
     def __len__(self) -> int:
         return len(self.options)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> "Inputs":
-        return Inputs(self.options[rows], self.features[rows], self.n_choices)
+        return Inputs(self.options[rows], tuple(group[rows] for group in self.features), self.n_choices)
 
 
 class Encoder:
@@ -50,29 +51,31 @@ class Encoder:
 
     def __init__(self, space: SearchSpace, population: Population) -> None:
         self._space = space
-        features = space.features(population)
+        features, paths = space.features(population), space.paths(population)
         self._mean, deviation = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(deviation > 0, deviation, 1.0) * np.sqrt(max(1, features.shape[1]))
+        self._length = np.sqrt((paths**2).sum(axis=1).mean()) or 1.0
 
     def __call__(self, population: Population) -> Inputs:
         """Return the inputs of a canonical population (N, choices): its options as they are, and those that matter."""
         described = [population, self._space.active(population)]
         options = np.concatenate([self._space.one_hot(rows) for rows in described], axis=1, dtype=np.float64)
         features = (self._space.features(population) - self._mean) / self._scale
-        return Inputs(options, features, len(described) * population.shape[1])
+        paths = self._space.paths(population) / self._length
+        return Inputs(options, tuple(x for x in (features, paths) if x.shape[1]), len(described) * population.shape[1])
 
 
 class GaussianProcess:
-    """Regression with a sum of three kernels.
+    """Regression with a sum of kernels.
 
-    Linear in options and features (main effects), exponential in the number of choices that differ (interactions of
-    any order), and Gaussian in the distance of features. The weights of the three, both length scales and the noise
-    maximise the marginal likelihood under a wide prior (Rasmussen and Williams, 2006, chapter 5). A fit starts where
-    the last one ended.
+    Linear in options (main effects), exponential in the number of choices that differ (interactions of any order), and
+    for each group of features linear, and Gaussian in their distance. The weights of all, the length scales and the
+    noise maximise the marginal likelihood under a wide prior (Rasmussen and Williams, 2006, chapter 5). A fit starts
+    where the last one ended.
     """
 
     def __init__(self) -> None:
-        self._logs = _PRIOR.copy()
+        self._logs = np.empty(0)
 
     def fit(self, inputs: Inputs, values: Floats, rng: np.random.Generator) -> None:
         """Fit to values (N,) on any scale."""
@@ -82,13 +85,14 @@ class GaussianProcess:
         if len(inputs) > _FITTED:
             chosen = rng.choice(len(inputs), _FITTED, replace=False)
         parts = _parts(inputs[chosen], inputs[chosen])
+        prior = np.append(np.zeros(sum(part.n_logs for part in parts)), _NOISE_PRIOR)
         fitted = optimize.minimize(
             _negative_log_posterior,
-            self._logs,
-            (parts, values[chosen]),
+            self._logs if len(self._logs) else prior,
+            (prior, parts, values[chosen]),
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-8.0, 5.0)] * len(_PRIOR),
+            bounds=[(-8.0, 5.0)] * len(prior),
             options={"maxiter": 20},
         )
         self._logs, self._inputs = fitted.x, inputs
@@ -105,8 +109,7 @@ class GaussianProcess:
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return the expected values (N,) and their standard deviations (N,), noise not included."""
         expected, solved = self._explained(inputs)
-        weights = np.exp(self._logs)
-        own = weights[0] * _squares(inputs) + weights[1] + weights[3]
+        own = _own(inputs, self._logs)
         return expected, self._scale * np.sqrt(np.maximum(own - (solved**2).sum(axis=0), 0.0))
 
     def sample(self, inputs: Inputs, n: int, rng: np.random.Generator) -> Floats:
@@ -124,56 +127,77 @@ class GaussianProcess:
         return self._offset + self._scale * (across @ self._weights), solved
 
 
-def _squares(inputs: Inputs) -> Floats:
-    return np.asarray(1.0 + (inputs.features**2).sum(axis=1))
+@dataclass(frozen=True)
+class _Part:
+    """What a kernel is a function of: products (N, M) that it is a multiple of, or distances with which it decays."""
+
+    values: Floats
+    decays: bool
+
+    @property
+    def n_logs(self) -> int:
+        """How many numbers it is given, as logarithms: its weight, and a length scale if it decays."""
+        return 2 if self.decays else 1
+
+    def kernel(self, logs: Floats) -> Floats:
+        """Return the covariances (N, M)."""
+        if not self.decays:
+            return np.asarray(np.exp(logs[0]) * self.values)
+        # never a subnormal number, which processors take long for
+        return np.asarray(np.exp(logs[0] - np.minimum(self.values * np.exp(-logs[1]), _FAR)))
+
+    def derivatives(self, kernel: Floats, logs: Floats) -> list[Floats]:
+        """Return the derivatives (N, M) of the covariances by each logarithm."""
+        return [kernel, kernel * (self.values * np.exp(-logs[1]))] if self.decays else [kernel]
 
 
-def _parts(rows: Inputs, columns: Inputs) -> tuple[Floats, Floats, Floats]:
-    """Return what the kernels are functions of, (N, M) each.
-
-    The scalar product, the share of the choices that differ, and the squared distance of the features.
-    """
+def _parts(rows: Inputs, columns: Inputs) -> list[_Part]:
+    """Return what the kernels are functions of: of options, and of each group of features."""
     agreeing = rows.options @ columns.options.T / rows.n_choices
-    product = rows.features @ columns.features.T
-    lengths = (rows.features**2).sum(axis=1)[:, None] + (columns.features**2).sum(axis=1)
-    return agreeing + product, 1 - agreeing, np.maximum(lengths - 2 * product, 0.0)
+    parts = [_Part(agreeing, decays=False), _Part(2 * (1 - agreeing), decays=True)]
+    for ours, theirs in zip(rows.features, columns.features, strict=True):
+        product = ours @ theirs.T
+        lengths = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1)
+        parts += [_Part(product, decays=False), _Part(np.maximum(lengths / 2 - product, 0.0), decays=True)]
+    return parts
 
 
-def _kernel(parts: tuple[Floats, Floats, Floats], logs: Floats) -> Floats:
-    """Return the covariances (N, M) for the logarithms of weights and length scales."""
-    linear, exponential, gaussian = _terms(parts, logs)
-    return linear + exponential + gaussian
+def _kernels(parts: list[_Part], logs: Floats) -> Iterator[tuple[_Part, Floats, Floats]]:
+    """Yield each part with its logarithms and its covariances (N, M)."""
+    first = 0
+    for part in parts:
+        own = logs[first : first + part.n_logs]
+        yield part, own, part.kernel(own)
+        first += part.n_logs
 
 
-def _terms(parts: tuple[Floats, Floats, Floats], logs: Floats) -> tuple[Floats, Floats, Floats]:
-    product, differing, distance = parts
-    linear, differing_weight, differing_scale, distance_weight, distance_scale, _ = np.exp(logs)
-    return (
-        linear * product,
-        differing_weight * _decayed(2 * differing / differing_scale),
-        distance_weight * _decayed(0.5 * distance / distance_scale),
-    )
+def _kernel(parts: list[_Part], logs: Floats) -> Floats:
+    """Return the covariances (N, M) for the logarithms of weights and length scales, and the noise's, which is left."""
+    return np.asarray(np.sum([kernel for *_, kernel in _kernels(parts, logs)], axis=0))
 
 
-def _decayed(distances: Floats) -> Floats:
-    """Return exp(-distances), never a subnormal number, which processors take long for."""
-    return np.asarray(np.exp(-np.minimum(distances, _FAR)))
+def _own(inputs: Inputs, logs: Floats) -> Floats:
+    """Return (N,): the prior variances, the diagonal of the covariances of inputs with themselves."""
+    weights = np.exp(logs)
+    variances = np.full(len(inputs), weights[0] + weights[1])
+    for i, group in enumerate(inputs.features):
+        linear, decaying = weights[3 + 3 * i], weights[4 + 3 * i]
+        variances += linear * (group**2).sum(axis=1) + decaying
+    return variances
 
 
-def _negative_log_posterior(logs: Floats, parts: tuple[Floats, Floats, Floats], values: Floats) -> tuple[float, Floats]:
+def _negative_log_posterior(logs: Floats, prior: Floats, parts: list[_Part], values: Floats) -> tuple[float, Floats]:
     """Return the negative log posterior of the hyperparameters up to a constant, and its gradient."""
-    linear, exponential, gaussian = _terms(parts, logs)
+    kernels = list(_kernels(parts, logs))
+    covariance = np.sum([kernel for *_, kernel in kernels], axis=0)
+    terms = [term for part, own, kernel in kernels for term in part.derivatives(kernel, own)]
     noise = np.exp(logs[-1])
-    covariance = linear + exponential + gaussian
     covariance[np.diag_indices(len(values))] += noise + _JITTER
     root = linalg.cholesky(covariance, lower=True)
     inverse = linalg.cho_solve((root, True), np.eye(len(values)))
     weights = inverse @ values
     outer = inverse - np.outer(weights, weights)
-    of_exponential = exponential * (2 * parts[1] * np.exp(-logs[2]))
-    of_gaussian = gaussian * (0.5 * parts[2] * np.exp(-logs[4]))
-    terms = (linear, exponential, of_exponential, gaussian, of_gaussian)
-    gradient = np.array([(outer * term).sum() for term in terms] + [noise * np.trace(outer)]) / 2
-    excess = (logs - _PRIOR) / _PRIOR_DEVIATION
+    gradient = np.array([np.vdot(outer, term) for term in terms] + [noise * np.trace(outer)]) / 2
+    excess = (logs - prior) / _PRIOR_DEVIATION
     loss = values @ weights / 2 + np.log(np.diag(root)).sum() + (excess**2).sum() / 2
     return float(loss), gradient + excess / _PRIOR_DEVIATION

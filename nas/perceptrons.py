@@ -66,4 +66,4 @@ class PerceptronStrategy(SurrogateStrategy):
 
 
 def _columns(inputs: Inputs) -> Floats:
-    return np.concatenate([inputs.options, inputs.features], axis=1)
+    return np.concatenate([inputs.options, *inputs.features], axis=1)

@@ -122,14 +122,17 @@ class CellGraph:
         return np.where(computed, operations, self.none)
 
     def features(self, operations: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Return (N, F) numbers that say what cells (N, edges) compute, dead edges apart.
+        """Return (N, F) numbers that say what cells (N, edges) compute, and what a device has to run for it.
 
-        How often each operation occurs; how many paths there are; their operations, identities apart, on the shortest
-        path and the longest; layers on the longest path and on all paths together; and for each kind of layer, the
-        most on one path. After the path encoding of BANANAS (White et al., AAAI 2021), but in a few numbers.
+        How often each operation occurs: where it can change the output, as written, and as a converter leaves it. Then,
+        dead edges apart, how many paths there are; their operations, identities apart, on the shortest path and the
+        longest; layers on the longest path and on all paths together; and for each kind of layer, the most on one
+        path. After the path encoding of BANANAS (White et al., AAAI 2021), but in a few numbers.
         """
         live = self.live(operations)
-        columns = [(live == kind).sum(axis=1) for kind in range(self.n_operations) if kind != self.none]
+        kinds = [kind for kind in range(self.n_operations) if kind != self.none]
+        forms = (live, operations, self.folded(operations))
+        columns = [(form == kind).sum(axis=1) for form in forms for kind in kinds]
         paths = [live[:, path] for path in self.paths]
         open_ = np.stack([(path != self.none).all(axis=1) for path in paths], axis=1)
         lengths = np.stack([(path != self.identity).sum(axis=1) for path in paths], axis=1)
@@ -139,3 +142,22 @@ class CellGraph:
         columns += [open_.sum(axis=1), shortest * open_.any(axis=1), (lengths * open_).max(axis=1)]
         columns += [layers.max(axis=1), layers.sum(axis=1), *(kind.max(axis=1) for kind in of_kind)]
         return np.stack(columns, axis=1).astype(np.float64)
+
+    def sequences(self, operations: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return (N, P): how often each sequence of operations, identities left out, is a path of cells (N, edges).
+
+        Equal for isomorphic cells. After the path encoding of BANANAS (White et al., AAAI 2021), which tells whether a
+        path is there, with identities in it.
+        """
+        computing = [kind for kind in range(self.n_operations) if kind not in (self.none, self.identity)]
+        digits = np.zeros(self.n_operations, np.int64)
+        digits[computing] = np.arange(len(computing)) + 1
+        base, longest = len(computing) + 1, max(len(path) for path in self.paths)
+        counts = np.zeros((len(operations), base**longest))
+        for path in self.paths:
+            number = np.zeros(len(operations), np.int64)
+            for edge in path:
+                digit = digits[operations[:, edge]]
+                number = np.where(digit > 0, number * base + digit, number)
+            counts[np.arange(len(operations)), number] += (operations[:, path] != self.none).all(axis=1)
+        return counts

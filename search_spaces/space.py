@@ -5,7 +5,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -168,12 +168,8 @@ class SearchSpace(ABC):
 
     @cached_property
     def index(self) -> PlanIndex:
-        """The plans of all architectures as arrays."""
-        names, options = [c.name for c in self.choices], [c.options for c in self.choices]
-        return PlanIndex(
-            self.n_options.tolist(),
-            lambda row: self.plan({n: o[i] for n, o, i in zip(names, options, row, strict=True)}),
-        )
+        """The plans of all architectures as arrays; equal spaces share it, as finding it takes up to seconds."""
+        return _index_of(self)
 
     @cached_property
     def n_options(self) -> NDArray[np.int64]:
@@ -248,6 +244,13 @@ class SearchSpace(ABC):
         features: NDArray[np.float64] = of_block[self.index.block_ids(population)].sum(axis=1)
         return features
 
+    def paths(self, population: Population) -> NDArray[np.float64]:
+        """Return (N, P): how often each sequence of layers occurs from input to output; here of none.
+
+        A space whose networks branch overrides it, so that a model knows networks that compute the same as equal.
+        """
+        return np.empty((len(population), 0))
+
     def largest(self) -> Architecture:
         """Return the architecture with the last option everywhere, which is large if it is not the largest.
 
@@ -300,3 +303,12 @@ class SearchSpace(ABC):
     def id(self) -> str:
         """Twelve hexadecimal digits: equal for spaces of the same name and options."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:12]
+
+
+@lru_cache(maxsize=16)
+def _index_of(space: SearchSpace) -> PlanIndex:
+    names, options = [c.name for c in space.choices], [c.options for c in space.choices]
+    return PlanIndex(
+        space.n_options.tolist(),
+        lambda row: space.plan({n: o[i] for n, o, i in zip(names, options, row, strict=True)}),
+    )

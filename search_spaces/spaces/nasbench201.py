@@ -96,8 +96,12 @@ class NASBench201(SearchSpace):
         return np.asarray(CELL.live(population)) if self.dead_edges == "keep" else super().active(population)
 
     def features(self, population: Population) -> NDArray[np.float64]:
-        """Return what a cell computes along its paths."""
+        """Return what a cell computes, and of what."""
         return CELL.features(population)
+
+    def paths(self, population: Population) -> NDArray[np.float64]:
+        """Return the sequences of operations along a cell's paths."""
+        return CELL.sequences(population)
 
     def smallest(self) -> Architecture:
         """Return the smallest network that is connected: a skip connection from each cell's input to its output."""

@@ -92,9 +92,10 @@ def test_samples_have_the_mean_and_the_deviation_that_are_predicted(space: Searc
 def test_the_gradient_is_that_of_the_posterior(seed: int, space: SearchSpace) -> None:
     inputs, rng = encoded(space, 20, seed), np.random.default_rng(seed)
     values, parts = rng.normal(size=20), _parts(inputs, inputs)
+    prior = np.append(np.zeros(sum(part.n_logs for part in parts)), -1.0)
     error = check_grad(
-        lambda logs: _negative_log_posterior(logs, parts, values)[0],
-        lambda logs: _negative_log_posterior(logs, parts, values)[1],
-        rng.normal(size=6) - [0, 0, 0, 0, 0, 1],
+        lambda logs: _negative_log_posterior(logs, prior, parts, values)[0],
+        lambda logs: _negative_log_posterior(logs, prior, parts, values)[1],
+        rng.normal(prior),
     )
     assert error < 1e-3

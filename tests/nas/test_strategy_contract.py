@@ -200,10 +200,12 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
 
 # networks and seeds: of some strategies every proposal takes long
 EFFORT = {
-    "bananas": (150, 2),
-    "optuna_gp": (25, 1),
-    "optuna_tpe": (80, 2),
-    "pnas": (200, 2),
+    "bananas": (150, 1),
+    "optuna_cmaes": (400, 1),
+    "optuna_gp": (20, 1),
+    "optuna_tpe": (60, 1),
+    "pnas": (200, 1),
+    "ppo": (400, 1),
     "predictor_guided": (100, 2),
 }
 

@@ -20,13 +20,27 @@ def test_an_edge_is_live_on_a_path_from_the_first_node_to_the_last() -> None:
 def test_dead_edges_change_nothing(row: np.ndarray) -> None:
     live = CELL.live(row)
     assert np.array_equal(CELL.live(live), live)
-    assert np.array_equal(CELL.features(row), CELL.features(live))
+    assert np.array_equal(CELL.sequences(row), CELL.sequences(live))
+    written = slice(4, 12)  # how often operations occur as they are written, and as a converter leaves them
+    others = np.delete(CELL.features(np.concatenate([row, live])), written, axis=1)
+    assert np.array_equal(*others)
 
 
 def test_features_are_counted_along_paths() -> None:
     (features,) = CELL.features(np.array([[3, 2, 1, 4, 0, 3]])).tolist()
     counts, paths = [1, 1, 2, 1], [3, 1, 2]  # open: 0-3, 0-2-3, 0-1-2-3
-    assert features == [*counts, *paths, 2, 4, 1, 2]
+    assert features == [*counts, *counts, *counts, *paths, 2, 4, 1, 2]
+    (features,) = CELL.features(np.array([[3, 3, 0, 2, 0, 0]])).tolist()
+    assert features[:12] == [0, 1, 0, 0, 0, 1, 2, 0, 0, 1, 0, 0], "live, as written, folded"
+
+
+def test_isomorphic_cells_have_the_same_sequences_of_operations() -> None:
+    one, same, other = CELL.sequences(np.array([[3, 1, 0, 0, 2, 4], [1, 3, 0, 0, 4, 2], [3, 1, 0, 0, 4, 2]]))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    assert one.sum() == other.sum() == 2
+    twice = CELL.sequences(np.array([[3, 3, 0, 2, 2, 2]]))
+    assert sorted(twice[twice > 0]) == [1, 2], "3-2 along two paths, 2 along one"
 
 
 @pytest.mark.parametrize(
