@@ -16,7 +16,7 @@ from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
 _ASKED, _RESULT = "run.json", "result.json"
-_IMMATERIAL = ("memory_gb", "checkpoint_seconds", "cluster", "force")
+_IMMATERIAL = ("memory_gb", "checkpoint_seconds", "ranks", "cluster", "force")
 """Options that decide how, not what."""
 
 

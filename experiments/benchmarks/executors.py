@@ -24,7 +24,7 @@ from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
 from nas.executors.options import ClusterOptions
-from nas.executors.ray_actors import RayExecutor
+from nas.executors.ray_executor import RayExecutor
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import Search
 from search_spaces import SearchSpace

@@ -23,7 +23,8 @@ from experiments.benchmarks.executors import SPACE, Sleep
 from experiments.report import markdown_table
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator
-from nas.executors.dispatcher import Crew, Dispatcher, Done, Event, Lost, Patience, Ready, Worker
+from nas.executors.crew import Crew, Done, Event, Lost, Ready, Worker
+from nas.executors.dispatcher import Dispatcher, Patience
 from nas.executors.executor import Executor, Outcome, Service
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import Search

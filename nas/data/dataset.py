@@ -12,6 +12,8 @@ from torch import Tensor
 from nas.data.options import Augmentation, DataOptions
 from search_spaces.errors import InputError
 
+ALL = slice(0, None)
+
 IGNORED = -1
 """The label of what is neither trained nor scored on."""
 
@@ -88,9 +90,22 @@ class Dataset(ABC):
 
     @abstractmethod
     def augmented(
-        self, indices: Tensor, device: torch.device, augmentation: Augmentation, generator: torch.Generator
+        self,
+        indices: Tensor,
+        device: torch.device,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        share: slice = ALL,
     ) -> tuple[Any, Tensor]:
-        """Return varied training examples, as `batch` does; the generator's state alone decides how they vary."""
+        """Return varied training examples, as `batch` does; the generator's state alone decides how they vary.
+
+        Args:
+            indices: as in `batch`.
+            device: likewise.
+            augmentation: how they may vary.
+            generator: on the processor.
+            share: which of the examples are wanted, with a start; they vary as they do among all of them.
+        """
 
     @abstractmethod
     def space_options(self) -> dict[str, Any]:

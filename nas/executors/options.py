@@ -91,6 +91,6 @@ def load_executor(options: ClusterOptions) -> Executor:
     """
     if not options.asked_for:
         return LocalExecutor()
-    from nas.executors.ray_actors import RayExecutor  # here, as every command would else wait for Ray at its start
+    from nas.executors.ray_executor import RayExecutor  # here, as every command would else wait for Ray at its start
 
     return RayExecutor(options)

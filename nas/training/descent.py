@@ -15,6 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nas.data import Dataset
 from nas.data.dataset import IGNORED, Prepare
 from nas.training.options import TrainingOptions, torch_device
+from nas.training.ranks import Ranks
+from nas.training.whole_batch import whole_batch
 from search_spaces.errors import InputError
 
 
@@ -29,17 +31,24 @@ class Student:
 class Descent:
     """Gradient descent by random batches with a cosine schedule over a data set's training part.
 
-    Attributes:
+    Args:
         model: holds the parameters that are trained.
+        data: the data set.
+        options: how they are trained.
+        ranks: the processes that take each step together, as one process would take it.
+
+    Attributes:
+        model: see above.
         step: how many steps have been taken; setting it, with the model and the optimiser's state, resumes a run.
         n_steps: how many there are in all.
     """
 
-    def __init__(self, model: nn.Module, data: Dataset, options: TrainingOptions) -> None:
+    def __init__(self, model: nn.Module, data: Dataset, options: TrainingOptions, ranks: Ranks = Ranks.ALONE) -> None:
         self.device = torch_device(options.device)
         self.model = model.to(self.device).train()
         self.data = data
         self.options = options
+        self.ranks = ranks
         self.batch_size = min(options.batch_size, len(data.train))
         self.steps_per_epoch = len(data.train) // self.batch_size
         self.n_steps = options.epochs * self.steps_per_epoch
@@ -57,32 +66,35 @@ class Descent:
                 (in-place distillation, Yu and Huang, ICCV 2019).
         """
         batch, labels = self.batch()
+        n_counted = self.ranks.sum((labels != IGNORED).sum())
         torch.manual_seed(_seed(self.options.seed, self.step, "dropout"))
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate()
         targets, losses = labels, []
         for student in students:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16), whole_batch(self.ranks):
                 logits = student.network(*student.prepare(batch))
             smoothing = self.options.label_smoothing if targets is labels else 0.0
-            loss = _loss(logits.float(), targets, labels, smoothing)
+            loss = _loss(logits.float(), targets, labels, smoothing) / n_counted
             loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.item())
+            losses.append(loss.detach())
             if distil and targets is labels:
                 targets = logits.detach().float().softmax(1)
-        if not math.isfinite(sum(losses)):
+        first_loss, *others = self.ranks.sum(torch.stack(losses)).tolist()
+        if not math.isfinite(first_loss + sum(others)):
             rate = self.options.learning_rate
             raise InputError(f"training diverged at step {self.step}: lower the learning rate (now {rate})")
+        self.ranks.sum_gradients(self.model.parameters())
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.step += 1
-        return losses[0]
+        return float(first_loss)
 
     def losses(self, candidates: Sequence[Student], n_examples: int | None = None) -> list[float]:
         """Return each network's loss on the same training examples, drawn anew each step; nothing is changed.
 
         Examples are not varied. Norms take the statistics of these examples, as running ones of shared weights are a
-        mixture over architectures.
+        mixture over architectures. Each rank looks at some of the networks; all are told of all.
 
         Args:
             candidates: in any mode, which does not matter.
@@ -90,9 +102,10 @@ class Descent:
         """
         order = torch.randperm(len(self.data.train), generator=random_numbers(self.options.seed, self.step, "losses"))
         batch, labels = self.data.batch(self.data.train, order[: n_examples or self.batch_size], self.device)
-        losses = []
-        for candidate in candidates:
-            network = candidate.network
+        counted = (labels != IGNORED).sum()
+        losses = torch.zeros(len(candidates), dtype=torch.float64, device=self.device)
+        for i in range(self.ranks.number, len(candidates), self.ranks.n):
+            candidate, network = candidates[i], candidates[i].network
             assert isinstance(network, nn.Module), "a mixture is no candidate"
             mode = network.training
             for module in network.eval().modules():
@@ -102,16 +115,17 @@ class Descent:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
                 logits = functional_call(network, buffers, candidate.prepare(batch))
             network.train(mode)
-            losses.append(_loss(logits.float(), labels, labels, 0.0).item())
-        return losses
+            losses[i] = _loss(logits.float(), labels, labels, 0.0) / counted
+        return self.ranks.sum(losses).tolist()
 
     def batch(self) -> tuple[Any, Tensor]:
-        """Return this step's augmented examples and their labels."""
+        """Return this rank's share of this step's augmented examples, and their labels."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         order = torch.randperm(len(self.data.train), generator=random_numbers(self.options.seed, epoch, "order"))
         indices = order[position * self.batch_size : (position + 1) * self.batch_size]
         generator = random_numbers(self.options.seed, self.step, "augment")
-        return self.data.augmented(indices, self.device, self.options.augmentation, generator)
+        share = self.ranks.share(len(indices))
+        return self.data.augmented(indices, self.device, self.options.augmentation, generator, share)
 
     def learning_rate(self) -> float:
         """Return that of the next step: a linear ramp, then a half cosine."""
@@ -151,11 +165,11 @@ def set_state_by_name(
 
 
 def _loss(logits: Tensor, targets: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Return the mean cross entropy with targets, classes or probabilities, over the rows whose label counts."""
+    """Return the sum of the cross entropies with targets, classes or probabilities, of rows whose label counts."""
     if targets is labels:
-        return cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=IGNORED)
+        return cross_entropy(logits, labels, label_smoothing=smoothing, ignore_index=IGNORED, reduction="sum")
     counted = labels != IGNORED
-    return cross_entropy(logits[counted], targets[counted])
+    return cross_entropy(logits[counted], targets[counted], reduction="sum")
 
 
 def _optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

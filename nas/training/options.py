@@ -68,6 +68,13 @@ class SupernetOptions(TrainingOptions):
         default_factory=dict, description="of the sampling, such as paths=10 of greedy"
     )
     checkpoint_seconds: float = Field(default=60.0, gt=0, description="time between checkpoints")
+    ranks: int = Field(
+        default=1,
+        ge=1,
+        description="processes of this machine, or GPUs, that share each batch; changes no more than last digits",
+    )
 
     def __post_init__(self) -> None:
         load_sampling(self.sampling, self.sampling_options)
+        if self.ranks > 1 and ":" in self.device:
+            raise InputError(f"training device {self.device!r} is one, ranks are {self.ranks}: say cuda, or one rank")

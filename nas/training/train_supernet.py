@@ -16,11 +16,14 @@ from torch import Tensor
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.supernet import Supernet
-from nas.training.checkpoint import Checkpoint, resumed
+from nas.training.checkpoint import FILE as CHECKPOINT
+from nas.training.checkpoint import Checkpoint, load_checkpoint, resumed
 from nas.training.descent import Descent, Student
-from nas.training.options import SupernetOptions
+from nas.training.elastic import train_elastically
+from nas.training.options import SupernetOptions, torch_device
+from nas.training.ranks import Ranks, require_cards
 from nas.training.sampling import Moment, load_sampling
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, InputError, SearchSpace
 from search_spaces.images import channels_last
 from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
@@ -37,20 +40,29 @@ def train_supernet(
 
     Writes `supernet.safetensors`, checkpoint and result in one, and `metrics.jsonl`, some twenty records.
 
+    On several ranks, every step is what one process would have made of it, up to rounding. They are processes of this
+    machine if `options.ranks` says so; a script that calls this then guards its main part by `__name__`, as all that
+    use `multiprocessing`. Where the caller is one of several that torchrun has started and `joined`, it is a rank
+    itself, and all see the same directory.
+
     Raises:
-        InputError: the directory holds the training of another space, other data or other options; or an option does
-            nothing to the data.
+        InputError: the directory holds the training of another space, other data or other options; an option does
+            nothing to the data; or ranks die again and again.
     """
     data.require_heeded(options.augmentation)
+    ranks = Ranks.here()
+    if options.ranks > 1 and ranks.n == 1:
+        return _train_elastically(space, data, directory, options, progress)
     torch.manual_seed(options.seed)
     supernet = Supernet(space)
     channels_last(supernet)
-    descent = Descent(supernet, data, options)
+    descent = Descent(supernet, data, options, ranks)
     sampling = load_sampling(options.sampling, options.sampling_options)
     start = Checkpoint(0, descent.n_steps, space.to_json(), dataclasses.asdict(options), describe(data), {}, {})
-    memory = _resume(descent, start, directory)
+    with ranks.first_alone():  # what it mends, the others find whole
+        memory = _resume(descent, start, directory)
     watched = SharedWeights(supernet, data, n_validation=data.n_statistics, n_statistics=data.n_statistics // 2)
-    bar = progress_bar(descent.n_steps, "train", "step", done=descent.step, show=progress)
+    bar = progress_bar(descent.n_steps, "train", "step", done=descent.step, show=progress and ranks.is_first)
     with Journal(directory / METRICS) as metrics, bar:
         saved = time.monotonic()
         while descent.step < descent.n_steps:
@@ -58,6 +70,8 @@ def train_supernet(
             loss = descent.descend(_students(supernet, draw.architectures), distil=draw.distil)
             memory = draw.memory
             bar.update()
+            if not ranks.is_first:
+                continue
             if _is_watched(descent):
                 record = _record(descent, watched, loss)
                 metrics.append([record])
@@ -69,6 +83,19 @@ def train_supernet(
                 saved = time.monotonic()
     supernet.eval()
     return supernet
+
+
+def _train_elastically(
+    space: SearchSpace, data: Dataset, directory: Path, options: SupernetOptions, progress: bool
+) -> Supernet:
+    device, batch_size = torch_device(options.device), min(options.batch_size, len(data.train))
+    if batch_size < options.ranks:
+        raise InputError(f"a batch of {batch_size} {data.examples} is shared by {options.ranks} ranks: say fewer ranks")
+    if device.type == "cuda":
+        require_cards(options.ranks)
+    train = partial(train_supernet, space, data, directory, options, progress=progress)
+    train_elastically(train, options.ranks, device, directory / CHECKPOINT)
+    return load_checkpoint(directory)[0].supernet().to(device).eval()
 
 
 def describe(data: Dataset) -> dict[str, Any]:

@@ -10,5 +10,8 @@ class RowNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """Return x (rows, channels) normalised."""
         if self.training and len(x) == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            momentum = self.momentum or 0.0  # for callers of torch who know of more rows than these
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, momentum=momentum, eps=self.eps
+            )
         return super().forward(x)

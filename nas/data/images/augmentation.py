@@ -9,7 +9,14 @@ from torch.nn import functional as F
 from nas.data.options import Augmentation
 
 
-def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    augmentation: Augmentation,
+    flip: bool,
+    generator: torch.Generator,
+    first: int = 0,
+    n: int | None = None,
+) -> Tensor:
     """Shift every image by a random distance and flip it with probability one half.
 
     What is shifted in from outside is zero, the mean colour of standardised images.
@@ -19,6 +26,8 @@ def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: t
         augmentation: the largest shift, and whether to flip if not as `flip` says.
         flip: whether a flip keeps the labels of this data set.
         generator: on any device; the result depends on its state alone.
+        first: the place of the first of them in a batch that others vary the rest of.
+        n: how many images that batch has; None if they are all.
 
     Returns:
         A tensor of the same shape, device and memory format.
@@ -27,8 +36,8 @@ def augment(images: Tensor, augmentation: Augmentation, flip: bool, generator: t
     reach = round(augmentation.crop * side)
 
     def draw(below: int) -> Tensor:
-        draws = torch.randint(below, (len(images),), generator=generator, device=generator.device)
-        return draws.to(images.device)
+        draws = torch.randint(below, (n or len(images),), generator=generator, device=generator.device)
+        return draws[first : first + len(images)].to(images.device)
 
     # every window that the padded images have, (B, C, 2 * reach + 1, 2 * reach + 1, S, S), as a view
     windows = F.pad(images, (reach, reach, reach, reach)).unfold(2, side, 1).unfold(3, side, 1)

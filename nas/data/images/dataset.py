@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nas.data.dataset import Dataset, Part
+from nas.data.dataset import ALL, Dataset, Part
 from nas.data.images.augmentation import augment, normalise
 from nas.data.images.decoding import Form
 from nas.data.images.images import Images
@@ -81,10 +81,15 @@ class ImageDataset(Dataset):
         return images.contiguous(memory_format=torch.channels_last), part.labels[indices].to(device)
 
     def augmented(
-        self, indices: Tensor, device: torch.device, augmentation: Augmentation, generator: torch.Generator
+        self,
+        indices: Tensor,
+        device: torch.device,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        share: slice = ALL,
     ) -> tuple[Tensor, Tensor]:
-        images, labels = self.batch(self.train, indices, device)
-        return augment(images, augmentation, self.flip, generator), labels
+        images, labels = self.batch(self.train, indices[share], device)
+        return augment(images, augmentation, self.flip, generator, share.start, len(indices)), labels
 
     def space_options(self) -> dict[str, Any]:
         return {"n_classes": len(self.classes), "in_channels": self.channels}

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nas.data.dataset import IGNORED, Dataset, Part
+from nas.data.dataset import ALL, IGNORED, Dataset, Part
 from nas.data.options import Augmentation, DataOptions
 from nas.data.parts import TEST_FRACTION, repetitions, require_whole
 from nas.data.points.augmentation import augment, thinned
@@ -73,14 +74,20 @@ class PointDataset(Dataset):
         return _point_clouds(points, cloud, len(indices), device), labels.to(device)
 
     def augmented(
-        self, indices: Tensor, device: torch.device, augmentation: Augmentation, generator: torch.Generator
+        self,
+        indices: Tensor,
+        device: torch.device,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        share: slice = ALL,
     ) -> tuple[PointClouds, Tensor]:
-        clouds = [self.train[i] for i in indices.tolist()]
+        clouds = [self.train[i] for i in indices.tolist()]  # all, as how much is drawn goes by their sizes
         at_most = self.options.max_points
         rows = [thinned(torch.from_numpy(cloud.labelled), at_most, generator) for cloud in clouds]
-        points, cloud, labels = _joined([c.take(r.numpy()) for c, r in zip(clouds, rows, strict=True)])
-        points = augment(points, cloud, len(clouds), augmentation, generator)
-        return _point_clouds(points, cloud, len(clouds), device), labels.to(device)
+        thin = [c.take(r.numpy()) for c, r in zip(clouds, rows, strict=True)][share]
+        points, cloud, labels = _joined(thin)
+        points = augment(points, cloud + share.start, len(clouds), augmentation, generator)
+        return _point_clouds(points, cloud, len(thin), device), labels.to(device)
 
     def space_options(self) -> dict[str, Any]:
         return {"n_classes": len(self.classes), "in_channels": N_CHANNELS, "task": self.task}
@@ -171,7 +178,6 @@ def load_points(options: DataOptions) -> PointDataset:
     notes = (*found.notes, *_notes(options, found, scanned, parts), *test_notes)
     for note in notes:
         logger.warning("%s %s", name, note)
-    test = Clouds([example.frame for example in parts["test"]])
     kind = ObjectDataset if found.whole else PointDataset
     return kind(
         name=name,
@@ -180,7 +186,7 @@ def load_points(options: DataOptions) -> PointDataset:
         train=Clouds([example.held for example in parts["train"]]),
         validation=Clouds([example.held for example in parts["validation"]]),
         fingerprint=_fingerprint(options, found.classes, parts),
-        test_reader=lambda: test,
+        test_reader=partial(Clouds, [example.frame for example in parts["test"]]),
         skipped=tuple(skipped),
         notes=notes,
     )

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.executors.dispatcher import Crew, Dispatcher, Done, Event, Lost, Patience, Ready, Worker
+from nas.executors.crew import Crew, Done, Event, Lost, Ready, Worker
+from nas.executors.dispatcher import Dispatcher, Patience
 from nas.executors.executor import Outcome
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population

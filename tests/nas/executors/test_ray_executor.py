@@ -22,7 +22,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
 from nas.executors.options import ClusterOptions, load_executor
-from nas.executors.ray_actors import RayExecutor
+from nas.executors.ray_executor import RayExecutor
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from search_spaces.errors import InputError
@@ -119,7 +119,7 @@ def test_a_search_goes_on_where_a_killed_driver_stopped(
     code = f"""
 from pathlib import Path
 from tests.nas.executors.kit import Faulty
-from tests.nas.executors.test_ray_actors import SPACE, ClusterOptions, RayExecutor, search
+from tests.nas.executors.test_ray_executor import SPACE, ClusterOptions, RayExecutor, search
 with RayExecutor(ClusterOptions(3, {cluster.address!r}, threads=1)) as executor:
     search(Faulty(SPACE, Path({str(tmp_path / "notes")!r}), seconds=0.3), Path({str(journal)!r}), executor)
 """
