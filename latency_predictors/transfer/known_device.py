@@ -14,6 +14,7 @@ from latency_predictors.learned.measured_networks import read_measured_networks
 from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -79,14 +80,23 @@ def fit_device(features: Features, name: str, population: Population, latencies_
     return KnownDevice(name, best[1], best[2] * latencies_ms.mean(), population, latencies_ms)
 
 
-def read_known_device(path: Path, features: Features, column: LatencyColumn) -> KnownDevice:
-    """Return a device by a file of measured networks, or by the table in an output directory of `nas profile`.
+def read_known_devices(paths: Sequence[Path], features: Features, column: LatencyColumn) -> list[KnownDevice]:
+    """Return devices by files of measured networks, or by tables in output directories of `nas profile`.
 
     Of a table, the latencies that it predicts for random networks are learned from.
 
     Raises:
-        InputError: the file cannot be read, holds too few networks, or is of another space.
+        InputError: a file cannot be read, holds too few networks, is of another space, or has the name of another.
     """
+    found = [_read(path, features, column) for path in paths]
+    names = [device.name for device in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two known devices are called {name}, as their files are: rename one")
+    return found
+
+
+def _read(path: Path, features: Features, column: LatencyColumn) -> KnownDevice:
     if path.is_dir():
         population = features.reference[:_TABULATED]
         table = LatencyTable.load(path / "table.json")

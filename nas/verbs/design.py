@@ -13,9 +13,10 @@ from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.learned.features import Features
 from latency_predictors.measuring import measure
 from latency_predictors.model import network_model
+from latency_predictors.saved_models import model_file
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
-from latency_predictors.transfer.known_device import read_known_device
+from latency_predictors.transfer.known_device import read_known_devices
 from latency_predictors.transfer.transfer import Transfer
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
@@ -54,10 +55,10 @@ def design(options: DesignConfig) -> dict[str, Any]:
     """
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     features = Features(space)
-    known = [read_known_device(path, features, options.latency) for path in options.known]
+    known = read_known_devices(options.known, features, options.latency)
     if options.device is not None:
         options.device.require_possible()
-    inputs = {"space": space.id, **{f"known {path.name}": digest(path) for path in options.known if path.is_file()}}
+    inputs = {"space": space.id, **{f"known {path.name}": digest(model_file(path)) for path in options.known}}
     if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
         return done
     drawn = space.canonical(space.sample(4 * _CANDIDATES, np.random.default_rng(options.seed)))

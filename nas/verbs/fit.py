@@ -15,7 +15,7 @@ from latency_predictors.learned.predicted_cost import PredictedCost
 from latency_predictors.saved_models import MODEL, model_file
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn
-from latency_predictors.transfer.known_device import KnownDevice, read_known_device
+from latency_predictors.transfer.known_device import KnownDevice, read_known_devices
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
@@ -59,7 +59,7 @@ def fit(options: FitConfig) -> dict[str, Any]:
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     features = Features(space)
-    known = [read_known_device(path, features, options.latency) for path in options.known]
+    known = read_known_devices(options.known, features, options.latency)
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     model, told = _fitted(options, features, measured, known)

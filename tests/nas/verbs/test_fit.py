@@ -90,6 +90,7 @@ def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> No
         ({"space": None}, "does not say of which space it is: give --space"),
         ({"latency": "latency_ms"}, r"unknown column of .*here\.csv 'latency_ms': did you mean latency_us"),
         ({"method": "learned"}, "5 measured networks: expected at least 10"),
+        ({"known": (Path("absent.csv"),)}, r"latencies absent\.csv: .*No such file"),
     ],
 )
 def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str, tmp_path: Path) -> None:
