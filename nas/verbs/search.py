@@ -127,7 +127,7 @@ def load_table(path: Path, allow_foreign: bool = False, host: str | None = None)
     """Read a latency model, and refuse one of a machine that is not at hand unless that is allowed.
 
     Args:
-        path: see `table_file`.
+        path: the file, or an output directory that holds one.
         allow_foreign: whether to use a table that another machine measured.
         host: where its device is now; None for where it was.
 
