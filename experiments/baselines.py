@@ -19,6 +19,7 @@ from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
+from latency_predictors.table.latency_table import LatencyTable
 from nas.candidates import sought_metric
 from nas.constraint import Constraint
 from nas.evaluation.batches import Batches
@@ -28,7 +29,7 @@ from nas.finalists import LatencyOptions, measure_networks
 from nas.objectives import FeasibleRegion, Objective
 from nas.run_directory import read_run
 from nas.search_options import SearchOptions
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet
 from search_spaces import Architecture, SearchSpace
 from search_spaces.storage import read_json
 
@@ -42,7 +43,8 @@ def main() -> None:
     asked, _ = read_run(arguments.run, "run")
     found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
     supernet, data = load_supernet(arguments.run / "train")
-    table = load_table(arguments.run / "profile", allow_foreign=False)
+    table = LatencyTable.load(arguments.run / "profile" / "table.json")
+    table.require_at_hand()
     model, weights = table.cost_model(), SharedWeights(supernet, data)
     region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])
     _, best, *_ = read_network(arguments.run / "export")

@@ -155,6 +155,7 @@ class Measurement:
     pinned: bool = Field(description="whether the runs were held on fixed cores")
     clock_mhz: float | None = Field(default=None, description="median clock of the core, if the system tells")
     load: float | None = Field(default=None, description="mean number of running processes, this one among them")
+    interpolated: bool = Field(default=False, description="whether other blocks foretell it: it was never measured")
 
     def scaled(self, factor: float) -> "Measurement":
         """Return the measurement as it would be on a device that takes `factor` times as long."""

@@ -108,11 +108,15 @@ def _readme(report: Mapping[str, Any], data: Dataset) -> str:
     latency, scores, device = report["latency"], report["scores"], report["device"]
     metric = data.metrics[0]
     rows = {
-        "measured latency": f"{latency['measured_ms']:.4g} ms ({latency['statistic']}, the highest of "
+        "measured latency": "not measured: there was no device to measure on"
+        if device is None
+        else f"{latency['measured_ms']:.4g} ms ({latency['statistic']}, the highest of "
         f"{latency['n_passes']} passes; lowest {latency['lowest_ms']:.4g}, median {latency['median_ms']:.4g})",
         "predicted latency": f"{latency['predicted_ms']:.4g} ms",
         "latency budget": f"{latency['budget_ms']:.4g} ms, met",
-        "device": f"{report['fingerprint']['cpu']}, {device['runtime']}, "
+        "device": "given by a latency model alone"
+        if device is None
+        else f"{report['fingerprint']['cpu']}, {device['runtime']}, "
         f"{device['threads']} thread(s), batch {device['batch_size']}, {device['precision']}",
         **{
             f"measured on examples of the {scene['quantile']:.0%} quantile by size": f"{scene['measured_ms']:.4g} ms"

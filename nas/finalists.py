@@ -10,9 +10,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.latency_model import LatencyModel
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
-from latency_predictors.table.latency_table import LatencyTable
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
@@ -63,13 +63,26 @@ def measure_networks(device: Device, models: Sequence[Model], options: LatencyOp
 
 @dataclasses.dataclass(frozen=True)
 class Finalist:
-    """A candidate that was measured on the device."""
+    """A candidate that was measured on the device.
+
+    Attributes:
+        architecture: the network.
+        metrics: on shared weights.
+        predicted_ms: its latency by the model.
+        measured: on the device; None where there is none to measure on.
+        meets_budget: whether it does when it is measured, or, without a device, by the model with its margin.
+    """
 
     architecture: Architecture
     metrics: dict[str, float]
     predicted_ms: float
-    measured: Latency
+    measured: Latency | None
     meets_budget: bool
+
+    @property
+    def latency_ms(self) -> float:
+        """As measured, or else as predicted."""
+        return self.predicted_ms if self.measured is None else self.measured.latency_ms
 
     def to_json(self) -> dict[str, Any]:
         """Return the finalist as plain values."""
@@ -79,8 +92,8 @@ class Finalist:
     def from_json(cls, document: Mapping[str, Any]) -> "Finalist":
         """Read what `to_json` returned."""
         fields = {name: value for name, value in document.items() if name != "id"}
-        architecture, measured = Architecture(fields.pop("architecture")), Latency(**fields.pop("measured"))
-        return cls(architecture=architecture, measured=measured, **fields)
+        architecture, measured = Architecture(fields.pop("architecture")), fields.pop("measured")
+        return cls(architecture=architecture, measured=measured and Latency(**measured), **fields)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -92,7 +105,7 @@ class FinalistOptions(LatencyOptions):
 
 def measured_finalists(
     weights: SharedWeights,
-    table: LatencyTable,
+    model: LatencyModel,
     candidates: History,
     budget_ms: float,
     options: FinalistOptions,
@@ -103,11 +116,11 @@ def measured_finalists(
 ) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
 
-    What the journal holds is not measured again.
+    What the journal holds is not measured again. Without a device, all stand as they are predicted.
 
     Args:
         weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
-        table: of the device, for the predictions.
+        model: of the device, for the predictions.
         candidates: evaluated on shared weights, best first.
         budget_ms: the highest latency allowed.
         options: how they are measured.
@@ -117,25 +130,30 @@ def measured_finalists(
     """
     executor = executor or LocalExecutor()
     space, n = weights.space, options.at_a_time
-    predicted_ms = table.cost_model(space).predict(candidates.population)
+    cost = model.cost_model(space)
+    predicted_ms = cost.predict(candidates.population)
     architectures = space.decode(candidates.population)
 
-    def finalist(i: int, latency: Latency) -> Finalist:
+    def finalist(i: int, latency: Latency | None) -> Finalist:
+        highest_ms = float(predicted_ms[i]) * (1 + cost.margin) if latency is None else latency.latency_ms
         return Finalist(
             architecture=architectures[i],
             metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
             predicted_ms=float(predicted_ms[i]),
             measured=latency,
-            meets_budget=latency.latency_ms <= budget_ms,
+            meets_budget=highest_ms <= budget_ms,
         )
+
+    if (device := model.device) is None:
+        return [finalist(i, None) for i in range(len(architectures))]
 
     with Journal(journal) as records:
         found = [Finalist.from_json(record) for record in records.recovered]
         with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
             while len(found) < len(architectures) and (all_of_them or not any(one.meets_budget for one in found)):
                 group = range(len(found), min(len(found) + n, len(architectures)))
-                models = _models(weights, table, architectures, group)
-                latencies = executor.measure(measure_networks, table.device, models, options)
+                models = _models(weights, device, architectures, group)
+                latencies = executor.measure(measure_networks, device, models, options)
                 measured = [finalist(i, latency) for i, latency in zip(group, latencies, strict=True)]
                 records.append([one.to_json() for one in measured])
                 found += measured
@@ -143,11 +161,8 @@ def measured_finalists(
     return found
 
 
-def _models(
-    weights: SharedWeights, table: LatencyTable, architectures: Sequence[Architecture], group: range
-) -> list[Model]:
-    batch_size = table.device.batch_size
+def _models(weights: SharedWeights, device: Device, architectures: Sequence[Architecture], group: range) -> list[Model]:
     return [
-        network_model(weights.space, architectures[i], weights.supernet.extract(architectures[i]), batch_size)
+        network_model(weights.space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
         for i in group
     ]

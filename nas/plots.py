@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.latency_model import LatencyModel
 from nas.finalists import Finalist
 from nas.pareto import front
 from search_spaces.storage import write_atomic
@@ -38,17 +38,15 @@ def plot_pareto(
     _save(figure, path)
 
 
-def plot_predictions(path: Path, table: LatencyTable, finalists: Sequence[Finalist]) -> None:
-    """Write a PNG of predicted against measured latency: held-out networks of the table, and finalists."""
+def plot_predictions(path: Path, model: LatencyModel, finalists: Sequence[Finalist]) -> None:
+    """Write a PNG of predicted against measured latency: networks that the model was tested on, and finalists."""
     figure, axes = _blank(4.5, 4.5)
-    held_out = table.held_out_networks
-    predicted = table.cost_model().predict(table.space.encode([network.architecture for network in held_out]))
-    axes.plot([network.latency_ms for network in held_out], predicted, ".", color="0.5", label="held-out networks")
+    measured, predicted = model.tested()
+    axes.plot(measured, predicted, ".", color="0.5", label="held-out networks")
     _plot_finalists(axes, finalists, [finalist.predicted_ms for finalist in finalists])
     axes.axline((0, 0), slope=1, color="C0", linewidth=1)
-    errors = table.errors()
-    title = f"mean absolute error {errors.mean_absolute:.1%}, Spearman {errors.spearman:.3f}"
-    axes.set(xlabel="measured (ms)", ylabel="predicted (ms)", title=title)
+    error = f"mean absolute error {np.abs(predicted / measured - 1).mean():.1%}" if len(measured) else "not tested"
+    axes.set(xlabel="measured (ms)", ylabel="predicted (ms)", title=error)
     axes.legend(fontsize="small")
     _save(figure, path)
 
@@ -65,8 +63,9 @@ def _plot_finalists(axes: "Axes", finalists: Sequence[Finalist], heights: Sequen
     for meets, colour, label in ((True, "C2", "finalists that keep the budget"), (False, "C3", "dropped finalists")):
         chosen = [i for i, finalist in enumerate(finalists) if finalist.meets_budget == meets]
         if chosen:
-            x = [finalists[i].measured.latency_ms for i in chosen]
-            axes.plot(x, [heights[i] for i in chosen], "o", color=colour, label=f"{label} (measured)")
+            how = "predicted" if finalists[chosen[0]].measured is None else "measured"
+            x = [finalists[i].latency_ms for i in chosen]
+            axes.plot(x, [heights[i] for i in chosen], "o", color=colour, label=f"{label} ({how})")
 
 
 def _save(figure: "Figure", path: Path) -> None:

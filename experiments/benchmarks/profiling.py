@@ -10,57 +10,18 @@ calibrated anew, on its held-out networks, for these also the worst draw's.
 
 import argparse
 import dataclasses
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction import DictVectorizer
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.preprocessing import StandardScaler
 
-from latency_predictors.analytic.counts import count
+from latency_predictors.table.interpolation import features, gaussian_process, kept
 from latency_predictors.table.latency_table import LatencyTable
-from search_spaces import Block
 
 Floats = NDArray[np.float64]
 Interpolate = Callable[[Floats, Floats, Floats], Floats]
-
-
-def features(blocks: Sequence[Block]) -> Floats:
-    """Return (blocks, features): logarithms of multiply-adds, parameters and bytes, and the fields of each block."""
-    sizes = [
-        [
-            count(block).macs,
-            count(block).n_parameters,
-            *(tensor.n_bytes for tensor in (*block.inputs[:1], block.output)),
-        ]
-        for block in blocks
-    ]
-    fields: list[dict[str, bool | int | float | str]] = [
-        {
-            "kind": type(block).__name__,
-            **{name: value for name, value in vars(block).items() if isinstance(value, bool | int | float | str)},
-        }
-        for block in blocks
-    ]
-    described = DictVectorizer(sparse=False).fit_transform(fields)
-    return np.column_stack([np.log1p(np.array(sizes, float)), np.sign(described) * np.log1p(np.abs(described))])
-
-
-def gaussian_process(known: Floats, log_ms: Floats, asked: Floats) -> Floats:
-    """Return the mean of a Gaussian process, with a length of its own for every feature."""
-    scale = StandardScaler().fit(known)
-    kernel = ConstantKernel() * RBF(np.full(known.shape[1], 3.0), (0.3, 1e3)) + WhiteKernel(1e-3, (1e-6, 1.0))
-    model = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a feature that does not matter has no end of length
-        model.fit(scale.transform(known), log_ms)
-    return np.asarray(model.predict(scale.transform(asked)))
 
 
 def boosting(known: Floats, log_ms: Floats, asked: Floats) -> Floats:
@@ -70,15 +31,6 @@ def boosting(known: Floats, log_ms: Floats, asked: Floats) -> Floats:
 
 
 INTERPOLATIONS: dict[str, Interpolate] = {"Gaussian process": gaussian_process, "boosted trees": boosting}
-
-
-def kept(blocks: Sequence[Block], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return (blocks,): which are measured, at least one of each kind."""
-    order = rng.permutation(len(blocks))
-    kinds = [type(blocks[i]) for i in order]
-    first = [order[kinds.index(kind)] for kind in dict.fromkeys(kinds)]
-    chosen = list(dict.fromkeys([*first, *order]))[: max(len(first), round(share * len(blocks)))]
-    return np.isin(np.arange(len(blocks)), chosen)
 
 
 def interpolated(table: LatencyTable, measured: NDArray[np.bool_], x: Floats, by: Interpolate) -> LatencyTable:

@@ -23,6 +23,24 @@ _NORMALISATIONS = {_ATEN.native_batch_norm, _ATEN.native_layer_norm, _ATEN.nativ
 
 
 @dataclass(frozen=True)
+class Product:
+    """So many products of matrices (rows, depth) and (depth, columns), as which convolutions are computed, too.
+
+    Rows are positions, columns output channels, the depth is what is summed over.
+    """
+
+    count: int
+    rows: int
+    columns: int
+    depth: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds."""
+        return self.count * self.rows * self.columns * self.depth
+
+
+@dataclass(frozen=True)
 class Kernel:
     """One operation, for a batch of one in float32.
 
@@ -31,12 +49,14 @@ class Kernel:
         macs: multiply-adds.
         moved_bytes: read and written, weights apart.
         weight_bytes: weights read.
+        products: what its multiply-adds are, where that is known; empty elsewhere.
     """
 
     family: str
     macs: int
     moved_bytes: int
     weight_bytes: int
+    products: tuple[Product, ...] = ()
 
 
 @lru_cache(maxsize=1 << 16)
@@ -75,13 +95,31 @@ class _Trace(TorchDispatchMode):
             weights = [tensor.nbytes for key, tensor in read.items() if key in self._weights]
             moved = [tensor.nbytes for key, tensor in read.items() if key not in self._weights]
             moved += [tensor.nbytes for tensor in written.values()]
-            self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights)))
+            products = _products(packet, args, output) if flops else ()
+            self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights), products))
         return output
 
 
 def _tensors(values: Any) -> dict[int, Tensor]:
     """Return the tensors among values by their storage."""
     return {x.untyped_storage()._cdata: x for x in tree_iter(values) if isinstance(x, Tensor) and x.numel()}
+
+
+def _products(packet: Any, args: Sequence[Any], output: Any) -> tuple[Product, ...]:
+    """Return the matrix products that an operation is, if it is one of those that networks mostly consist of."""
+    if packet is _ATEN.convolution and not args[6]:  # not transposed
+        weight, groups = args[1], args[-1]
+        positions = output.shape[0] * output.shape[2:].numel()
+        return (Product(groups, positions, weight.shape[0] // groups, weight[0].numel()),)
+    if packet in (_ATEN.mm, _ATEN.addmm, _ATEN.bmm, _ATEN.baddbmm):
+        left, right = args[-2:]
+        return (Product(left.shape[:-2].numel(), left.shape[-2], right.shape[-1], left.shape[-1]),)
+    if packet.__name__.startswith("_scaled_dot_product"):
+        query, key, value = args[:3]
+        heads, n_queries, n_keys = query.shape[:-2].numel(), query.shape[-2], key.shape[-2]
+        scores = Product(heads, n_queries, n_keys, query.shape[-1])
+        return scores, Product(heads, n_queries, value.shape[-1], n_keys)
+    return ()
 
 
 def _family(func: Any, args: Sequence[Any]) -> str:

@@ -6,6 +6,7 @@ launch (roofline model; Williams et al., CACM 2009). Nothing is measured: for te
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,16 +14,19 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.analytic.kernels import kernels
 from latency_predictors.cost_model import BlockCost
+from latency_predictors.device import Device
+from latency_predictors.latency_model import LatencyModel
 from search_spaces import Block, SearchSpace
-from search_spaces.errors import invalid
+from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
-
-_SCHEMA = "roofline-device/1"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Roofline:
+class Roofline(LatencyModel):
     """Peak figures of a device; the defaults are of the order of one core of a server processor."""
+
+    schema: ClassVar[str] = "roofline-device/1"
+    device = None
 
     gflops: float = Field(default=50.0, gt=0, description="peak, in 10^9 floating-point operations a second")
     bandwidth_gb: float = Field(default=10.0, gt=0, description="memory, in 10^9 bytes a second")
@@ -60,9 +64,15 @@ class Roofline:
             "energy_mj": cost("energy_mj", [self.energy_mj(block) for block in blocks]),
         }
 
+    def cost_model(self, space: SearchSpace) -> BlockCost:
+        return self.cost_models(space)["latency_ms"]
+
+    def on_device(self, device: Device) -> "Roofline":
+        raise InputError(f"a roofline device is numbers alone: it cannot be at {device.host}")
+
     def save(self, path: Path) -> None:
         """Write the figures as JSON."""
-        write_json(path, _SCHEMA, asdict(self))
+        write_json(path, self.schema, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "Roofline":
@@ -71,7 +81,7 @@ class Roofline:
         Raises:
             InputError: the file is missing or damaged, or a figure is unknown or out of range.
         """
-        document = read_json(path, _SCHEMA)
+        document = read_json(path, cls.schema)
         del document["schema"]
         try:
             return TypeAdapter(cls).validate_python(document)

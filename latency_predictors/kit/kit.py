@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.model import Model, block_models, network_model
+from latency_predictors.table.interpolation import interpolate, kept
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
 from search_spaces.errors import InputError
@@ -41,6 +42,9 @@ class ProfileOptions:
     noise_repeats: int = Field(
         default=10, ge=0, description="times that one network is measured first, to tell the machine's noise"
     )
+    share: float | None = Field(
+        default=None, gt=0, le=1, description="of the blocks that are measured, others interpolated; unset: all"
+    )
     seed: int = Field(default=0, ge=0, description="of the whole networks and the groups of blocks")
     measure: MeasureOptions = MeasureOptions()
 
@@ -65,7 +69,9 @@ class Kit:
         self.device = device
         self.options = options
         self.networks = _networks(space, options)
-        self._groups = [*_groups(space.index.blocks, options), []]
+        blocks = space.index.blocks
+        self._measured = kept(blocks, options.share or 1.0, np.random.default_rng(options.seed))
+        self._groups = [*_groups([blocks[i] for i in np.flatnonzero(self._measured)], options), []]
         self._progress = progress
 
     @property
@@ -135,8 +141,24 @@ class Kit:
             MeasuredNetwork(architecture, float(first), float(again))
             for architecture, first, again in zip(self.networks, latencies[0], latencies[-1], strict=True)
         ]
+        others, error = self._interpolated(blocks)
         n = _n_calibration(n_networks, self.options)
-        return LatencyTable(self.space, self.device, machine, blocks, measured[:n], measured[n:], noise_floor)
+        whole = (measured[:n], measured[n:])
+        return LatencyTable(self.space, self.device, machine, blocks | others, *whole, noise_floor, error)
+
+    def _interpolated(self, measured: Mapping[str, Measurement]) -> tuple[dict[str, Measurement], float | None]:
+        """Return the blocks that were left out, as those that were measured foretell them, and their error."""
+        blocks = self.space.index.blocks
+        if self._measured.all():
+            return {}, None
+        known = np.array([measured[repr(blocks[i])].quantile_ms for i in np.flatnonzero(self._measured)])
+        found, error = interpolate(blocks, known, self._measured)
+        others = [repr(blocks[i]) for i in np.flatnonzero(~self._measured)]
+        pinned = all(measurement.pinned for measurement in measured.values())
+        return {
+            name: Measurement(ms, ms, ms, spread=0.0, n_runs=0, stable=False, pinned=pinned, interpolated=True)
+            for name, ms in zip(others, found.tolist(), strict=True)
+        }, error
 
 
 def _noise_floor(repeats: Sequence[Pass]) -> float | None:

@@ -1,21 +1,26 @@
 """A latency learned from some dozens or hundreds of measured networks of one device: the regression that does best."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_predictors.device import Device
 from latency_predictors.learned import regressors
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.predicted_cost import PredictedCost, read_model, require_measurements, write_model
+from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
 from latency_predictors.learned.regressors import REGRESSORS, Arrays
+from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
 
-_SCHEMA = "learned-latency/1"
 _FOLDS = 5
+
+FEWEST = 2 * _FOLDS
+"""Measured networks."""
+
 _COVERAGE, _MARGIN = 0.9, 0.95
 
 
@@ -25,11 +30,12 @@ class LearnedLatency(PredictedCost):
     Attributes:
         kind: the regression, of `REGRESSORS`.
         errors: mean of |predicted / measured - 1| over networks that were left out, of every regression.
+        held_out_ms: predictions (n,) of the measured networks by fits to others of them.
         width: of the interval to either side, relative to the prediction: the quantile of held-out errors that holds
             90 % of new ones (split conformal prediction over folds; Vovk, 2015).
     """
 
-    metric = "latency_ms"
+    schema: ClassVar[str] = "learned-latency/1"
 
     def __init__(
         self,
@@ -37,14 +43,18 @@ class LearnedLatency(PredictedCost):
         kind: str,
         fitted: Arrays,
         errors: dict[str, float],
-        width: float,
-        margin: float,
         measured: tuple[Population, Floats],
+        held_out_ms: Floats,
+        device: Device | None = None,
     ) -> None:
-        self.space = features.space
-        self.kind, self.errors, self.width, self.margin = kind, errors, width, margin
+        self.space, self.device = features.space, device
+        self.kind, self.errors = kind, errors
         self._features, self._fitted = features, fitted
         self.population, self.latencies_ms = measured
+        self.held_out_ms = held_out_ms
+        excess = self.latencies_ms / np.maximum(held_out_ms, 1e-9) - 1
+        self.width = _conformal(np.abs(excess), _COVERAGE)
+        self.margin = max(0.0, _conformal(excess, _MARGIN))
 
     @classmethod
     def fit(
@@ -55,14 +65,18 @@ class LearnedLatency(PredictedCost):
         *,
         kinds: Sequence[str] = tuple(REGRESSORS),
         seed: int = 0,
+        device: Device | None = None,
     ) -> "LearnedLatency":
         """Fit every kind of regression to measured networks (N, choices), keep that of the least held-out error.
+
+        A Gaussian process, whose time grows with the cube, is left out where there are more than `regressors.MOST`.
 
         Raises:
             InputError: fewer than ten networks, or latencies that cannot be.
         """
-        require_measurements(population, latencies_ms, 2 * _FOLDS)
+        require_measurements(population, latencies_ms, FEWEST)
         rows = _rows(features, population)
+        kinds = [kind for kind in kinds if len(rows) <= regressors.MOST.get(kind, len(rows))]
         folds = np.random.default_rng(seed).permutation(len(rows)) % _FOLDS
         held_out = {kind: np.empty(len(rows)) for kind in kinds}
         for fold in range(_FOLDS):
@@ -72,16 +86,8 @@ class LearnedLatency(PredictedCost):
                 held_out[kind][unseen] = regressors.predict(kind, arrays, rows[unseen])
         errors = {kind: float(np.abs(held_out[kind] / latencies_ms - 1).mean()) for kind in kinds}
         best = min(errors, key=errors.__getitem__)
-        excess = latencies_ms / np.maximum(held_out[best], 1e-9) - 1
-        return cls(
-            features,
-            best,
-            regressors.fit(best, rows, latencies_ms, seed),
-            errors,
-            _conformal(np.abs(excess), _COVERAGE),
-            max(0.0, _conformal(excess, _MARGIN)),
-            (population, latencies_ms),
-        )
+        fitted = regressors.fit(best, rows, latencies_ms, seed)
+        return cls(features, best, fitted, errors, (population, latencies_ms), held_out[best], device)
 
     def predict(self, population: Population) -> Floats:
         return regressors.predict(self.kind, self._fitted, _rows(self._features, population))
@@ -90,23 +96,24 @@ class LearnedLatency(PredictedCost):
         predicted = self.predict(population)
         return predicted * (1 - self.width), predicted * (1 + self.width)
 
-    def save(self, path: Path) -> None:
-        """Write the regression, its errors and what was measured as one safetensors file."""
-        about = {"kind": self.kind, "errors": self.errors, "width": self.width, "margin": self.margin}
-        measured = {"measured.population": self.population, "measured.latencies_ms": self.latencies_ms}
-        write_model(path, _SCHEMA, self.space, about, {**self._fitted, **measured})
+    def tested(self) -> tuple[Floats, Floats]:
+        return self.latencies_ms, self.held_out_ms
+
+    def _to_file(self) -> tuple[dict[str, Any], Arrays]:
+        about = {"kind": self.kind, "errors": self.errors, "width": self.width}
+        return about, {**self._fitted, "measured.held_out_ms": self.held_out_ms}
 
     @classmethod
-    def load(cls, path: Path) -> "LearnedLatency":
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file is missing, damaged, or follows another schema.
-        """
-        space, about, arrays = read_model(path, _SCHEMA)
-        measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
-        numbers = (about["errors"], about["width"], about["margin"])
-        return cls(Features(space), about["kind"], arrays, *numbers, measured)
+    def _from_file(
+        cls,
+        space: SearchSpace,
+        device: Device | None,
+        measured: tuple[Population, Floats],
+        about: Mapping[str, Any],
+        arrays: Arrays,
+    ) -> "LearnedLatency":
+        held_out_ms = arrays.pop("measured.held_out_ms")
+        return cls(Features(space), about["kind"], arrays, about["errors"], measured, held_out_ms, device)
 
 
 def _rows(features: Features, population: Population) -> Floats:

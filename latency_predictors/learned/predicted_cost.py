@@ -1,10 +1,11 @@
-"""Costs that are predicted, not looked up: they say how far they may be off, and are kept as one safetensors file."""
+"""Latencies that are predicted, not looked up: they say how far they may be off; each is one safetensors file."""
 
+import copy
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from safetensors.numpy import save
 
 import search_spaces
 from latency_predictors.cost_model import CostModel
+from latency_predictors.device import Device
+from latency_predictors.latency_model import LatencyModel
 from search_spaces import Architecture, InputError, SearchSpace
 from search_spaces.plan_index import Population
 from search_spaces.storage import write_atomic
@@ -24,18 +27,81 @@ _DRAWN = 4096
 _STARTS = 4
 
 
-class PredictedCost(CostModel):
-    """A cost with an interval, whose extremes over the space are searched for.
+class PredictedCost(CostModel, LatencyModel):
+    """A latency with an interval, whose extremes over the space are searched for.
 
     Attributes:
         space: the space.
+        population: the measured networks (n, choices) that it was fitted to.
+        latencies_ms: theirs, (n,).
     """
 
+    metric = "latency_ms"
+
     space: SearchSpace
+    population: Population
+    latencies_ms: Floats
 
     @abstractmethod
     def interval(self, population: Population) -> tuple[Floats, Floats]:
         """Return bounds (N,), (N,) that hold 90 % of the costs of a population (N, choices)."""
+
+    def cost_model(self, space: SearchSpace) -> Self:
+        if space.id != self.space.id:
+            raise InputError(
+                f"the latency model is of {self.space.to_json()}, not of {space.to_json()}: fit one to networks of "
+                "this space, with these options"
+            )
+        return self
+
+    def on_device(self, device: Device) -> Self:
+        moved = copy.copy(self)
+        moved.device = device
+        return moved
+
+    def save(self, path: Path) -> None:
+        """Write what was fitted and what it was fitted to as one safetensors file."""
+        about, arrays = self._to_file()
+        document = {
+            "schema": self.schema,
+            "space": self.space.to_json(),
+            "space_id": self.space.id,
+            "device": None if self.device is None else self.device.to_json(),
+            "unit": "ms",
+            "margin": self.margin,
+            **about,
+        }
+        arrays = {**arrays, "measured.population": self.population, "measured.latencies_ms": self.latencies_ms}
+        content = save({name: np.ascontiguousarray(x) for name, x in arrays.items()}, {"about": json.dumps(document)})
+        write_atomic(path, lambda temporary: temporary.write_bytes(content))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        about, arrays = _read(path, cls.schema)
+        try:
+            measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
+            device = None if about["device"] is None else Device.from_json(about["device"])
+            return cls._from_file(search_spaces.from_json(about["space"]), device, measured, about, arrays)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise InputError(f"{path} is not a whole {cls.schema} file ({error!r}): fit again") from None
+
+    @abstractmethod
+    def _to_file(self) -> tuple[dict[str, Any], Arrays]:
+        """Return what was fitted: plain values and arrays."""
+
+    @classmethod
+    @abstractmethod
+    def _from_file(
+        cls,
+        space: SearchSpace,
+        device: Device | None,
+        measured: tuple[Population, Floats],
+        about: Mapping[str, Any],
+        arrays: Arrays,
+    ) -> Self:
+        """Return what `_to_file` wrote."""
 
     def cheapest(self) -> tuple[float, Architecture]:
         """Return the lowest cost that a search finds, and its architecture.
@@ -70,15 +136,8 @@ class PredictedCost(CostModel):
             cost, row = float(costs[best]), near[best]
 
 
-def write_model(path: Path, schema: str, space: SearchSpace, about: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write arrays, and what they are about as JSON beside the schema and the space, as one file."""
-    document = {"schema": schema, "space": space.to_json(), "space_id": space.id, "unit": "ms", **about}
-    content = save({name: np.ascontiguousarray(x) for name, x in arrays.items()}, {"about": json.dumps(document)})
-    write_atomic(path, lambda temporary: temporary.write_bytes(content))
-
-
-def read_model(path: Path, schema: str) -> tuple[SearchSpace, dict[str, Any], Arrays]:
-    """Return the space, the document and the arrays that `write_model` wrote.
+def _read(path: Path, schema: str) -> tuple[dict[str, Any], Arrays]:
+    """Return the document and the arrays of a file.
 
     Raises:
         InputError: the file is missing, damaged, or follows another schema.
@@ -93,7 +152,7 @@ def read_model(path: Path, schema: str) -> tuple[SearchSpace, dict[str, Any], Ar
         raise InputError(f"{path} is not a readable {schema} file ({error}): make it again") from None
     if about.get("schema") != schema:
         raise InputError(f"{path} follows schema {about.get('schema')!r}, expected {schema!r}: make it again")
-    return search_spaces.from_json(about["space"]), about, arrays
+    return about, arrays
 
 
 def require_measurements(population: Population, latencies_ms: Floats, fewest: int) -> None:

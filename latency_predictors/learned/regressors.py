@@ -134,6 +134,10 @@ REGRESSORS: dict[str, Regressor] = {
 }
 
 
+MOST = {"gaussian_process": 1000}
+"""Rows beyond which a regression takes too long."""
+
+
 def fit(kind: str, rows: Floats, values: Floats, seed: int) -> Arrays:
     """Return a regression of values (N,) on rows (N, features), of one of `REGRESSORS`, with its standardisation."""
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)

@@ -1,9 +1,9 @@
 """A latency table: every block of a space measured on a device, calibrated and tested on whole networks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy  # loads its parts when they are used, and its statistics alone take 0.9 s
@@ -14,12 +14,12 @@ import search_spaces
 from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.fingerprint import require_same_machine
+from latency_predictors.latency_model import LatencyModel
 from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
 
-_SCHEMA = "latency-table/1"
 _MARGIN_QUANTILE = 0.95
 
 
@@ -59,7 +59,7 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class LatencyTable:
+class LatencyTable(LatencyModel):
     """Latencies in ms of all blocks of a space on a device.
 
     Attributes:
@@ -70,7 +70,11 @@ class LatencyTable:
         calibration_networks: whole networks that the calibration was fitted to.
         held_out_networks: whole networks that it was tested on.
         noise_floor: relative standard deviation of one network's latency, measured several times; None if it was not.
+        interpolation_error: mean relative error of measured blocks by the others, where some of the blocks are
+            interpolated; None where all were measured.
     """
+
+    schema: ClassVar[str] = "latency-table/1"
 
     space: SearchSpace
     device: Device
@@ -79,6 +83,7 @@ class LatencyTable:
     calibration_networks: Sequence[MeasuredNetwork]
     held_out_networks: Sequence[MeasuredNetwork]
     noise_floor: float | None = None
+    interpolation_error: float | None = None
 
     def cost_model(self, space: SearchSpace | None = None) -> BlockCost:
         """Return the calibrated latency of a space's networks, with the margin that held-out networks call for.
@@ -115,6 +120,14 @@ class LatencyTable:
             noise_spearman=_rank_correlation(repeated, measured),
             margin=max(0.0, excess),
         )
+
+    def tested(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        networks = self.held_out_networks
+        population = self.space.encode([network.architecture for network in networks])
+        return np.array([network.latency_ms for network in networks]), self.cost_model().predict(population)
+
+    def on_device(self, device: Device) -> "LatencyTable":
+        return replace(self, device=device)
 
     def require_at_hand(self) -> None:
         """Raise unless the machine that the table was made on can be measured on: this one, or one that answers.
@@ -153,7 +166,7 @@ class LatencyTable:
         """Write the table as JSON, with its errors for people to read."""
         write_json(
             path,
-            _SCHEMA,
+            self.schema,
             {
                 "unit": "ms",
                 "statistic": STATISTIC,
@@ -162,6 +175,7 @@ class LatencyTable:
                 "fingerprint": dict(self.fingerprint),
                 "errors": vars(self.errors()),
                 "noise_floor": self.noise_floor,
+                "interpolation_error": self.interpolation_error,
                 "calibration": self._calibration().to_json(),
                 "calibration_networks": [_network_to_json(network) for network in self.calibration_networks],
                 "held_out_networks": [_network_to_json(network) for network in self.held_out_networks],
@@ -176,7 +190,7 @@ class LatencyTable:
         Raises:
             InputError: the file is missing, damaged, or follows another schema.
         """
-        document = read_json(path, _SCHEMA)
+        document = read_json(path, cls.schema)
         try:
             return cls(
                 space=search_spaces.from_json(document["space"]),
@@ -185,7 +199,8 @@ class LatencyTable:
                 blocks={key: Measurement(**measurement) for key, measurement in document["blocks"].items()},
                 calibration_networks=[_network_from_json(entry) for entry in document["calibration_networks"]],
                 held_out_networks=[_network_from_json(entry) for entry in document["held_out_networks"]],
-                noise_floor=None if (noise := document.get("noise_floor")) is None else float(noise),
+                noise_floor=_number_or_none(document.get("noise_floor")),
+                interpolation_error=_number_or_none(document.get("interpolation_error")),
             )
         except InputError:
             raise
@@ -198,6 +213,10 @@ class LatencyTable:
 def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Return Spearman's coefficient; 0 where one of them is constant, which has no ranks."""
     return float(scipy.stats.spearmanr(one, other).statistic) if np.ptp(one) and np.ptp(other) else 0.0
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _network_to_json(network: MeasuredNetwork) -> dict[str, Any]:

@@ -7,25 +7,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import yaml
 from numpy.typing import NDArray
 
 from latency_predictors.cost_model import BlockCost
+from latency_predictors.table.rows import Unit, factor_to_ms, read_rows
 from search_spaces import Block, SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, InvertedResidual, PooledClassifier
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
-
-Unit = Literal["us", "ms", "s"]
-
-_MS: Mapping[str, float] = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_FILES = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
 
 
 def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> BlockCost:
@@ -41,7 +34,7 @@ def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> BlockCos
     Raises:
         InputError: the file is no such table, lacks a block of the space, or holds a latency that is none.
     """
-    factor = _factor(unit)
+    factor = factor_to_ms(unit)
     try:
         entries = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -124,8 +117,8 @@ def read_architecture_latencies(
     Raises:
         InputError: a file or column is missing, an option is not the space's, or a latency is not positive.
     """
-    factor = _factor(unit)
-    table = reduce(lambda one, other: one.join(other, key, join_type="inner"), map(_rows, paths))
+    factor = factor_to_ms(unit)
+    table = reduce(lambda one, other: one.join(other, key, join_type="inner"), map(read_rows, paths))
     for name in (*columns, latency):
         if name not in table.column_names:
             raise unknown(f"column of {paths[0]}", name, table.column_names)
@@ -148,18 +141,3 @@ def read_architecture_latencies(
         row = int(np.argmin(good))
         raise InputError(f"{paths[0]}, row {row}: {latency} is {latencies[row] / factor:g}, expected a positive number")
     return numbers, latencies
-
-
-def _rows(path: Path) -> pa.Table:
-    if path.suffix not in _FILES:
-        raise unknown("kind of latency file", path.name, [f"NAME{suffix}" for suffix in _FILES])
-    try:
-        return _FILES[path.suffix](path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
-
-
-def _factor(unit: str) -> float:
-    if unit not in _MS:
-        raise unknown("unit of latency", unit, _MS)
-    return _MS[unit]

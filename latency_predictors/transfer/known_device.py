@@ -3,12 +3,18 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from latency_predictors.learned.features import Features
+from latency_predictors.learned.measured_networks import read_measured_networks
+from latency_predictors.learned.predicted_cost import require_measurements
+from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.rows import LatencyColumn
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -25,6 +31,7 @@ _DEVIATION = 1.4826
 
 _EXACT = 1e-6
 _PASSES = 4
+_FEWEST, _TABULATED = 10, 300
 _LEAST = 0.2
 """Below this share of the median, errors count relative to it: networks that do next to nothing."""
 
@@ -71,6 +78,32 @@ def fit_device(features: Features, name: str, population: Population, latencies_
             best = likelihood, form, coefficients
     assert best is not None
     return KnownDevice(name, best[1], best[2] * latencies_ms.mean(), population, latencies_ms)
+
+
+def read_known_devices(paths: Sequence[Path], features: Features, column: LatencyColumn) -> list[KnownDevice]:
+    """Return devices by files of measured networks, or by tables in output directories of `nas profile`.
+
+    Of a table, the latencies that it predicts for random networks are learned from.
+
+    Raises:
+        InputError: a file cannot be read, holds too few networks, is of another space, or has the name of another.
+    """
+    found = [_read(path, features, column) for path in paths]
+    names = [device.name for device in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two known devices are called {name}, as their files are: rename one")
+    return found
+
+
+def _read(path: Path, features: Features, column: LatencyColumn) -> KnownDevice:
+    if path.is_dir():
+        population = features.reference[:_TABULATED]
+        table = LatencyTable.load(path / "table.json")
+        return fit_device(features, path.name, population, table.cost_model(features.space).predict(population))
+    measured = read_measured_networks(path, features.space, column)
+    require_measurements(measured.population, measured.latencies_ms, _FEWEST)
+    return fit_device(features, measured.name, measured.population, measured.latencies_ms)
 
 
 def _expected(features: Features, rows: Floats, values: Floats, weights: Floats) -> Floats:

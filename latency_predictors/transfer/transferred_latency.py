@@ -1,27 +1,22 @@
 """A new device's latency by a few measurements and what other devices are known to need, as a cost model."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_predictors.device import Device
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.predicted_cost import (
-    Arrays,
-    PredictedCost,
-    read_model,
-    require_measurements,
-    write_model,
-)
+from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice
 from latency_predictors.transfer.transfer import Posterior, Transfer
+from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
 
-_SCHEMA = "transferred-latency/1"
 _FEWEST = 3
 
 
@@ -31,18 +26,21 @@ class TransferredLatency(PredictedCost):
     Attributes:
         posterior: with the probabilities of forms, and of what the device resembles.
         factor: deviations that hold 90 % of latencies, by known devices that were left out.
-        population: the measured networks (k, choices).
-        latencies_ms: theirs, (k,).
     """
 
-    metric = "latency_ms"
+    schema: ClassVar[str] = "transferred-latency/1"
 
     def __init__(
-        self, features: Features, posterior: Posterior, factor: float, population: Population, latencies_ms: Floats
+        self,
+        features: Features,
+        posterior: Posterior,
+        factor: float,
+        measured: tuple[Population, Floats],
+        device: Device | None = None,
     ) -> None:
-        self.space = features.space
+        self.space, self.device = features.space, device
         self.posterior, self.factor = posterior, factor
-        self.population, self.latencies_ms = population, latencies_ms
+        self.population, self.latencies_ms = measured
         self._features = features
         mean, deviation = posterior.predict(features, features.reference)
         self.margin = float(np.median(factor * deviation / mean))
@@ -56,6 +54,7 @@ class TransferredLatency(PredictedCost):
         latencies_ms: Floats,
         *,
         designed: bool = True,
+        device: Device | None = None,
     ) -> "TransferredLatency":
         """Fit to measured networks (k, choices) and their latencies (k,), beside known devices, of which none may be.
 
@@ -65,6 +64,7 @@ class TransferredLatency(PredictedCost):
             population: the measured networks.
             latencies_ms: theirs.
             designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
+            device: on which it was, where it can be measured on.
 
         Raises:
             InputError: fewer than three networks, or latencies that cannot be.
@@ -72,7 +72,8 @@ class TransferredLatency(PredictedCost):
         require_measurements(population, latencies_ms, _FEWEST)
         transfer = Transfer(features, known)
         factor = transfer.factor(len(population), most_telling if designed else at_random)
-        return cls(features, transfer.posterior(population, latencies_ms), factor, population, latencies_ms)
+        posterior = transfer.posterior(population, latencies_ms)
+        return cls(features, posterior, factor, (population, latencies_ms), device)
 
     def predict(self, population: Population) -> Floats:
         return self.posterior.predict(self._features, population)[0]
@@ -81,22 +82,19 @@ class TransferredLatency(PredictedCost):
         mean, deviation = self.posterior.predict(self._features, population)
         return mean - self.factor * deviation, mean + self.factor * deviation
 
-    def save(self, path: Path) -> None:
-        """Write what is believed and what was measured as one safetensors file."""
+    def _to_file(self) -> tuple[dict[str, Any], Arrays]:
         found = self.posterior
         about = {"forms": found.forms, "resembles": found.resembles, "noise": found.noise, "factor": self.factor}
-        arrays: Arrays = {"means": found.means, "products": found.products}
-        arrays |= {"population": self.population, "latencies_ms": self.latencies_ms}
-        write_model(path, _SCHEMA, self.space, about, arrays)
+        return about, {"means": found.means, "products": found.products}
 
     @classmethod
-    def load(cls, path: Path) -> "TransferredLatency":
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: the file is missing, damaged, or follows another schema.
-        """
-        stored, about, arrays = read_model(path, _SCHEMA)
+    def _from_file(
+        cls,
+        space: SearchSpace,
+        device: Device | None,
+        measured: tuple[Population, Floats],
+        about: Mapping[str, Any],
+        arrays: Arrays,
+    ) -> "TransferredLatency":
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
-        features = Features(stored)
-        return cls(features, posterior, about["factor"], arrays["population"], arrays["latencies_ms"])
+        return cls(Features(space), posterior, about["factor"], measured, device)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nas.verbs.design import DesignConfig, design
 from nas.verbs.export import ExportConfig, export
+from nas.verbs.fit import FitConfig, fit
 from nas.verbs.kit import KitConfig, kit
 from nas.verbs.logs import LogsConfig, logs
 from nas.verbs.measure import MeasureConfig, measure
@@ -19,7 +21,9 @@ from nas.verbs.train import TrainConfig, train
 
 __all__ = [
     "VERBS",
+    "DesignConfig",
     "ExportConfig",
+    "FitConfig",
     "KitConfig",
     "LogsConfig",
     "MeasureConfig",
@@ -32,7 +36,9 @@ __all__ = [
     "StopConfig",
     "SubmitConfig",
     "TrainConfig",
+    "design",
     "export",
+    "fit",
     "kit",
     "logs",
     "measure",
@@ -51,6 +57,8 @@ VERBS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "spaces": spaces,
     "profile": profile,
     "kit": kit,
+    "design": design,
+    "fit": fit,
     "train": train,
     "search": search,
     "export": export,

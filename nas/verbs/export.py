@@ -15,8 +15,9 @@ from torch import nn
 from latency_predictors.analytic.counts import count_network
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
+from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.saved_models import model_file
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
@@ -27,7 +28,7 @@ from nas.run_directory import begin_run, digest, finish_run, input_path, read_as
 from nas.training import TrainingOptions, finetune
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.profile import profiled_scenes, scene_table
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, table_file
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, unknown
@@ -64,7 +65,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     asked, _ = read_run(options.search, "search")
     searched = asked["options"]
     supernet_directory, table_path = (input_path(options.search, name) for name in ("supernet", "table"))
-    files = {"supernet": supernet_directory / CHECKPOINT, "table": table_file(table_path)}
+    files = {"supernet": supernet_directory / CHECKPOINT, "table": model_file(table_path)}
     _require_searched(files, asked["inputs"], options.search)
     at_hand = (searched["allow_foreign_table"], searched["host"])
     table = load_table(table_path, *at_hand)
@@ -90,7 +91,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
         "latency_by_scene": _by_scene(exported, weights, table, options.export, scenes),
-        "device": table.device.to_json(),
+        "device": table.device and table.device.to_json(),
         "scores": _scores(exported.network, data, exported.prepare) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
         "parity": exported.difference,
@@ -113,9 +114,9 @@ def _require_searched(files: Mapping[str, Path], digests: Mapping[str, str], sea
             raise InputError(f"{path} is not the {name} that {search} searched with: put that back, or search again")
 
 
-def _scene_tables(table: Path, allow_foreign: bool, host: str | None) -> dict[float, LatencyTable]:
+def _scene_tables(table: Path, allow_foreign: bool, host: str | None) -> dict[float, LatencyModel]:
     """Return the tables for other sizes of examples that lie beside a table, by the quantile of the size."""
-    profiled = table_file(table).parent
+    profiled = model_file(table).parent
     return {
         quantile: load_table(scene_table(profiled, quantile), allow_foreign, host)
         for quantile in profiled_scenes(profiled)
@@ -132,7 +133,7 @@ class _Exported:
     prepare: Prepare
     model: bytes
     difference: float
-    latency: Latency
+    latency: Latency | None
 
 
 def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[str, Any]]:
@@ -151,7 +152,7 @@ def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[
 
 def _keeping_budget(
     weights: SharedWeights,
-    device: Device,
+    device: Device | None,
     finalists: Sequence[Mapping[str, Any]],
     budget_ms: float,
     options: ExportOptions,
@@ -160,44 +161,51 @@ def _keeping_budget(
     for finalist in finalists:
         network = weights.extract(Architecture(finalist["architecture"])).cpu()
         exported = _measured(network, weights, finalist, device, options)
-        if exported.latency.latency_ms <= budget_ms:
+        if exported.latency is None or exported.latency.latency_ms <= budget_ms:
             return exported
     _require(exported, budget_ms)
     raise AssertionError("the last finalist breaks the budget")
 
 
 def _measured(
-    network: nn.Module, weights: SharedWeights, finalist: Mapping[str, Any], device: Device, options: ExportOptions
+    network: nn.Module,
+    weights: SharedWeights,
+    finalist: Mapping[str, Any],
+    device: Device | None,
+    options: ExportOptions,
 ) -> _Exported:
     architecture = Architecture(finalist["architecture"])
     content, difference = to_model(network, weights.space, architecture)
-    model = exported_model(weights.space, architecture, network, content, device.batch_size)
-    (latency,) = measure_networks(device, [model], options.latency)
+    latency = None
+    if device is not None:
+        model = exported_model(weights.space, architecture, network, content, device.batch_size)
+        (latency,) = measure_networks(device, [model], options.latency)
     return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
 
 
 def _by_scene(
     exported: _Exported,
     weights: SharedWeights,
-    table: LatencyTable,
+    table: LatencyModel,
     options: ExportOptions,
-    scenes: Mapping[float, LatencyTable],
+    scenes: Mapping[float, LatencyModel],
 ) -> list[dict[str, Any]]:
     """Measure the network on small, typical and large examples, and predict where there is a table of that size.
 
-    Nothing where all examples have one size.
+    Nothing where all examples have one size, or there is nothing to measure on.
     """
+    if (device := table.device) is None:
+        return []
     quantiles = sorted({*_SCENES, *scenes})
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
     if len(set(spaces.values())) == 1:
         return []
-    device = table.device
     models = [
         exported_model(space, exported.architecture, exported.network, exported.model, device.batch_size)
         for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency)
-    tables = {**scenes, **{quantile: table for quantile, space in spaces.items() if space == table.space}}
+    tables = {**scenes, **{quantile: table for quantile, space in spaces.items() if space == weights.space}}
     return [
         {
             "quantile": quantile,
@@ -209,12 +217,12 @@ def _by_scene(
     ]
 
 
-def _predicted(table: LatencyTable, space: SearchSpace, exported: _Exported) -> float:
+def _predicted(table: LatencyModel, space: SearchSpace, exported: _Exported) -> float:
     return float(table.cost_model(space).predict(space.encode([exported.architecture]))[0])
 
 
 def _require(exported: _Exported, budget_ms: float) -> None:
-    if exported.latency.latency_ms > budget_ms:
+    if exported.latency is not None and exported.latency.latency_ms > budget_ms:
         raise InputError(
             f"{exported.architecture.id} takes {exported.latency.latency_ms:.4g} ms now, over the budget of "
             f"{budget_ms:.4g} ms: measure on a quiet machine, or search with a higher budget"
@@ -249,9 +257,9 @@ def _restore(exported: _Exported, kept: Path) -> dict[str, float] | None:
     return before
 
 
-def _latency(latency: Latency, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
-    measured = dataclasses.asdict(latency)
-    measured_ms = measured.pop("latency_ms")
+def _latency(latency: Latency | None, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
+    measured = {} if latency is None else dataclasses.asdict(latency)
+    measured_ms = measured.pop("latency_ms", None)
     return {
         "measured_ms": measured_ms,
         "predicted_ms": predicted_ms,

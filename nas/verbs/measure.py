@@ -10,6 +10,7 @@ from latency_predictors.device import STATISTIC, Device, MeasureOptions
 from latency_predictors.model import exported_model
 from nas.export import read_network, read_report
 from nas.finalists import LatencyOptions, measure_networks
+from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 
 
@@ -25,6 +26,8 @@ class MeasureConfig:
 def measure(options: MeasureConfig) -> dict[str, Any]:
     """Measure the network of a bundle again, and count how often it keeps its budget."""
     report = read_report(options.bundle)
+    if report["device"] is None:
+        raise InputError(f"{options.bundle} names no device: its latency was predicted by a model that has none")
     device, budget_ms = Device.from_json(report["device"]), report["latency"]["budget_ms"]
     once = LatencyOptions(passes=1, measure=options.measure)
     model = exported_model(*read_network(options.bundle), device.batch_size)

@@ -63,13 +63,15 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
 
 def summary(table: LatencyTable, directory: Path, options: ProfileOptions) -> dict[str, Any]:
     """Return what a person wants to know of a table in a directory, and say if the machine was busy."""
-    model, measured = table.cost_model(), table.blocks.values()
+    model, measured = table.cost_model(), [block for block in table.blocks.values() if not block.interpolated]
     stable_share = float(np.mean([measurement.stable for measurement in measured]))
     if stable_share < options.measure.stable_share:
         logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * stable_share)
     return {
         "table": str(directory / "table.json"),
         "blocks": len(table.blocks),
+        "blocks_measured": len(measured),
+        "interpolation_error": table.interpolation_error,
         "statistic": STATISTIC,
         "fastest_ms": model.cheapest()[0],
         "slowest_ms": model.dearest()[0],

@@ -38,6 +38,10 @@ class RunConfig:
     output: Path = Field(description="directory for all results; an interrupted run in it is continued")
     space: SpaceConfig = SpaceConfig()
     device: Device = Device()
+    table: Path | None = Field(
+        default=None,
+        description="latency model to search with, as `nas search` takes it; unset: profile the device",
+    )
     train: SupernetOptions = SupernetOptions()
     profile: ProfileOptions = ProfileOptions()
     scenes: SceneQuantiles = Field(
@@ -56,7 +60,8 @@ def run(options: RunConfig) -> dict[str, Any]:
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
     require_possible(data, loaded, options.search)
-    options.device.require_possible()
+    if options.table is None:
+        options.device.require_possible()
     _require_cluster(options)
     data_digest = {"data": data.fingerprint}
     done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)
@@ -65,17 +70,17 @@ def run(options: RunConfig) -> dict[str, Any]:
     space = loaded.to_json()
     named = SpaceConfig(space.pop("name"), space)
     trained, profiled, searched, bundle = (options.output / verb for verb in ("train", "profile", "search", "export"))
-    _tell(
-        "profile",
-        profile(
-            ProfileConfig(profiled, named, options.device, options.profile, data.options, options.scenes, options.force)
-        ),
-    )
-    feasible_region(load_table(profiled), named.load(), options.budget)  # rather refused now than after training
+    table = options.table or profiled
+    if options.table is None:
+        asked = ProfileConfig(
+            profiled, named, options.device, options.profile, data.options, options.scenes, options.force
+        )
+        _tell("profile", profile(asked))
+    feasible_region(load_table(table), named.load(), options.budget)  # rather refused now than after training
     _tell("train", train(TrainConfig(data.options, trained, named, options.train, options.force)))
-    asked = SearchConfig(
+    searching = SearchConfig(
         trained,
-        profiled,
+        table,
         options.budget,
         searched,
         options.search,
@@ -83,7 +88,7 @@ def run(options: RunConfig) -> dict[str, Any]:
         cluster=options.cluster,
         force=options.force,
     )
-    _tell("search", search(asked))
+    _tell("search", search(searching))
     result = export(ExportConfig(searched, bundle, options.export, force=options.force))
     finish_run(options.output, result)
     return result

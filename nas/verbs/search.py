@@ -1,6 +1,5 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -10,8 +9,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.device import STATISTIC, Device
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.device import STATISTIC
+from latency_predictors.latency_model import LatencyModel
+from latency_predictors.saved_models import model_file, read_latency_model
 from nas import plots
 from nas.candidates import Candidates, find_candidates, require_possible
 from nas.constraint import Constraint
@@ -42,7 +42,9 @@ class SearchConfig:
     """What is searched, under which budget, and how."""
 
     supernet: Path = Field(description="output directory of `nas train`")
-    table: Path = Field(description="output directory of `nas profile`, or a table file")
+    table: Path = Field(
+        description="output directory of `nas profile` or `nas fit`, or a file: a table, a model or a roofline device"
+    )
     budget: LatencyBudget = Field(
         description="highest latency with its unit, as 2.5ms, or 40%: so far from fastest to slowest"
     )
@@ -72,7 +74,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
-    inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(table_file(options.table))}
+    inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(model_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
@@ -99,17 +101,18 @@ def search(options: SearchConfig) -> dict[str, Any]:
     _write(options.output, table, data, candidates, finalists, budget_ms)
     found = [finalist for finalist in finalists if finalist.meets_budget]
     if not found:
-        nearest = min(finalist.measured.latency_ms for finalist in finalists)
+        nearest = min(finalist.latency_ms for finalist in finalists)
         raise InputError(
             f"none of {len(finalists)} candidates keeps {budget_ms:.4g} ms when measured; the nearest takes "
             f"{nearest:.4g} ms: raise the budget, or profile again on a quiet machine"
         )
-    result = _result(options, table, candidates, finalists, budget_ms)
+    margin = table.cost_model(supernet.space).margin
+    result = _result(options, margin, candidates, finalists, budget_ms)
     finish_run(options.output, result)
     return result
 
 
-def feasible_region(table: LatencyTable, space: SearchSpace, budget: str) -> tuple[FeasibleRegion, float]:
+def feasible_region(table: LatencyModel, space: SearchSpace, budget: str) -> tuple[FeasibleRegion, float]:
     """Return the networks that keep a latency budget, and the budget in ms.
 
     Raises:
@@ -120,21 +123,16 @@ def feasible_region(table: LatencyTable, space: SearchSpace, budget: str) -> tup
     return FeasibleRegion(space, [Constraint(model, budget_ms)]), budget_ms
 
 
-def table_file(path: Path) -> Path:
-    """Return the table in the output directory of `nas profile`, or the file itself."""
-    return path / "table.json" if path.is_dir() else path
-
-
-def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyTable:
-    """Read a table, and refuse one of a machine that is not at hand unless that is allowed.
+def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyModel:
+    """Read a latency model, and refuse one of a machine that is not at hand unless that is allowed.
 
     Args:
-        path: see `table_file`.
+        path: the file, or an output directory that holds one.
         allow_foreign: whether to use a table that another machine measured.
         host: where its device is now; None for where it was.
 
     Raises:
-        InputError: there is no such table, or it is another machine's.
+        InputError: there is no such model, or it is another machine's.
     """
     table = read_table(path, host)
     try:
@@ -146,16 +144,14 @@ def load_table(path: Path, allow_foreign: bool = False, host: str | None = None)
     return table
 
 
-def read_table(path: Path, host: str | None = None) -> LatencyTable:
-    """Read a table, whosever it is; see `load_table`.
+def read_table(path: Path, host: str | None = None) -> LatencyModel:
+    """Read a latency model, whosever it is; see `load_table`.
 
     Raises:
-        InputError: there is no such table.
+        InputError: there is no such model.
     """
-    table = LatencyTable.load(table_file(path))
-    if host is None:
-        return table
-    return dataclasses.replace(table, device=Device.from_json(table.device.to_json() | {"host": host}))
+    table = read_latency_model(path)
+    return table if host is None else table.moved(host)
 
 
 def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
@@ -178,7 +174,7 @@ def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
 
 def _write(
     output: Path,
-    table: LatencyTable,
+    table: LatencyModel,
     data: Dataset,
     candidates: Candidates,
     finalists: list[Finalist],
@@ -192,21 +188,21 @@ def _write(
 
 
 def _result(
-    options: SearchConfig, table: LatencyTable, candidates: Candidates, finalists: list[Finalist], budget_ms: float
+    options: SearchConfig, margin: float, candidates: Candidates, finalists: list[Finalist], budget_ms: float
 ) -> dict[str, Any]:
     best = next(finalist for finalist in finalists if finalist.meets_budget)
     return {
         "architecture": best.architecture.id,
         "budget_ms": budget_ms,
-        "measured_ms": best.measured.latency_ms,
+        "measured_ms": best.measured and best.measured.latency_ms,
         "predicted_ms": best.predicted_ms,
         "statistic": STATISTIC,
-        "table_margin": table.errors().margin,
+        "table_margin": margin,
         **{f"validation_{name}": value for name, value in best.metrics.items()},
         "networks_evaluated": len(candidates.history.population),
         "networks_predicted": candidates.n_predicted,
         "predictor_kendall": candidates.kendall,
-        "finalists_measured": len(finalists),
+        "finalists_measured": sum(finalist.measured is not None for finalist in finalists),
         "finalists_dropped": sum(not finalist.meets_budget for finalist in finalists),
         "output": str(options.output),
         **({"front": _front(candidates.finalists, finalists)} if options.search.costs else {}),
@@ -218,7 +214,8 @@ def _front(history: History, finalists: Sequence[Finalist]) -> list[dict[str, An
     return [
         {
             "architecture": finalist.architecture.id,
-            "measured_ms": finalist.measured.latency_ms,
+            "measured_ms": finalist.measured and finalist.measured.latency_ms,
+            "predicted_ms": finalist.predicted_ms,
             **{name: float(values[i]) for name, values in history.metrics.items()},
         }
         for i, finalist in enumerate(finalists)

@@ -185,3 +185,21 @@ def test_a_space_of_few_networks_calibrates_on_some_of_them(
 def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="toy has 1 different networks: a table is for a choice among many"):
         profile(toy(widths=(8,), depths=(1,)), Device(), tmp_path, OPTIONS, progress=False)
+
+
+def test_blocks_that_are_left_out_are_interpolated_and_marked(
+    machine: Machine, small: SearchSpace, tmp_path: Path
+) -> None:
+    options = dataclasses.replace(OPTIONS, share=0.5, group_size=300)
+    table = profile(small, Device(), tmp_path, options, progress=False)
+    measured = {name for found in machine.passes for name in found if not name.isdecimal()}
+    blocks = [repr(block) for block in small.index.blocks]
+    assert table.blocks.keys() == set(blocks)
+    assert {name for name, found in table.blocks.items() if not found.interpolated} == measured
+    assert len(measured) == round(0.5 * len(blocks))
+    sizes = [sum(parameter.numel() for parameter in block.build().parameters()) for block in small.index.blocks]
+    truth = {name: 1.1 * (1 + size / 1000) for name, size in zip(blocks, sizes, strict=True)}
+    error = np.mean([abs(table.blocks[name].quantile_ms / truth[name] - 1) for name in {*blocks} - measured])
+    assert error < 0.1
+    assert table.interpolation_error == pytest.approx(error, abs=0.1)
+    assert LatencyTable.load(tmp_path / "table.json") == table

@@ -50,6 +50,17 @@ class Machine:
         return [Latency(ms, ms, ms, options.passes) for ms in self.latencies[done : done + len(models)]]
 
 
+def test_without_a_device_candidates_stand_as_they_are_predicted(find: Callable[[], list[Finalist]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Table, "device", None)
+        patch.setattr(Table, "margin", 0.5, raising=False)
+        finalists = find()
+    assert [finalist.predicted_ms for finalist in finalists] == [0, 1, 2, 3, 4]
+    assert [finalist.meets_budget for finalist in finalists] == [True, False, False, False, False]  # 1 ms may be 1.5
+    assert all(finalist.measured is None for finalist in finalists)
+    assert [Finalist.from_json(finalist.to_json()) for finalist in finalists] == finalists
+
+
 @pytest.fixture
 def find(tiny: SearchSpace, data: Dataset, tmp_path: Path) -> Callable[[], list[Finalist]]:
     torch.manual_seed(0)

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import search_spaces
+from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas.data import DataOptions
@@ -117,6 +118,24 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
         name: found[name] for name in ("networks_evaluated", "networks_predicted", "predictor_kendall")
     }
     assert {path: path.read_bytes() for path in journals} == journals
+
+
+def test_a_device_of_numbers_alone_is_searched_for(
+    config: RunConfig, result: dict[str, object], tmp_path: Path
+) -> None:
+    """Nothing is measured there, and nothing says that it was."""
+    device, train, budget_ms = tmp_path / "device.json", config.output / "train", 0.05
+    Roofline().save(device)
+    found = search(SearchConfig(train, device, f"{budget_ms}ms", tmp_path / "search", config.search))
+    assert found["measured_ms"] is None
+    assert found["predicted_ms"] <= budget_ms
+    assert found["finalists_measured"] == 0
+    bundle = tmp_path / "export"
+    exported = export(ExportConfig(tmp_path / "search", bundle))
+    assert (exported["measured_ms"], exported["predicted_ms"]) == (None, found["predicted_ms"])
+    assert "not measured" in (bundle / "README.md").read_text()
+    with pytest.raises(InputError, match="names no device"):
+        measure(MeasureConfig(bundle))
 
 
 @pytest.mark.slow

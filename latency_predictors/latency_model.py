@@ -1,0 +1,79 @@
+"""The contract of what is known of a device's latencies and kept as a file: measured, learned, or given by numbers."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_predictors.cost_model import CostModel
+from latency_predictors.device import Device
+from search_spaces import SearchSpace
+from search_spaces.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+class LatencyModel(ABC):
+    """Predicts the latencies of networks on a device, which it names where that can be measured on.
+
+    Attributes:
+        schema: of its files.
+        device: what found networks are measured on; None where there is nothing to measure on.
+    """
+
+    schema: ClassVar[str]
+    device: Device | None
+
+    @abstractmethod
+    def cost_model(self, space: SearchSpace) -> CostModel:
+        """Return the latency of a space's networks in ms, with the margin that its error calls for.
+
+        Raises:
+            InputError: nothing is known of this space.
+        """
+
+    @abstractmethod
+    def on_device(self, device: Device) -> Self:
+        """Return the model of a device that is in another place now.
+
+        Raises:
+            InputError: there is no device.
+        """
+
+    def tested(self) -> tuple[Floats, Floats]:
+        """Return measured and predicted latencies (n,), (n,) in ms of networks left out of the fit, if any."""
+        return np.empty(0), np.empty(0)
+
+    def require_at_hand(self) -> None:
+        """Raise unless the device, if there is one, can be measured on from here.
+
+        Raises:
+            InputError: names what is lacking.
+        """
+        if self.device is not None:
+            self.device.require_possible()
+
+    def moved(self, host: str) -> Self:
+        """Return the model of a device that answers at ssh://user@host[:port] now.
+
+        Raises:
+            InputError: there is no device, or the address is none.
+        """
+        if self.device is None:
+            raise InputError(f"--on {host}: the latency model names no device to be measured on; leave it out")
+        return self.on_device(Device.from_json(self.device.to_json() | {"host": host}))
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write the model as one file."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or follows another schema.
+        """

@@ -1,0 +1,81 @@
+"""Measured networks, as models are fitted to them: rows of a file, or the whole networks of a latency table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency_predictors.device import Device
+from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.rows import LatencyColumn, read_rows
+from search_spaces import Choice, SearchSpace
+from search_spaces.errors import InputError, unknown
+from search_spaces.plan_index import Population
+
+
+@dataclass(frozen=True)
+class MeasuredNetworks:
+    """Networks of a space and their latencies on one device.
+
+    Attributes:
+        name: of the device.
+        population: the networks, (n, choices).
+        latencies_ms: (n,).
+        device: where they were measured, if the file says so.
+    """
+
+    name: str
+    population: Population
+    latencies_ms: NDArray[np.float64]
+    device: Device | None = None
+
+
+def of_table(table: LatencyTable, name: str) -> MeasuredNetworks:
+    """Return the whole networks that a latency table was calibrated and tested on."""
+    networks = [*table.calibration_networks, *table.held_out_networks]
+    population = table.space.encode([network.architecture for network in networks])
+    return MeasuredNetworks(name, population, np.array([one.latency_ms for one in networks]), table.device)
+
+
+def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn | None = None) -> MeasuredNetworks:
+    """Return what a file says: one row a network, one column a choice with the option taken, and the latency's.
+
+    Args:
+        path: Parquet, CSV, or JSON with a list of objects.
+        space: whose choices the columns are.
+        column: of the latencies.
+
+    Raises:
+        InputError: a column is missing, its unit is not said, an option is not the space's, or a latency not positive.
+    """
+    column = column or LatencyColumn()
+    factor, latency = column.factor_to_ms(), column.name
+    rows = read_rows(path)
+    for name in (*(choice.name for choice in space.choices), latency):
+        if name not in rows.column_names:
+            raise unknown(f"column of {path}", name, rows.column_names)
+    numbers = [_numbers(path, choice, rows[choice.name].to_pylist()) for choice in space.choices]
+    latencies = [_latency(path, row, latency, value) for row, value in enumerate(rows[latency].to_pylist())]
+    return MeasuredNetworks(path.stem, np.array(numbers).T, factor * np.array(latencies))
+
+
+def _numbers(path: Path, choice: Choice, values: list[object]) -> list[int]:
+    """Return the numbers of the options that a column holds: as they are, or as text."""
+    known: dict[object, int] = {str(option): number for number, option in enumerate(choice.options)}
+    known |= {option: number for number, option in enumerate(choice.options)}
+    numbers = []
+    for row, value in enumerate(values):
+        written = value if isinstance(value, int | float | str) else None
+        number = known.get(written, known.get(str(written)))  # a column of digits is read as numbers
+        if number is None:
+            options = ", ".join(map(str, choice.options))
+            raise InputError(f"{path}, row {row}: {choice.name} is {value!r}, expected one of {options}")
+        numbers.append(number)
+    return numbers
+
+
+def _latency(path: Path, row: int, column: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (np.isfinite(value) and value > 0):
+        raise InputError(f"{path}, row {row}: {column} is {value!r}, expected a positive number")
+    return float(value)

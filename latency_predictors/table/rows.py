@@ -1,0 +1,72 @@
+"""Files with one row a network, and the units of the latencies in them, which such files rarely say."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from search_spaces.errors import InputError, unknown
+
+Unit = Literal["us", "ms", "s"]
+
+_MS: Mapping[str, float] = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+def factor_to_ms(unit: str) -> float:
+    """Return how many ms a unit is.
+
+    Raises:
+        InputError: no such unit.
+    """
+    if unit not in _MS:
+        raise unknown("unit of latency", unit, _MS)
+    return _MS[unit]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class LatencyColumn:
+    """Where latencies stand in a file of rows, and in which unit."""
+
+    name: str = Field(default="latency_ms", description="column of the latencies")
+    unit: Unit | None = Field(default=None, description="us, ms or s; unset: what the name ends in, as latency_ms does")
+
+    def factor_to_ms(self) -> float:
+        """Return how many ms the column's unit is.
+
+        Raises:
+            InputError: nothing says which unit that is.
+        """
+        unit = self.unit or self.name.rpartition("_")[2]
+        if unit not in _MS:
+            raise InputError(f"column {self.name} does not say its unit: give us, ms or s, or call it {self.name}_ms")
+        return _MS[unit]
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Return the rows of a Parquet, CSV or JSON file, the last a list of objects.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another kind.
+    """
+    if path.suffix not in _READERS:
+        raise unknown("kind of latency file", path.name, [f"NAME{suffix}" for suffix in _READERS])
+    try:
+        return _READERS[path.suffix](path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
+
+
+def _read_json(path: Path) -> pa.Table:
+    rows = json.loads(path.read_text())
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError('expected a list of objects, such as [{"choice": 1, "latency_ms": 2.5}]')
+    return pa.Table.from_pylist(rows)
+
+
+_READERS = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv, ".json": _read_json}

@@ -1,0 +1,94 @@
+"""`nas design`: which networks to measure on a new device, so that `nas fit` learns most of the others."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.learned.features import Features
+from latency_predictors.measuring import measure
+from latency_predictors.model import network_model
+from latency_predictors.saved_models import model_file
+from latency_predictors.table.rows import LatencyColumn
+from latency_predictors.transfer.design import most_telling
+from latency_predictors.transfer.known_device import read_known_devices
+from latency_predictors.transfer.transfer import Transfer
+from nas.data import DataOptions
+from nas.run_directory import begin_run, digest, finish_run
+from nas.verbs.space_config import SpaceConfig, load_for
+from search_spaces import Architecture, SearchSpace
+from search_spaces.plan_index import distinct
+from search_spaces.storage import write_atomic
+
+NETWORKS = "networks.csv"
+_CANDIDATES = 300
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class DesignConfig:
+    """Of which space how many networks are wanted, and what is known."""
+
+    output: Path = Field(description="directory for the list of networks")
+    space: SpaceConfig = SpaceConfig()
+    data: DataOptions | None = None
+    networks: int = Field(default=10, ge=3, le=_CANDIDATES, description="how many to measure")
+    known: tuple[Path, ...] = Field(
+        default=(), description="devices known in this space: files of rows, or output directories of `nas profile`"
+    )
+    latency: LatencyColumn = LatencyColumn()
+    device: Device | None = None
+    measure: MeasureOptions = MeasureOptions()
+    seed: int = Field(default=0, ge=0, description="of the networks to choose from")
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
+
+
+def design(options: DesignConfig) -> dict[str, Any]:
+    """Choose the networks that tell most of a new device, and measure them if it is named with --device.runtime.
+
+    They are rows of `networks.csv`. Without a device, fill in the column `latency_ms`. Then `nas fit --designed
+    --measured OUTPUT/networks.csv` makes the model.
+    """
+    space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
+    features = Features(space)
+    known = read_known_devices(options.known, features, options.latency)
+    if options.device is not None:
+        options.device.require_possible()
+    inputs = {"space": space.id, **{f"known {path.name}": digest(model_file(path)) for path in options.known}}
+    if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
+        return done
+    drawn = space.canonical(space.sample(4 * _CANDIDATES, np.random.default_rng(options.seed)))
+    candidates = drawn[distinct(drawn)][:_CANDIDATES]
+    chosen = space.decode(candidates[most_telling(Transfer(features, known), candidates, options.networks)])
+    latencies = None if options.device is None else _measured(space, chosen, options.device, options.measure)
+    path = options.output / NETWORKS
+    _write(path, chosen, latencies)
+    result = {
+        "networks": str(path),
+        "measured": latencies is not None,
+        "then": f"nas fit --designed --measured {path} --space {space.name} ...",
+    }
+    finish_run(options.output, result)
+    return result
+
+
+def _measured(
+    space: SearchSpace, networks: list[Architecture], device: Device, options: MeasureOptions
+) -> list[float | None]:
+    models = {
+        str(i): network_model(space, network, space.build(network), device.batch_size)
+        for i, network in enumerate(networks)
+    }
+    found = measure(device, models, options=options, progress=True)
+    return [found[name].quantile_ms for name in models]
+
+
+def _write(path: Path, networks: list[Architecture], latencies: list[float | None] | None) -> None:
+    """Write one row a network, with its latency or room for it."""
+    column = pa.array(latencies or [None] * len(networks), pa.float64())
+    table = pa.Table.from_pylist([dict(network) for network in networks]).append_column("latency_ms", column)
+    write_atomic(path, lambda temporary: pyarrow.csv.write_csv(table, temporary))

@@ -1,0 +1,89 @@
+"""Measured networks are read from every kind of file alike, and what cannot be is told by row and column."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+import search_spaces
+from latency_predictors.learned.measured_networks import read_measured_networks
+from latency_predictors.table.rows import LatencyColumn
+from search_spaces import InputError
+
+SPACE = search_spaces.load("mobilenet_v3_32", resolutions=(16, 24))
+POPULATION = SPACE.sample(12, np.random.default_rng(0))
+LATENCIES = np.linspace(0.5, 2, 12)
+
+
+def rows() -> list[dict[str, Any]]:
+    networks = SPACE.decode(POPULATION)
+    return [{**dict(one), "latency_ms": ms} for one, ms in zip(networks, LATENCIES.tolist(), strict=True)]
+
+
+WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], object]] = {
+    "csv": lambda path, given: pyarrow.csv.write_csv(pa.Table.from_pylist(given), path),
+    "parquet": lambda path, given: pyarrow.parquet.write_table(pa.Table.from_pylist(given), path),
+    "json": lambda path, given: path.write_text(json.dumps(given)),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_kind_of_file_says_the_same(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"board.{kind}"
+    WRITERS[kind](path, rows())
+    found = read_measured_networks(path, SPACE)
+    assert found.name == "board"
+    assert np.array_equal(found.population, POPULATION)
+    np.testing.assert_allclose(found.latencies_ms, LATENCIES)
+
+
+def test_units_are_converted_and_never_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps([{**row, "pixel": 1000 * row["latency_ms"]} for row in rows()]))
+    found = read_measured_networks(path, SPACE, LatencyColumn("pixel", "us"))
+    np.testing.assert_allclose(found.latencies_ms, LATENCIES)
+    with pytest.raises(InputError, match="column pixel does not say its unit"):
+        read_measured_networks(path, SPACE, LatencyColumn("pixel"))
+
+
+def change(column: str, value: Any) -> list[dict[str, Any]]:
+    changed = rows()
+    changed[3][column] = value
+    return changed
+
+
+FIRST = SPACE.choices[0].name
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (change("latency_ms", -1.0), r"row 3: latency_ms is -1\.0, expected a positive number"),
+        (change("latency_ms", None), "row 3: latency_ms is None"),
+        (change(FIRST, 1000), f"row 3: {FIRST} is 1000, expected one of"),
+        (change(FIRST, [1]), r"board\.json: cannot mix list"),
+        ([{"latency_ms": 1.0}], f"unknown column of .* '{FIRST}'"),
+        ([], "expected a list of objects"),
+        ({}, "expected a list of objects"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(given: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps(given))
+    with pytest.raises(InputError, match=message) as error:
+        read_measured_networks(path, SPACE)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "board.txt", "damaged.parquet"])
+def test_files_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "damaged.parquet").write_text("no table")
+    with pytest.raises(InputError, match=name) as error:
+        read_measured_networks(tmp_path / name, SPACE)
+    assert len(str(error.value).splitlines()) == 1
