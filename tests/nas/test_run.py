@@ -22,6 +22,7 @@ from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.device import MeasureOptions
 from latency_predictors.profile import ProfileOptions
 from nas.data import DataOptions
+from nas.executors.options import ClusterOptions
 from nas.finalists import FinalistOptions, Latency, LatencyOptions
 from nas.search_options import SearchOptions, StrategyOptions
 from nas.training import SupernetOptions, TrainingOptions
@@ -143,13 +144,13 @@ def test_searching_on_workers_gives_the_same_journals(
     config: RunConfig, result: dict[str, object], tmp_path: Path
 ) -> None:
     train, profile = config.output / "train", config.output / "profile"
-    asked = SearchConfig(train, profile, config.budget, tmp_path / "search", config.search, config.finalists, workers=2)
-    search(asked)
+    asked = SearchConfig(train, profile, config.budget, tmp_path / "search", config.search, config.finalists)
+    search(dataclasses.replace(asked, cluster=ClusterOptions(workers=2)))
     for name in ("evaluated", "predicted", "candidates"):
         here = (config.output / "search" / f"{name}.jsonl").read_bytes()
         assert (tmp_path / "search" / f"{name}.jsonl").read_bytes() == here
     (tmp_path / "search" / "result.json").unlink()  # as if it had been killed before the result was written
-    search(dataclasses.replace(asked, workers=None))
+    search(asked)
 
 
 @pytest.mark.parametrize("evaluator", ["predictor", "shared_weights"])

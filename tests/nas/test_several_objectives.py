@@ -59,7 +59,7 @@ def test_costs_are_objectives_and_limits_are_kept_by_the_front(
     model = cost(space)
     objectives = [Objective("score"), Objective("latency_ms", maximise=False, model=model)]
     limits = [Limit("loss", at_most=0.5)]
-    budget = 12 if name == "optuna_gp" else 60  # with several objectives it takes seconds for each network
+    budget = {"optuna_gp": 12, "optuna_tpe": 25}.get(name, 60)  # with several objectives these are slow
 
     def run(journal: Path | None = None) -> Any:
         search = Search(
@@ -83,7 +83,7 @@ def test_costs_are_objectives_and_limits_are_kept_by_the_front(
 
 
 # networks and seeds of strategies that take long over each; with several objectives optuna_gp takes too long
-EFFORT = {"bananas": (120, 1), "optuna_tpe": (80, 1), "pnas": (200, 1), "predictor_guided": (100, 1)}
+EFFORT = {"bananas": (120, 1), "optuna_tpe": (60, 1), "pnas": (200, 1), "predictor_guided": (100, 1)}
 
 
 @pytest.mark.parametrize("name", [name for name in MULTI_OBJECTIVE if name not in ("random_search", "optuna_gp")])
