@@ -31,7 +31,7 @@ class Inputs:
 
     Attributes:
         options: one-hot choices, (N, options).
-        features: (N, F) each, of lengths about 1: those of the space, standardised, and how often it has which paths.
+        features: (N, F) each, of lengths about 1: the space's features, standardised, and its sequences.
         n_choices: how many choices there are.
     """
 
@@ -51,18 +51,19 @@ class Encoder:
 
     def __init__(self, space: SearchSpace, population: Population) -> None:
         self._space = space
-        features, paths = space.features(population), space.paths(population)
+        features, sequences = space.features(population), space.sequences(population)
         self._mean, deviation = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(deviation > 0, deviation, 1.0) * np.sqrt(max(1, features.shape[1]))
-        self._length = np.sqrt((paths**2).sum(axis=1).mean()) or 1.0
+        self._length = np.sqrt((sequences**2).sum(axis=1).mean()) or 1.0
 
     def __call__(self, population: Population) -> Inputs:
         """Return the inputs of a canonical population (N, choices): its options as they are, and those that matter."""
         described = [population, self._space.active(population)]
         options = np.concatenate([self._space.one_hot(rows) for rows in described], axis=1, dtype=np.float64)
         features = (self._space.features(population) - self._mean) / self._scale
-        paths = self._space.paths(population) / self._length
-        return Inputs(options, tuple(x for x in (features, paths) if x.shape[1]), len(described) * population.shape[1])
+        sequences = self._space.sequences(population) / self._length
+        groups = tuple(group for group in (features, sequences) if group.shape[1])
+        return Inputs(options, groups, len(described) * population.shape[1])
 
 
 class GaussianProcess:

@@ -244,7 +244,7 @@ class SearchSpace(ABC):
         features: NDArray[np.float64] = of_block[self.index.block_ids(population)].sum(axis=1)
         return features
 
-    def paths(self, population: Population) -> NDArray[np.float64]:
+    def sequences(self, population: Population) -> NDArray[np.float64]:
         """Return (N, P): how often each sequence of layers occurs from input to output; here of none.
 
         A space whose networks branch overrides it, so that a model knows networks that compute the same as equal.

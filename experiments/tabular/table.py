@@ -62,7 +62,7 @@ class TableSpace(SearchSpace):
         """Return what a cell computes; nothing if the table is of no cells."""
         return np.empty((len(population), 0)) if self.cell is None else self.cell.features(population)
 
-    def paths(self, population: Population) -> NDArray[np.float64]:
+    def sequences(self, population: Population) -> NDArray[np.float64]:
         """Return the sequences of a cell's operations; nothing if the table is of no cells."""
         return np.empty((len(population), 0)) if self.cell is None else self.cell.sequences(population)
 

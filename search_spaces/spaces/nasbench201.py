@@ -99,7 +99,7 @@ class NASBench201(SearchSpace):
         """Return what a cell computes, and of what."""
         return CELL.features(population)
 
-    def paths(self, population: Population) -> NDArray[np.float64]:
+    def sequences(self, population: Population) -> NDArray[np.float64]:
         """Return the sequences of operations along a cell's paths."""
         return CELL.sequences(population)
 
