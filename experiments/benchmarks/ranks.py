@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.ranks --space mobilenet_v3_32 --ranks 2
 
 Both train by the sandwich rule on the digits, in turns of some steps in processes of their own; a step's time is the
-median over all turns. The difference of losses is that of two single-precision trainings whose sums have another order;
+median over all turns, beside it the processor time of one process, which what else the machine does leaves alone. The
+difference of losses is that of two single-precision trainings whose sums have another order;
 the same of one process with one thread and with all of them is told beside it.
 """
 
@@ -30,7 +31,7 @@ from search_spaces.images import channels_last
 
 
 def take_steps(name: str, options: SupernetOptions, n_steps: int, result: Path) -> None:
-    """Train for some steps; the first rank writes seconds and losses, a pair a step."""
+    """Train for some steps; the first rank writes of each the seconds, its processor's seconds, and the loss."""
     data = load_data(DataOptions("digits", memory_gb=1))
     space = search_spaces.load(name, **data.space_options())
     torch.manual_seed(0)
@@ -44,9 +45,9 @@ def take_steps(name: str, options: SupernetOptions, n_steps: int, result: Path) 
             Student(supernet.network(a), partial(space.prepare, architecture=a))
             for a in (space.largest(), space.smallest(), *drawn)
         ]
-        begun = time.perf_counter()
+        begun = time.perf_counter(), time.process_time()
         loss = descent.descend(students, distil=True)
-        steps.append((time.perf_counter() - begun, loss))
+        steps.append((time.perf_counter() - begun[0], time.process_time() - begun[1], loss))
     if descent.ranks.is_first:
         result.write_text(json.dumps(steps))
 
@@ -75,11 +76,16 @@ def main() -> None:
                 steps = partial(take_steps, asked.space, options, asked.steps, result)
                 train_elastically(steps, n_ranks, torch.device("cpu"), result)
                 taken[way].append(json.loads(result.read_text()))
-    first = np.array(taken["one process, one thread"][0])[:, 1]
+    first = np.array(taken["one process, one thread"][0])[:, 2]
     for way, turns in taken.items():
-        seconds = statistics.median(seconds for turn in turns for seconds, _ in turn[1:])  # the first makes views
-        apart = np.abs(np.array(turns[0])[:, 1] - first)
-        print(f"{way}: {seconds:.3f} s a step; losses differ by {', '.join(f'{x:.0e}' for x in apart)}")
+        seconds, of_processor = (
+            statistics.median(step[column] for turn in turns for step in turn[1:])  # the first makes views
+            for column in (0, 1)
+        )
+        apart = ", ".join(f"{x:.0e}" for x in np.abs(np.array(turns[0])[:, 2] - first))
+        print(
+            f"{way}: {seconds:.2f} s a step, {of_processor:.2f} s of a processor; losses differ by {apart}", flush=True
+        )
 
 
 if __name__ == "__main__":
