@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.fingerprint import fingerprint, require_same_machine
 from latency_predictors.kit import remote
 from latency_predictors.kit.ssh import ConnectionLost
@@ -139,7 +139,7 @@ def test_a_cut_connection_loses_nothing(server: Server, matmul: Callable[..., Mo
     assert len(found) == 3
     assert 0 < len(before_cut) < 3
     for line, one in zip(before_cut, found, strict=False):
-        assert json.loads(line)["measurements"]["network"] == vars(one["network"])
+        assert Measurement(**json.loads(line)["measurements"]["network"]) == one["network"]
 
 
 def test_a_host_that_is_gone_and_comes_back_goes_on(
@@ -157,4 +157,4 @@ def test_a_host_that_is_gone_and_comes_back_goes_on(
         remote.measure_parts(device_of(server), parts)
     server.start()
     found = remote.measure_parts(device_of(server), parts)
-    assert json.loads(first)["measurements"]["network"] == vars(found[0]["network"])
+    assert Measurement(**json.loads(first)["measurements"]["network"]) == found[0]["network"]
