@@ -60,6 +60,7 @@ class PointDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "mean_iou_present", "accuracy", "cross_entropy")
     examples: ClassVar[str] = "clouds"
+    onnx_takes: ClassVar[str] = "one cloud of any number of points"
     augmented_by: ClassVar[tuple[str, ...]] = ("flip", "rotation", "scale")
     scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
     n_statistics: ClassVar[int] = 64
