@@ -139,6 +139,6 @@ Run it, in this folder, with `pip install {data.requirements}`:
 ```python
 {data.snippet}```
 
-`architecture.json` says which network this is, `model.onnx` runs at any batch size, `model.safetensors` holds the
+`architecture.json` says which network this is, `model.onnx` takes {data.onnx_takes}, `model.safetensors` holds the
 weights as torch has them, and `report.json` holds all figures, the input's normalisation, and how they were made.
 """

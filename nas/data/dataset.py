@@ -39,6 +39,7 @@ class Dataset(ABC):
         augmented_by: the fields of `Augmentation` that `augmented` heeds.
         scored_at_once: how many examples make a batch where nothing is trained.
         n_statistics: from how many training examples batch-norm statistics are estimated, unless it is said.
+        onnx_takes: what the exported network reads in one run, in words for the bundle's reader.
         name: of the source, without its folder.
         options: what it was loaded by.
         classes: class names; a label is an index into them, or `IGNORED`.
@@ -55,6 +56,7 @@ class Dataset(ABC):
     augmented_by: ClassVar[tuple[str, ...]]
     scored_at_once: ClassVar[int]
     n_statistics: ClassVar[int]
+    onnx_takes: ClassVar[str]
 
     name: str
     options: DataOptions

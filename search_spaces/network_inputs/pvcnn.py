@@ -25,8 +25,13 @@ def inputs_from_points(
         `cube` (1, 4): the mean of the points, and twice the distance of the farthest one from it.
 
     Raises:
-        ValueError: there are no points, or one that is not finite.
+        ValueError: the arrays have other shapes, there are no points, or one that is not finite.
     """
+    if coordinates.ndim != 2 or coordinates.shape[1] != 3 or features.ndim != 2 or len(features) != len(coordinates):
+        raise ValueError(
+            f"coordinates {coordinates.shape} and features {features.shape}: "
+            "expected (points, 3) and (points, channels)"
+        )
     if len(coordinates) == 0:
         raise ValueError("the cloud has no points")
     finite = np.isfinite(coordinates).all(1) & np.isfinite(features).all(1)

@@ -61,7 +61,7 @@ def inputs_from_points(
         `shares_s` (corners,): their weights, which sum to one at each point.
 
     Raises:
-        ValueError: there are no points, or one that is not finite or too far away.
+        ValueError: the arrays have other shapes, there are no points, or one that is not finite or too far away.
     """
     positions = _positions(coordinates, features, voxel_size)
     numbers, of_point = np.unique(
@@ -84,6 +84,11 @@ def inputs_from_points(
 
 def _positions(coordinates: NDArray[np.floating], features: NDArray[np.floating], voxel_size: float) -> Floats:
     """Return the points in voxels of stride 1."""
+    if coordinates.ndim != 2 or coordinates.shape[1] != 3 or features.ndim != 2 or len(features) != len(coordinates):
+        raise ValueError(
+            f"coordinates {coordinates.shape} and features {features.shape}: "
+            "expected (points, 3) and (points, channels)"
+        )
     if len(coordinates) == 0:
         raise ValueError("the frame has no points")
     finite = np.isfinite(coordinates).all(1) & np.isfinite(features).all(1)

@@ -203,11 +203,12 @@ def _fields(text: str) -> dict[str, ast.expr]:
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
+        place = f" at line {error.lineno}, character {error.offset}" if error.lineno else ""  # not of an empty text
         raise InputError(
-            f"genotype is malformed at line {error.lineno}, character {error.offset}: {error.msg}"
+            f"genotype {_shortened(text)!r} is malformed{place}: {error.msg}; expected Genotype(normal=[...], ...)"
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"genotype is malformed: {error}") from None
+        raise InputError(f"genotype {_shortened(text)!r} is malformed: {error}") from None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
         raise _malformed(text, call, "Genotype(...)")
     if call.args:
@@ -251,6 +252,10 @@ def _require_all_nodes(text: str, concat: ast.expr) -> None:
 
 def _malformed(text: str, node: ast.expr, expected: str) -> InputError:
     found = ast.get_source_segment(text.strip(), node) or ""
-    found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
+    found = _shortened(found)
     place = f"line {node.lineno}, character {node.col_offset + 1}"
     return InputError(f"genotype has {' '.join(found.split())} at {place}, where {expected} is expected")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

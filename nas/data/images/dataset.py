@@ -60,6 +60,7 @@ class ImageDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy")
     examples: ClassVar[str] = "images"
+    onnx_takes: ClassVar[str] = "any batch size"
     augmented_by: ClassVar[tuple[str, ...]] = ("crop", "flip")
     scored_at_once: ClassVar[int] = 256
     n_statistics: ClassVar[int] = 1024

@@ -37,7 +37,10 @@ def read_class_folders(folder: Path) -> Examples:
     folders = subfolders(folder)
     paths = [_image_paths(path) for path in folders]
     if not any(paths):
-        raise InputError(f"{folder} holds neither Parquet files nor class folders with images: expected one of them")
+        raise InputError(
+            f"{folder} holds neither Parquet files nor class folders with images, nor point clouds (.npz files, or "
+            "velodyne/ and labels/, below sequences/ or directly): expected one of them"
+        )
     labels = torch.tensor([label for label, found in enumerate(paths) for _ in found])
     files = _ImageFiles([path for found in paths for path in found])
     return Examples(tuple(path.name for path in folders), labels, torch.arange(len(labels)), files)

@@ -22,6 +22,7 @@ from nas.data.points.clouds import N_CHANNELS, Cloud, Clouds
 from nas.data.points.partition import BLOCK_TILES, partition
 from nas.data.points.scanning import Example, Scan, scan
 from nas.data.points.sources import Found, find_frames
+from nas.data.points.tiles import FEWEST_POINTS
 from nas.data.source import OBJECTS, SCENES
 from search_spaces.errors import InputError
 from search_spaces.points import PointClouds
@@ -59,6 +60,7 @@ class PointDataset(Dataset):
 
     metrics: ClassVar[tuple[str, ...]] = ("mean_iou", "mean_iou_present", "accuracy", "cross_entropy")
     examples: ClassVar[str] = "clouds"
+    onnx_takes: ClassVar[str] = "one cloud of any number of points"
     augmented_by: ClassVar[tuple[str, ...]] = ("flip", "rotation", "scale")
     scored_at_once: ClassVar[int] = 4  # some 500,000 points of whole frames
     n_statistics: ClassVar[int] = 64
@@ -196,8 +198,17 @@ def _scan(found: Found, options: DataOptions, name: str) -> Scan:
     scanned = scan(found.frames, len(found.classes), options.tile_metres, options.memory_gb * 1e9, name)
     require_whole(scanned.problems, options, PointDataset.examples)
     if not scanned.examples:
-        raise InputError(f"{options.source} has no usable cloud, of {len(found.frames)} frames: expected some")
+        raise InputError(f"{name} has no usable cloud, of {len(found.frames)} frames: {_why_none(scanned, options)}")
     return scanned
+
+
+def _why_none(scanned: Scan, options: DataOptions) -> str:
+    if scanned.n_small_tiles:
+        return (
+            f"all {scanned.n_small_tiles} tiles of {options.tile_metres:g} m have fewer than {FEWEST_POINTS} points or "
+            "no labelled one; raise --data.tile-metres, or give larger frames"
+        )
+    return f"{scanned.problems[0]}"
 
 
 def _require_used(options: DataOptions, found: Found, name: str) -> None:

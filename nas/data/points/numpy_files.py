@@ -50,7 +50,9 @@ class NumpyFrame:
             raise InputError(f"{self.path} has {found}: expected {_EXPECTED}")
         points, raw = arrays.values()
         labels = semantic_kitti.class_numbers(raw, self.place) if declared.classes is None else self._labels(raw)
-        return checked(points.astype(np.float32), labels, self.place, whole=self.whole)
+        with np.errstate(over="ignore"):  # what is infinite then is told as such
+            points = points.astype(np.float32)
+        return checked(points, labels, self.place, whole=self.whole)
 
     def _labels(self, raw: NDArray[np.integer]) -> NDArray[np.int64]:
         raw = np.atleast_1d(raw)

@@ -1,6 +1,6 @@
 """SemanticKITTI (Behley et al., ICCV 2019): its 19 classes, and its folders of `.bin` and `.label` files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,14 +150,28 @@ def find_kitti_frames(folder: Path) -> tuple[list[KittiFrame], tuple[str, ...]]:
         InputError: there are none, or a scan has no labels.
     """
     if not (folder / "sequences").is_dir():
-        return _frames(folder, None), ()
-    sequences = sorted(path for path in (folder / "sequences").iterdir() if (path / "velodyne").is_dir())
-    labelled = [path for path in sequences if (path / "labels").is_dir()]
-    if not labelled:
+        frames = _frames(folder, None)
+        return frames, tuple(_left_out([folder], frames))
+    sequences = sorted((folder / "sequences").iterdir())
+    scanned, labelled = ([path for path in sequences if (path / kind).is_dir()] for kind in ("velodyne", "labels"))
+    both = [path for path in scanned if path in labelled]
+    if not both:
         raise InputError(f"{folder / 'sequences'} has no sequence with velodyne/ and labels/: expected some")
-    unlabelled = [path.name for path in sequences if path not in labelled]
-    notes = (f"has sequences without labels, which are left out: {', '.join(unlabelled)}",) if unlabelled else ()
-    return [frame for path in labelled for frame in _frames(path, path.name)], notes
+    frames = [frame for path in both for frame in _frames(path, path.name)]
+    notes = [
+        f"has sequences without {lacking}, which are left out: {', '.join(path.name for path in left)}"
+        for lacking, found in (("labels", scanned), ("scans", labelled))
+        if (left := [path for path in found if path not in both])
+    ]
+    return frames, (*notes, *_left_out(both, frames))
+
+
+def _left_out(folders: Sequence[Path], frames: Sequence[KittiFrame]) -> Iterator[str]:
+    """Yield a note if there are labels without a scan, as of one that was not copied."""
+    used = {frame.labels_file for frame in frames}
+    unused = [path for folder in folders for path in _files(folder / "labels", ".label") if path not in used]
+    if unused:
+        yield f"has files of labels without a scan, which are left out: {unused[0]} ({len(unused)} in all)"
 
 
 def _frames(folder: Path, sequence: str | None) -> list[KittiFrame]:

@@ -42,7 +42,7 @@ def holds_points(source: str) -> bool:
     """Return whether a source is one of point clouds: synthetic ones, `.npz` files, or SemanticKITTI's folders.
 
     Raises:
-        InputError: there is no such source, or it could be either.
+        InputError: there is no such source, it could be either, or is but a part of SemanticKITTI's folder.
     """
     require_source(source)
     path = Path(source).expanduser()
@@ -50,6 +50,10 @@ def holds_points(source: str) -> bool:
         return source in (SCENES, OBJECTS) or path.suffix == ".npz"
     if is_kitti(path):
         return True
+    if path.name == "velodyne" or any(path.glob("*/velodyne/*.bin")):
+        raise InputError(
+            f"{source} is a part of SemanticKITTI's folder: give the one above it, {path.absolute().parent}"
+        )
     clouds = _numpy_files(path)
     others = sorted(entry for entry in path.iterdir() if entry.is_dir() or entry.suffix == ".parquet")
     others = [entry for entry in others if not entry.name.startswith(".")]

@@ -61,5 +61,8 @@ def test_what_torch_refuses_is_refused(point: float, message: str) -> None:
     with pytest.raises(ValueError, match=message) as told:
         inputs_from_points(points, points, voxel_size=0.1, n_strides=2, point_strides=(1,))
     assert not isinstance(told.value, InputError)
+    for wrong in (np.zeros((2, 4), np.float32), points[:1], points[0]):
+        with pytest.raises(ValueError, match=r"^coordinates \(.*\) and features .*: expected \(points, 3\) and"):
+            inputs_from_points(wrong, points, voxel_size=0.1, n_strides=2, point_strides=(1,))
     with pytest.raises(ValueError, match="no points"):
         inputs_from_points(points[:0], points[:0], voxel_size=0.1, n_strides=2, point_strides=(1,))

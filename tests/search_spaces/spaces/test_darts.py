@@ -81,10 +81,18 @@ def test_a_malformed_genotype_is_told_where(old: str, new: str, behind: int, mes
 
 
 def test_a_genotype_that_is_cut_short_is_told() -> None:
-    with pytest.raises(InputError, match=r"genotype is malformed at line 1, character 9: .*never closed"):
+    with pytest.raises(
+        InputError, match=r"genotype .Genotype\(normal=.*\.\.\.. is malformed at line 1, character 9: .*never closed"
+    ):
         space().from_genotype(GENOTYPE[:-1])
     with pytest.raises(InputError, match="genotype lacks the field normal_concat"):
         space().from_genotype(GENOTYPE.replace(", normal_concat=range(2, 6)", ""))
+
+
+@pytest.mark.parametrize("text", ["", "\0"])
+def test_what_has_no_place_is_told_without_one(text: str) -> None:
+    with pytest.raises(InputError, match=r"^genotype '.*' is malformed: .*; expected Genotype\(normal="):
+        space().from_genotype(text)
 
 
 @given(st.integers(0, len(GENOTYPE)), st.text(max_size=3), st.integers(0, 3))

@@ -129,6 +129,8 @@ def test_clouds_that_cannot_be_used_are_refused() -> None:
     points = batch.features.numpy()
     with pytest.raises(ValueError, match=r"^point 3 has a coordinate or feature that is not finite: leave it out$"):
         inputs_from_points(batch.coordinates.numpy(), points)
+    with pytest.raises(ValueError, match=r"^coordinates \(\d+, 4\) and features .*: expected \(points, 3\) and"):
+        inputs_from_points(points, points)
     with pytest.raises(ValueError, match="the cloud has no points"):
         inputs_from_points(points[:0, :3], points[:0])
 

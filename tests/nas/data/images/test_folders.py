@@ -25,5 +25,8 @@ def test_images_may_lie_deeper_and_other_files_are_no_matter(write_folder, image
 
 def test_a_folder_without_images_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds neither Parquet files nor class folders"):
+    with pytest.raises(
+        InputError,
+        match=r"holds neither Parquet files nor class folders .* nor point clouds \(\.npz files, or velodyne/",
+    ):
         read_class_folders(tmp_path)

@@ -31,6 +31,7 @@ def test_labels_are_semantic_kittis_unless_classes_are_named(write_npz) -> None:
         ({"classes": ["a", "b"]}, "has the label 40, but 2 classes: expected 0 to 1, or -1 for none"),
         ({"classes": ["a", "a"]}, "expected two or more different names"),
         ({"classes": ["a"]}, "expected two or more different names"),
+        ({"points": np.full((60, 4), 1e300)}, "has a point that is not finite, number 0"),
         ({"points": np.empty((0, 4)), "labels": np.empty(0, int)}, "has no points"),
     ],
 )

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +134,16 @@ def test_a_bad_frame_stops_or_is_left_out(folder, write_npz) -> None:
 
 def test_nothing_usable_is_refused(write_npz) -> None:
     path = write_npz(labels=np.zeros(60, int))
-    with pytest.raises(InputError, match="has no usable cloud, of 1 frames"):
+    with pytest.raises(InputError, match=r"has no usable cloud, of 1 frames: .*npz has no labelled point"):
         load(path, skip_corrupt=True)
+
+
+def test_tiles_that_are_all_too_small_are_told_of_the_data_they_are_of(folder, frame) -> None:
+    reason = r"tiles of 4 m have fewer than 100 points or no labelled one; raise --data\.tile-metres"
+    with pytest.raises(InputError, match=rf"^clouds has no usable cloud, of 6 frames: all \d+ {reason}"):
+        load(folder, tile_metres=4)
+    with pytest.raises(InputError, match=rf"^{re.escape(str(folder))} has no usable cloud, of 6 frames: .*{reason}"):
+        load(frame, tile_metres=4, test_source=str(folder))
 
 
 def test_separate_test_data_are_used(folder, write_npz) -> None:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from nas.data import DataOptions
@@ -33,6 +35,14 @@ def test_a_folder_that_may_hold_either_is_refused(write_npz, tmp_path) -> None:
         InputError, match=r"images may hold clouds \(stray.npz\) or images \(cats\): give each a folder"
     ):
         holds_points(str(tmp_path / "images"))
+
+
+@pytest.mark.parametrize("part", ["sequences", "sequences/00/velodyne"])
+def test_a_part_of_semantic_kittis_folder_is_no_source(write_scan, tmp_path, part) -> None:
+    write_scan("sequences/00", "000000")
+    above = re.escape(str((tmp_path / part).parent))
+    with pytest.raises(InputError, match=f"is a part of SemanticKITTI's folder: give the one above it, {above}$"):
+        holds_points(str(tmp_path / part))
 
 
 def test_synthetic_scenes_are_called_so() -> None:

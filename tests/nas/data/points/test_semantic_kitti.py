@@ -61,6 +61,19 @@ def test_sequences_without_labels_are_left_out_and_told(write_scan, tmp_path) ->
     assert notes == ("has sequences without labels, which are left out: 11",)
 
 
+def test_labels_without_scans_are_left_out_and_told(write_scan, tmp_path) -> None:
+    kept, missing = (write_scan("sequences/00", name) for name in ("000000", "000001"))
+    missing.unlink()
+    label = missing.parents[1] / "labels" / "000001.label"
+    unused = f"has files of labels without a scan, which are left out: {label} (1 in all)"
+    frames, notes = find_kitti_frames(kept.parents[1])
+    assert ([frame.place for frame in frames], notes) == ([str(kept)], (unused,))
+    (tmp_path / "sequences" / "01" / "labels").mkdir(parents=True)
+    frames, notes = find_kitti_frames(tmp_path)
+    assert [frame.place for frame in frames] == [str(kept)]
+    assert notes == ("has sequences without scans, which are left out: 01", unused)
+
+
 def test_sequences_that_all_lack_labels_are_refused(tmp_path) -> None:
     (tmp_path / "sequences" / "11" / "velodyne").mkdir(parents=True)
     with pytest.raises(InputError, match="has no sequence with velodyne/ and labels/"):
