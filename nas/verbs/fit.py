@@ -56,10 +56,10 @@ def fit(options: FitConfig) -> dict[str, Any]:
     itself or with `--device.host`; else a search takes them as they are predicted.
     """
     space, measured = _measured(options)
-    paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
-    inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     features = Features(space)
     known = read_known_devices(options.known, features, options.latency)
+    paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
+    inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     model, told = _fitted(options, features, measured, known)

@@ -74,7 +74,7 @@ def equal(one: list[Population], other: list[Population]) -> bool:
 
 @every_strategy
 @pytest.mark.parametrize("budget", ["100%", "40%", "5%", "0.000001%"])
-@settings(max_examples=3)
+@settings(max_examples=2)
 @given(seed=SEEDS)
 def test_suggestions_are_canonical_networks_of_the_region(name: str, budget: str, seed: int) -> None:
     region = mobile(budget)
