@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +81,30 @@ def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:
             dataclasses.MISSING if field.default.is_required() else field.default.get_default(call_default_factory=True)
         )
     return field.default
+
+
+def said(options: Any) -> dict[str, Any]:
+    """Return, by name, the options of a dataclass that are not what they are if nothing is said."""
+    values = {field: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {field.name: value for field, value in values.items() if value != _default(field, None)}
+
+
+def require_unsaid(options: Any, names: Iterable[str], wanted: str, *, of: str = "") -> None:
+    """Raise if any of some options says anything, where that would do nothing.
+
+    Args:
+        options: the dataclass that holds them.
+        names: of the options.
+        wanted: without what they do nothing, in words.
+        of: what the dataclass is called, where the options' names do not tell.
+
+    Raises:
+        InputError: names the first of them and what it says.
+    """
+    found = said(options)
+    for name in names:
+        if name in found:
+            raise InputError(f"{of} {name} {found[name]} does nothing without {wanted}: leave it out".strip())
 
 
 def _is_options(annotation: Any) -> bool:

@@ -110,7 +110,7 @@ class GaussianProcess:
     def predict(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Return the expected values (N,) and their standard deviations (N,), noise not included."""
         expected, solved = self._explained(inputs)
-        own = _own(inputs, self._logs)
+        own = _kernel(_own_parts(inputs), self._logs)
         return expected, self._scale * np.sqrt(np.maximum(own - (solved**2).sum(axis=0), 0.0))
 
     def sample(self, inputs: Inputs, n: int, rng: np.random.Generator) -> Floats:
@@ -163,8 +163,17 @@ def _parts(rows: Inputs, columns: Inputs) -> list[_Part]:
     return parts
 
 
+def _own_parts(inputs: Inputs) -> list[_Part]:
+    """Return the same of each network with itself, (N,): the diagonals."""
+    near = np.zeros(len(inputs))
+    parts = [_Part(near + 1, decays=False), _Part(near, decays=True)]
+    for group in inputs.features:
+        parts += [_Part((group**2).sum(axis=1), decays=False), _Part(near, decays=True)]
+    return parts
+
+
 def _kernels(parts: list[_Part], logs: Floats) -> Iterator[tuple[_Part, Floats, Floats]]:
-    """Yield each part with its logarithms and its covariances (N, M)."""
+    """Yield each part with its logarithms and its covariances."""
     first = 0
     for part in parts:
         own = logs[first : first + part.n_logs]
@@ -174,23 +183,13 @@ def _kernels(parts: list[_Part], logs: Floats) -> Iterator[tuple[_Part, Floats, 
 
 def _kernel(parts: list[_Part], logs: Floats) -> Floats:
     """Return the covariances (N, M) for the logarithms of weights and length scales, and the noise's, which is left."""
-    return np.asarray(np.sum([kernel for *_, kernel in _kernels(parts, logs)], axis=0))
-
-
-def _own(inputs: Inputs, logs: Floats) -> Floats:
-    """Return (N,): the prior variances, the diagonal of the covariances of inputs with themselves."""
-    weights = np.exp(logs)
-    variances = np.full(len(inputs), weights[0] + weights[1])
-    for i, group in enumerate(inputs.features):
-        linear, decaying = weights[3 + 3 * i], weights[4 + 3 * i]
-        variances += linear * (group**2).sum(axis=1) + decaying
-    return variances
+    return np.asarray(sum(kernel for *_, kernel in _kernels(parts, logs)))
 
 
 def _negative_log_posterior(logs: Floats, prior: Floats, parts: list[_Part], values: Floats) -> tuple[float, Floats]:
     """Return the negative log posterior of the hyperparameters up to a constant, and its gradient."""
     kernels = list(_kernels(parts, logs))
-    covariance = np.sum([kernel for *_, kernel in kernels], axis=0)
+    covariance = np.asarray(sum(kernel for *_, kernel in kernels))
     terms = [term for part, own, kernel in kernels for term in part.derivatives(kernel, own)]
     noise = np.exp(logs[-1])
     covariance[np.diag_indices(len(values))] += noise + _JITTER

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from nas import strategies
+from nas.config import require_unsaid
 from nas.evaluation.zero_cost import require_known
 from nas.objectives import Objective
 from nas.strategy import Strategy
@@ -121,9 +122,8 @@ class SearchOptions:
             ("n_candidates", predicted or by_proxy, "evaluator predictor or zero_cost"),
             ("n_front", bool(self.costs), "costs"),
         ):
-            value, unset = getattr(self, name), getattr(type(self), name)
-            if not is_heeded and value != unset:
-                raise InputError(f"{name} {value} does nothing without {wanted}: leave it out")
+            if not is_heeded:
+                require_unsaid(self, [name], wanted)
 
     def load_strategy(self) -> Strategy:
         """Return the strategy that was named, or the evaluator's.

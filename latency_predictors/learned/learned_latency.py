@@ -1,6 +1,6 @@
 """A latency learned from some dozens or hundreds of measured networks of one device: the regression that does best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from latency_predictors.device import Device
 from latency_predictors.learned import regressors
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
+from latency_predictors.learned.predicted_cost import PredictedCost, Stored, require_measurements
 from latency_predictors.learned.regressors import REGRESSORS, Arrays
-from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -104,16 +103,11 @@ class LearnedLatency(PredictedCost):
         return about, {**self._fitted, "measured.held_out_ms": self.held_out_ms}
 
     @classmethod
-    def _from_file(
-        cls,
-        space: SearchSpace,
-        device: Device | None,
-        measured: tuple[Population, Floats],
-        about: Mapping[str, Any],
-        arrays: Arrays,
-    ) -> "LearnedLatency":
+    def _from_file(cls, stored: Stored) -> "LearnedLatency":
+        about, arrays = stored.about, dict(stored.arrays)
         held_out_ms = arrays.pop("measured.held_out_ms")
-        return cls(Features(space), about["kind"], arrays, about["errors"], measured, held_out_ms, device)
+        features = Features(stored.space)
+        return cls(features, about["kind"], arrays, about["errors"], stored.measured, held_out_ms, stored.device)
 
 
 def _rows(features: Features, population: Population) -> Floats:

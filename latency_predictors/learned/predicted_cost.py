@@ -4,6 +4,7 @@ import copy
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,25 @@ Arrays = dict[str, NDArray[Any]]
 
 _DRAWN = 4096
 _STARTS = 4
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the file of a model holds.
+
+    Attributes:
+        space: of the networks.
+        device: that they run on, if it is known.
+        measured: the networks (n, choices) that the model was fitted to, and their latencies (n,) in ms.
+        about: plain values of what was fitted.
+        arrays: the arrays of it.
+    """
+
+    space: SearchSpace
+    device: Device | None
+    measured: tuple[Population, Floats]
+    about: Mapping[str, Any]
+    arrays: Arrays
 
 
 class PredictedCost(CostModel, LatencyModel):
@@ -81,7 +101,7 @@ class PredictedCost(CostModel, LatencyModel):
         try:
             measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
             device = None if about["device"] is None else Device.from_json(about["device"])
-            return cls._from_file(search_spaces.from_json(about["space"]), device, measured, about, arrays)
+            return cls._from_file(Stored(search_spaces.from_json(about["space"]), device, measured, about, arrays))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -93,14 +113,7 @@ class PredictedCost(CostModel, LatencyModel):
 
     @classmethod
     @abstractmethod
-    def _from_file(
-        cls,
-        space: SearchSpace,
-        device: Device | None,
-        measured: tuple[Population, Floats],
-        about: Mapping[str, Any],
-        arrays: Arrays,
-    ) -> Self:
+    def _from_file(cls, stored: Stored) -> Self:
         """Return what `_to_file` wrote."""
 
     def cheapest(self) -> tuple[float, Architecture]:

@@ -1,6 +1,6 @@
 """A new device's latency by a few measurements and what other devices are known to need, as a cost model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from latency_predictors.device import Device
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, require_measurements
+from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice
 from latency_predictors.transfer.transfer import Posterior, Transfer
-from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -88,13 +87,7 @@ class TransferredLatency(PredictedCost):
         return about, {"means": found.means, "products": found.products}
 
     @classmethod
-    def _from_file(
-        cls,
-        space: SearchSpace,
-        device: Device | None,
-        measured: tuple[Population, Floats],
-        about: Mapping[str, Any],
-        arrays: Arrays,
-    ) -> "TransferredLatency":
+    def _from_file(cls, stored: Stored) -> "TransferredLatency":
+        about, arrays = stored.about, stored.arrays
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
-        return cls(Features(space), posterior, about["factor"], measured, device)
+        return cls(Features(stored.space), posterior, about["factor"], stored.measured, stored.device)

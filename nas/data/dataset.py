@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from nas.config import said
 from nas.data.options import Augmentation, DataOptions
 from search_spaces.errors import InputError
 
@@ -70,11 +71,9 @@ class Dataset(ABC):
 
     def require_heeded(self, augmentation: Augmentation) -> None:
         """Raise if the augmentation says anything that does nothing to this kind of data."""
-        plain = Augmentation()
-        for entry in fields(augmentation):
-            value = getattr(augmentation, entry.name)
-            if entry.name not in self.augmented_by and value != getattr(plain, entry.name):
-                raise InputError(f"augmentation {entry.name} {value!r} does nothing to {self.examples}: leave it out")
+        for name, value in said(augmentation).items():
+            if name not in self.augmented_by:
+                raise InputError(f"augmentation {name} {value!r} does nothing to {self.examples}: leave it out")
 
     def read_test(self) -> Part:
         """Return the test examples, read now: only the final report may look at them."""

@@ -1,13 +1,11 @@
 """Where evaluations run, what workers on a cluster are given, and when they are given up: what a user may say of it."""
 
-import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from pydantic.fields import FieldInfo
 
+from nas.config import require_unsaid, said
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
 from search_spaces.errors import InputError
@@ -62,11 +60,8 @@ class ClusterOptions:
         for name in self.resources:
             if name in _TAKEN:
                 raise InputError(f"cluster resource {name!r} is none of your own: say threads for CPU, gpus for GPU")
-        said = [field.name for field in dataclasses.fields(self) if getattr(self, field.name) != _default(field)]
-        if said and not self.asked_for:
-            raise InputError(
-                f"cluster {', '.join(said)}: does nothing without workers or an address; say one, or leave it out"
-            )
+        if not self.asked_for:
+            require_unsaid(self, said(self), "workers or an address", of="cluster")
 
     @property
     def asked_for(self) -> bool:
@@ -76,11 +71,6 @@ class ClusterOptions:
     def resources_of_measuring(self) -> dict[str, float]:
         """Return what a measurement takes beside a thread: the device as a whole."""
         return {} if self.device is None else {f"device:{self.device}": 1.0}
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    default: Any = field.default
-    return default.get_default(call_default_factory=True) if isinstance(default, FieldInfo) else default
 
 
 def load_executor(options: ClusterOptions) -> Executor:

@@ -18,6 +18,7 @@ from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
 from latency_predictors.transfer.known_device import read_known_devices
 from latency_predictors.transfer.transfer import Transfer
+from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
 from nas.verbs.space_config import SpaceConfig, load_for
@@ -53,6 +54,10 @@ def design(options: DesignConfig) -> dict[str, Any]:
     They are rows of `networks.csv`. Without a device, fill in the column `latency_ms`. Then `nas fit --designed
     --measured OUTPUT/networks.csv` makes the model.
     """
+    if all(path.is_dir() for path in options.known):
+        require_unsaid(options, ["latency"], "known devices by files of rows")
+    if options.device is None:
+        require_unsaid(options, ["measure"], "a device to measure on")
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     features = Features(space)
     known = read_known_devices(options.known, features, options.latency)

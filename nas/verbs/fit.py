@@ -17,6 +17,7 @@ from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.known_device import KnownDevice, read_known_devices
 from latency_predictors.transfer.transferred_latency import TransferredLatency
+from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
 from nas.verbs.space_config import SpaceConfig, load_for
@@ -55,14 +56,17 @@ def fit(options: FitConfig) -> dict[str, Any]:
     Name the device with `--device.runtime` and what else it has if found networks can be measured on it from here, here
     itself or with `--device.host`; else a search takes them as they are predicted.
     """
+    if all(path.is_dir() for path in (options.measured, *options.known)):
+        require_unsaid(options, ["latency"], "files of rows")
     space, measured = _measured(options)
     features = Features(space)
     known = read_known_devices(options.known, features, options.latency)
+    method = _method(options, len(measured.population))
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
-    model, told = _fitted(options, features, measured, known)
+    model, told = _fitted(options, method, features, measured, known)
     path = options.output / MODEL
     model.save(path)
     result = {
@@ -99,12 +103,25 @@ def _measured(options: FitConfig) -> tuple[SearchSpace, MeasuredNetworks]:
     return table.space, of_table(table, options.measured.name)
 
 
+def _method(options: FitConfig, n: int) -> str:
+    """Return how the model of n measured networks is made.
+
+    Raises:
+        InputError: another option does nothing then.
+    """
+    method = options.method or ("transferred" if options.known or n < FEWEST else "learned")
+    if method == "transferred":
+        require_unsaid(options, ["seed"], "method learned")
+    else:
+        require_unsaid(options, ["known", "designed"], "method transferred")
+    return method
+
+
 def _fitted(
-    options: FitConfig, features: Features, measured: MeasuredNetworks, known: list[KnownDevice]
+    options: FitConfig, method: str, features: Features, measured: MeasuredNetworks, known: list[KnownDevice]
 ) -> tuple[PredictedCost, dict[str, Any]]:
     """Return the model, and what a person wants to know of it."""
     given, device = (measured.population, measured.latencies_ms), options.device or measured.device
-    method = options.method or ("transferred" if known or len(measured.population) < FEWEST else "learned")
     if method == "transferred":
         transferred = TransferredLatency.fit(features, known, *given, designed=options.designed, device=device)
         found = transferred.posterior
@@ -114,8 +131,6 @@ def _fitted(
             "resembles": dict(likely),
             "runs_networks_as": max(found.forms, key=found.forms.__getitem__),
         }
-    if known:
-        raise InputError("known devices are for --method transferred: leave out --known, or the method")
     learned = LearnedLatency.fit(features, *given, seed=options.seed, device=device)
     return learned, {
         "method": method,

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
 from nas.candidates import require_possible
+from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import FinalistOptions
@@ -62,6 +63,8 @@ def run(options: RunConfig) -> dict[str, Any]:
     require_possible(data, loaded, options.search)
     if options.table is None:
         options.device.require_possible()
+    else:
+        require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
     _require_cluster(options)
     data_digest = {"data": data.fingerprint}
     done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)

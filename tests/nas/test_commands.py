@@ -109,6 +109,7 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
         (["--address", "127.0.0.1:1"], "nas: no Ray at 127.0.0.1:1: "),
         (["--workers", "2", "--cluster.device", "pi"], "nas: cluster device 'pi': `nas run` profiles, measures and"),
         (["--search.ahead", "1", "--search.strategy", "local_search"], "strategy local_search must be told before"),
+        (["--table", "x", "--device.threads", "2"], "does nothing without a profile, whose place --table takes"),
     ],
 )
 def test_a_run_refuses_before_anything_runs(nas: Nas, tmp_path: Path, arguments: list[str], told: str) -> None:

@@ -50,7 +50,7 @@ def holds_points(source: str) -> bool:
         return source in (SCENES, OBJECTS) or path.suffix == ".npz"
     if is_kitti(path):
         return True
-    if path.name == "velodyne" or any(path.glob("*/velodyne/*.bin")):
+    if path.name == "velodyne" or any((entry / "velodyne").is_dir() for entry in path.iterdir()):
         raise InputError(
             f"{source} is a part of SemanticKITTI's folder: give the one above it, {path.absolute().parent}"
         )

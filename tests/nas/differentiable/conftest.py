@@ -9,21 +9,21 @@ from torch import nn
 import search_spaces
 from nas.differentiable.relaxation import Relaxation
 from nas.supernet import Supernet
+from tests.search_spaces.small import SMALL
+
+
+def small_options(*names: str) -> dict[str, Any]:
+    return {name: SMALL[name] for name in names}
+
 
 SPACES: dict[str, dict[str, Any]] = {
     "mobilenet_v3_32": {"width": 0.25, "resolutions": (24, 32)},
     "proxyless_mobilenet": {"resolution": 32, "n_classes": 4},
     "fbnet": {"head": 32, "n_classes": 4, "resolution": 16},
-    "efficientnet": {"n_classes": 4, "resolutions": (32, 48), "depths": (1, 2), "widths": (0.25, 0.5)},
+    "efficientnet": {"n_classes": 4, **small_options("resolutions", "depths", "widths")},
     "regnet": {
         "n_classes": 4,
-        "resolution": 32,
-        "total_depths": (4, 8),
-        "w_0": (8, 16),
-        "w_a": (8.0, 16.0),
-        "w_m": (2.0, 2.5),
-        "group_widths": (4, 8),
-        "stem_channels": 8,
+        **small_options("resolution", "total_depths", "w_0", "w_a", "w_m", "group_widths", "stem_channels"),
     },
     "autoformer_32": {"resolution": 8},
     "nasbench201": {"channels": 4, "cells": 1, "resolution": 8},

@@ -91,6 +91,8 @@ def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> No
         ({"latency": "latency_ms"}, r"unknown column of .*here\.csv 'latency_ms': did you mean latency_us"),
         ({"method": "learned"}, "5 measured networks: expected at least 10"),
         ({"known": (Path("absent.csv"),)}, r"latencies absent\.csv: .*No such file"),
+        ({"method": "learned", "designed": True}, "designed True does nothing without method transferred"),
+        ({"seed": 3}, "seed 3 does nothing without method learned"),
     ],
 )
 def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -100,3 +102,10 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     with pytest.raises(InputError, match=message) as error:
         fit(FitConfig(**asked))  # type: ignore[arg-type]
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_design_measures_only_on_a_device(tmp_path: Path) -> None:
+    short = MeasureOptions(min_rounds=3)
+    with pytest.raises(InputError, match=r"^measure .*min_rounds=3.* does nothing without a device to measure on"):
+        design(DesignConfig(tmp_path / "design", NAMED, networks=3, measure=short))
+    assert not (tmp_path / "design").exists()
