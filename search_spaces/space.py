@@ -76,6 +76,9 @@ class SearchSpace(ABC):
     absent: ClassVar[Literal["identity", "zero", "unknown"]] = "identity"
     """What stands in for a block that a plan does not have: in a chain the identity, or nothing that would be added."""
 
+    skip: ClassVar[str | None] = None
+    """The option of a choice among operations that passes on what it gets."""
+
     @property
     @abstractmethod
     def choices(self) -> tuple[Choice, ...]:
@@ -223,6 +226,10 @@ class SearchSpace(ABC):
         features = np.zeros((len(population), int(self.n_options.sum())), np.float32)
         np.put_along_axis(features, population + first_columns, 1.0, axis=1)
         return features
+
+    def shallower(self, share: float) -> Self:
+        """Return the space with the same choices and a share of the depth; itself where depth is a choice."""
+        return self
 
     def active(self, population: Population) -> Population:
         """Return the population with what cannot change a network's function at one option: its canonical form.

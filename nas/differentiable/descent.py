@@ -68,20 +68,27 @@ class ArchitectureDescent(JointDescent):
         weights: the supernet, of which a copy is trained, and the data.
         constraints: the bounds.
         seed: of data order and samples.
+        epochs: to descend; None: the strategy's.
     """
 
     def __init__(
-        self, strategy: "DifferentiableStrategy", weights: SharedWeights, constraints: Sequence[Constraint], seed: int
+        self,
+        strategy: "DifferentiableStrategy",
+        weights: SharedWeights,
+        constraints: Sequence[Constraint],
+        seed: int,
+        *,
+        epochs: int | None = None,
     ) -> None:
         options = TrainingOptions(
-            epochs=strategy.epochs,
+            epochs=epochs or strategy.epochs,
             batch_size=strategy.batch_size,
             optimizer=strategy.optimizer,
             learning_rate=strategy.learning_rate,
             device=str(next(weights.supernet.parameters()).device),
             seed=seed,
         )
-        self._state = _Logits(weights.space.n_options.tolist(), len(constraints), strategy.epochs)
+        self._state = _Logits(weights.space.n_options.tolist(), len(constraints), options.epochs)
         super().__init__(weights, options, self._state, strategy.logit_learning_rate, betas=(0.5, 0.999))
         self.strategy = strategy
         self._logits = list(self._state.logits)
@@ -192,9 +199,20 @@ class ArchitectureDescent(JointDescent):
             else:
                 gate = self.strategy.gate(logits[options], self.progress, generator)
             weights = torch.zeros_like(logits).index_add(0, options, gate.weights)
-            gates.append(Gate(weights, tuple(options[list(gate.options)].tolist())))
+            gates.append(
+                Gate(self._dropped_out(weights, choice, generator), tuple(options[list(gate.options)].tolist()))
+            )
             row.append(gates[-1].options[-1])
         return Mixture(tuple(gates), tuple(row))
+
+    def _dropped_out(self, weights: Tensor, choice: int, generator: torch.Generator) -> Tensor:
+        """Return a choice's weights without its skip connection, or with one that makes up for the steps without."""
+        rate = self.strategy.skip_dropout(self.progress)
+        skips = [option == self.space.skip for option in self.space.choices[choice].options]
+        if rate == 0 or not any(skips):
+            return weights
+        factor = 0.0 if float(torch.rand((), generator=generator)) < rate else 1 / (1 - rate)
+        return weights.where(~torch.tensor(skips, device=weights.device), weights * factor)
 
     def _prepare(self, mixture: Mixture) -> partial[tuple[Tensor, ...]]:
         return partial(self.space.prepare, architecture=self.space.decode([mixture.row])[0])

@@ -21,6 +21,9 @@ from search_spaces.plan_index import Population, distinct
 _DRAWN = 4096
 _CLIMBING = 16
 _SWEEPS = 50
+_DROPPED = -1e3
+"""Log probability of options that were dropped: taken only where the others hit no bound, and as few as can be."""
+
 _NEAR = 0.03
 """How far below a bound, relative to it, a network may be that hits it."""
 
@@ -56,6 +59,10 @@ class DifferentiableStrategy(Strategy):
         """
         return everything(logits.softmax(0))
 
+    def skip_dropout(self, progress: float) -> float:
+        """Return the share of skip connections that a step drops, after the share of the steps that is done."""
+        return 0.0
+
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         """Look at a descent after an epoch: it may be narrowed to some options, set back or ended."""
 
@@ -73,12 +80,16 @@ class DifferentiableStrategy(Strategy):
 
     def _ask(self) -> Population:
         if self._waiting is None:
-            assert self.weights is not None, "a search refuses that before it begins"
-            descent = ArchitectureDescent(self, self.weights, self.region.constraints, self._seed)
-            descent.run(self._directory, {**asdict(self), **self._belongs_to})
-            self._waiting = self._ranked(descent.log_probabilities())
+            self._waiting = self._ranked(self._searched())
         asked, self._waiting = self._waiting[: self.batch], self._waiting[self.batch :]
         return asked
+
+    def _searched(self) -> NDArray[np.float64]:
+        """Descend, and return the log probabilities of all options, those of one choice after the other."""
+        assert self.weights is not None, "a search refuses that before it begins"
+        descent = ArchitectureDescent(self, self.weights, self.region.constraints, self._seed)
+        descent.run(self._directory, {**asdict(self), **self._belongs_to})
+        return descent.log_probabilities()
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         pass
@@ -87,10 +98,12 @@ class DifferentiableStrategy(Strategy):
         """Return networks of the region, sampled and climbed to, in the order in which they are proposed.
 
         Args:
-            log_probabilities: of all options, those of one choice after the other.
+            log_probabilities: of all options, those of one choice after the other; -inf where they were dropped.
         """
         space = self.region.space
         first = np.cumsum(space.n_options) - space.n_options
+
+        log_probabilities = np.maximum(log_probabilities, _DROPPED)
 
         def order(rows: Population) -> NDArray[np.int64]:
             return np.lexsort((-log_probabilities[rows + first].sum(axis=1), ~self._hits(rows)))

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import combinations
 from typing import Any, ClassVar, Literal
@@ -55,6 +56,7 @@ class DARTS(SearchSpace):
 
     name: ClassVar[str] = "darts"
     absent = "zero"
+    skip = "skip_connect"
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")
@@ -112,6 +114,10 @@ class DARTS(SearchSpace):
     def assemble(self, modules: Mapping[str, nn.Module]) -> nn.Module:
         """Wire the cells out of the edges that there are."""
         return _Network(modules)
+
+    def shallower(self, share: float) -> "DARTS":
+        """Return the space with fewer cells, three at least: two reduce."""
+        return replace(self, layers=max(3, round(share * self.layers)))
 
     def from_genotype(self, text: str) -> Architecture:
         """Read an architecture as published: `Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=..., ...)`.

@@ -46,6 +46,7 @@ class NASBench201(SearchSpace):
 
     name: ClassVar[str] = "nasbench201"
     absent = "zero"
+    skip = "skip_connect"
 
     n_classes: int = Field(default=10, ge=2, description="classes of the data")
     in_channels: int = Field(default=3, ge=1, description="channels of the images")
@@ -86,6 +87,10 @@ class NASBench201(SearchSpace):
     def independent(self) -> "NASBench201":
         """The same with every operation computed, whether it can change the output or not."""
         return replace(self, dead_edges="keep")
+
+    def shallower(self, share: float) -> "NASBench201":
+        """Return the space with fewer cells in a stage."""
+        return replace(self, cells=max(1, round(share * self.cells)))
 
     def forms(self, population: Population) -> dict[str, Population]:
         """As written; without all dead edges; without those that a converter removes that folds products with zero."""

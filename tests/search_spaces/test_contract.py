@@ -130,6 +130,16 @@ def test_the_index_knows_the_plans(space: SearchSpace) -> None:
 
 
 @every_space
+def test_a_shallower_space_has_the_same_choices(space: SearchSpace) -> None:
+    for share in (0.1, 0.5, 1.0):
+        shallow = space.shallower(share)
+        assert shallow.choices == space.choices
+        assert set(shallow.store_plan) <= set(space.store_plan)
+    assert shallow == space
+    assert space.skip is None or any(space.skip in choice.options for choice in space.choices)
+
+
+@every_space
 def test_encode_is_the_inverse_of_decode(space: SearchSpace) -> None:
     population = space.sample(20, np.random.default_rng(0))
     architectures = space.decode(population)

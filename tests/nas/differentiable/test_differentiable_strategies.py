@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.constraint import Constraint
@@ -25,13 +26,13 @@ from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 NAMES = [name for name in strategies.names() if isinstance(strategies.load(name), DifferentiableStrategy)]
-QUICK = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
+QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
 
 
 def load(name: str, **options: Any) -> DifferentiableStrategy:
-    strategy = strategies.load(name, **QUICK, **options)
+    strategy = strategies.load(name, **QUICK | options)
     assert isinstance(strategy, DifferentiableStrategy)
     return strategy
 
@@ -152,14 +153,40 @@ def test_robust_darts_ends_where_the_loss_becomes_sharp(
     assert torch.equal(then, descent._state.history[3])
 
 
-def test_p_darts_drops_options_from_stage_to_stage(tiny: SearchSpace, data: Dataset) -> None:
-    strategy = strategies.load("pdarts", epochs=3, stages=3, share=0.5, batch_size=96)
-    assert isinstance(strategy, DifferentiableStrategy)
-    strategy.region = FeasibleRegion(tiny)
-    descent = ArchitectureDescent(strategy, SharedWeights(Supernet(tiny), data), (), 0)
-    descent.run(None, {}, progress=False)
-    left = [int((probabilities > 0).sum()) for probabilities in descent.probabilities()]
-    assert left == [1] * len(tiny.choices), "of 2 or 3 options one, of 3 two and then one"
+def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = search_spaces.load("nasbench201", channels=2, cells=3, resolution=8)
+    stages = []
+    run = ArchitectureDescent.run
+
+    def watched(descent: ArchitectureDescent, *arguments: Any) -> None:
+        options = [int((p > 0).sum()) for p in descent.probabilities()]
+        stages.append((descent.supernet.space.cells, options, descent.strategy.skip_dropout(0.5)))
+        run(descent, *arguments, progress=False)
+
+    monkeypatch.setattr(ArchitectureDescent, "run", watched)
+    strategy = load("pdarts", first_depth=0.4, dropout=0.6, skips=1)
+    found = proposed(strategy, SharedWeights(Supernet(space), data), FeasibleRegion(space))
+    assert stages == [(1, [5] * 6, 0.0), (2, [3] * 6, pytest.approx(0.15)), (3, [2] * 6, pytest.approx(0.3))]
+    with_skip = [[option == "skip_connect" for option in a.values()] for a in space.decode(found)]
+    assert np.sum(with_skip, axis=1).max() <= 1
+    with pytest.raises(InputError, match="epochs 2: expected at least one for each of 3 stages"):
+        proposed(load("pdarts", epochs=2), SharedWeights(Supernet(space), data), FeasibleRegion(space))
+
+
+def test_a_skip_connection_is_dropped_out_and_made_up_for(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = search_spaces.load("nasbench201", channels=2, cells=1, resolution=8)
+    strategy = load("darts")
+    monkeypatch.setattr(strategy, "skip_dropout", lambda progress: 0.75)
+    descent = ArchitectureDescent(strategy, SharedWeights(Supernet(space), data), (), 0)
+    weights = []
+    for descent.descent.step in range(200):
+        weights += [w.detach().numpy() for w in descent._mixture("weights").weights]
+    of_skip = np.array(weights)[:, 1]
+    assert sorted({*of_skip.round(6).tolist()}) == pytest.approx([0.0, 0.8])
+    assert of_skip.mean() == pytest.approx(0.2, rel=0.15), "in the mean as without"
+    assert (np.delete(weights, 1, axis=1) == np.float32(0.2)).all()
 
 
 def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion) -> None:
