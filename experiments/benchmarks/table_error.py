@@ -1,6 +1,7 @@
 """How well a latency table predicts whole networks, beside what simpler ways make of the same measurements.
 
     python -m experiments.benchmarks.table_error --space ofa_mobilenet_v3 --resolutions 128 160 192 224
+    python -m experiments.benchmarks.table_error --runtime openvino --precision int8
 
 Profiles the space on this machine, into a directory that a later call goes on with if one is given. Errors are those of
 held-out networks. Below them stands how far a second measurement of the same networks is from the first, and what is
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import search_spaces
+from latency_predictors import runtimes
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
@@ -45,10 +47,11 @@ def affine_ms(table: LatencyTable) -> NDArray[np.float64]:
 
 
 def row(name: str, predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> str:
-    """Return mean absolute error, rank correlation and margin as one line of the table."""
-    error = np.abs(predicted / measured - 1).mean()
+    """Return mean absolute error, networks within 5 and 10 %, rank correlation and margin as one line of the table."""
+    errors = np.abs(predicted / measured - 1)
+    shares = "".join(f"{np.mean(errors <= bound):10.0%}" for bound in (0.05, 0.1))
     margin = max(0.0, float(np.quantile(measured / predicted - 1, 0.95)))
-    return f"{name:24}{error:10.2%}{spearmanr(predicted, measured).statistic:12.4f}{margin:10.2%}"
+    return f"{name:24}{errors.mean():10.2%}{shares}{spearmanr(predicted, measured).statistic:12.4f}{margin:10.2%}"
 
 
 def main() -> None:
@@ -57,6 +60,8 @@ def main() -> None:
     parser.add_argument("--space", default="mobilenet_v3_32", choices=search_spaces.names())
     parser.add_argument("--resolutions", type=int, nargs="+", help="of spaces that have such an option")
     parser.add_argument("--directory", type=Path, help="where the profile is kept; a temporary one by default")
+    parser.add_argument("--runtime", default=Device().runtime, choices=runtimes.names())
+    parser.add_argument("--precision", default=Device().precision)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--calibration", type=int, default=ProfileOptions().n_calibration)
     parser.add_argument("--held-out", type=int, default=ProfileOptions().n_held_out)
@@ -69,19 +74,21 @@ def main() -> None:
         n_held_out=options.held_out,
         measure=MeasureOptions(max_seconds=options.max_seconds),
     )
+    device = Device(runtime=options.runtime, precision=options.precision, threads=options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         start = time.monotonic()
-        table = profile(space, Device(threads=options.threads), options.directory or Path(temporary), settings)
+        table = profile(space, device, options.directory or Path(temporary), settings)
         minutes = (time.monotonic() - start) / 60
     networks = table.held_out_networks
     measured = measured_ms(networks)
     repeated = np.array([network.repeated_ms for network in networks])
     calibrated = table.cost_model().predict(space.encode([network.architecture for network in networks]))
     stable = np.mean([measurement.stable for measurement in table.blocks.values()])
-    print(f"{space.to_json()}, {options.threads} threads: {len(table.blocks)} blocks ({stable:.0%} stable),", end=" ")
+    print(f"{space.to_json()}, {device}")
+    print(f"{len(table.blocks)} blocks ({stable:.0%} stable),", end=" ")
     print(f"{len(table.calibration_networks)} + {len(networks)} networks in {minutes:.1f} minutes")
     print(f"held-out networks take {measured.min():.3f} to {measured.max():.3f} ms")
-    print(f"{'':24}{'error':>10}{'Spearman':>12}{'margin':>10}")
+    print(f"{'':24}{'error':>10}{'within 5%':>10}{'10%':>10}{'Spearman':>12}{'margin':>10}")
     print(row("sum of blocks", sums_ms(table, networks), measured))
     print(row("multiple and constant", affine_ms(table), measured))
     print(row("calibrated table", calibrated, measured))
