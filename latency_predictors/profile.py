@@ -12,9 +12,9 @@ from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.kit.folder import SCRIPT, write_kit
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
-from latency_predictors.kit.results import read_results
+from latency_predictors.kit.results import kit_of, read_results
 from latency_predictors.measuring import measure
-from latency_predictors.on_device.kit import KIT_SCHEMA
+from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
 from latency_predictors.table.latency_table import LatencyTable
 from search_spaces import SearchSpace
@@ -23,7 +23,7 @@ from search_spaces.storage import Journal, read_json, require_same
 
 __all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
 
-KIT = "kit.json"
+TABLE = "table.json"
 
 
 def profile(
@@ -49,14 +49,14 @@ def profile(
             passes.append(measure(device, models, options=options.measure, progress=progress))
             journal.append([_record(passes[-1])])
     table = kit.table(passes, machine)
-    table.save(directory / "table.json")
+    table.save(directory / TABLE)
     return table
 
 
-def make_kit(
-    space: SearchSpace, device: Device, folder: Path, options: ProfileOptions, *, progress: bool = True
-) -> str:
+def make_kit(space: SearchSpace, device: Device, path: Path, options: ProfileOptions, *, progress: bool = True) -> str:
     """Write all that `profile` measures to a folder, to be measured where that is copied to; return the kit's id.
+
+    The kit is `kit.json` in its folder, or another name beside it, which is measured after it.
 
     Raises:
         InputError: the device's runtime cannot be taken elsewhere.
@@ -64,20 +64,25 @@ def make_kit(
     device.require_portable()
     kit = Kit(space, device, options, progress=progress)
     parts = ((kit.models(number), kit.measure_options(number)) for number in range(kit.n_passes))
-    return write_kit(folder / KIT, device, parts, kit.describe())
+    return write_kit(path, device, parts, kit.describe())
 
 
-def table_of_results(folder: Path, results: Path) -> LatencyTable:
-    """Return the table that `profile` would make of what was measured of a kit, and save it in the kit's folder.
+def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
+    """Return the table that `profile` would make of what was measured of a kit, and the directory where it is saved.
+
+    That is the kits' folder, or one of the kit's name below it for others than `kit.json`.
 
     Raises:
         InputError: the folder holds no kit, or the results are not of it, not whole, or not to be believed.
     """
-    described = read_json(folder / KIT, KIT_SCHEMA)
+    kits = {path: read_json(path, KIT_SCHEMA) for path in kits_in(folder)}
     try:
         content = results.read_bytes()
     except OSError as error:
         raise InputError(f"results {results}: {error.strerror}") from None
+    measured = kit_of(content, str(results))
+    path = next((path for path, described in kits.items() if described["id"] == measured), folder / KIT)
+    described = kits[path]
     found = read_results(content, described, str(results))
     options = TypeAdapter(ProfileOptions).validate_python(described["options"])
     kit = Kit(search_spaces.from_json(described["space"]), Device.from_json(described["device"]), options)
@@ -87,8 +92,9 @@ def table_of_results(folder: Path, results: Path) -> LatencyTable:
             "goes on after them, and import what it then holds"
         )
     table = kit.table(found.passes, found.machine)
-    table.save(folder / "table.json")
-    return table
+    directory = folder if path.name == KIT else path.with_suffix("")
+    table.save(directory / TABLE)
+    return table, directory
 
 
 def _record(found: Pass) -> dict[str, Any]:

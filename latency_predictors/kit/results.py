@@ -31,6 +31,11 @@ class KitResults:
     passes: list[dict[str, Measurement]]
 
 
+def kit_of(content: bytes, origin: str) -> Any:
+    """Return the id of the kit that the content of a results file is said to be of."""
+    return _lines(content, origin)[0].get("kit")
+
+
 def read_results(content: bytes, kit: Mapping[str, Any], origin: str) -> KitResults:
     """Return what a results file holds of a kit; a last line that was cut short is left out.
 

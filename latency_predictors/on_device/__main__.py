@@ -16,7 +16,7 @@ _NEEDED = "Python 3.8 or newer, with: python3 -m pip install numpy onnxruntime"
 def main() -> int:
     """Measure a kit, or tell what a caller elsewhere asks; return the exit status."""
     parser = argparse.ArgumentParser(prog="measure.pyz", description=f"{__doc__} Needs {_NEEDED}.")
-    parser.add_argument("kit", nargs="?", type=Path, default=Path("kit.json"))
+    parser.add_argument("kit", nargs="?", type=Path, help="NAME.json of one kit; all that are here by default")
     parser.add_argument("--machine", action="store_true", help="describe this machine, and measure nothing")
     parser.add_argument("--missing", action="store_true", help="name files of the kit that are not here")
     asked = parser.parse_args()
@@ -25,12 +25,16 @@ def main() -> int:
 
         if asked.machine:
             print(json.dumps(kit.describe_machine()))
-        elif asked.missing:
-            print("\n".join(kit.missing_files(kit.read_kit(asked.kit), asked.kit.parent)))
+            return 0
+        kits = [asked.kit] if asked.kit else kit.kits_in(Path())
+        if asked.missing:
+            missing = [name for path in kits for name in kit.missing_files(kit.read_kit(path), path.parent)]
+            print("\n".join(dict.fromkeys(missing)))
         else:
             if hasattr(signal, "SIGHUP"):  # the connection over which this was started may be cut
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            kit.measure_kit(asked.kit, _say)
+            for path in kits:
+                kit.measure_kit(path, _say)
     except ImportError as error:
         return _fail(f"{error}: needs {_NEEDED}")
     except ValueError as error:

@@ -1,7 +1,7 @@
 """A kit: files of models in a folder, what to measure side by side, and the results that are written beside it.
 
-`NAME.json` says which files belong to which model of which pass; `NAME.results.jsonl` holds a line on the kit and the
-machine, and one for each pass that is done. A pass is measured whole or not at all.
+`NAME.json`, the first of them `kit.json`, says which files belong to which model of which pass; `NAME.results.jsonl`
+holds a line on the kit and the machine, and one for each pass that is done. A pass is measured whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ except ImportError:  # Windows, whose locks do not end with their process
 
 _SECONDS_BETWEEN_LINES = 10
 
+KIT = "kit.json"
 KIT_SCHEMA, RESULTS_SCHEMA, UNIT = "kit/1", "kit-results/1", "ms"
 
 
@@ -51,6 +52,19 @@ def read_kit(path: Path) -> dict[str, Any]:
             f"{path} does not follow schema {KIT_SCHEMA}: copy the kit again, with the measure.pyz beside it"
         )
     return kit
+
+
+def kits_in(folder: Path) -> list[Path]:
+    """Return the kits of a folder, that of the folder itself first, whether it is there or not."""
+    others = [path for path in sorted(folder.glob("*.json")) if path.name != KIT and _is_kit(path)]
+    return [folder / KIT, *others]
+
+
+def _is_kit(path: Path) -> bool:
+    try:
+        return bool(read_kit(path))
+    except KitError:
+        return False
 
 
 def missing_files(kit: Mapping[str, Any], folder: Path) -> list[str]:

@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
 from latency_predictors.kit.folder import SCRIPT
-from latency_predictors.on_device.kit import results_path
-from latency_predictors.profile import KIT, ProfileOptions, make_kit, table_of_results
+from latency_predictors.on_device.kit import KIT, results_path
+from latency_predictors.profile import ProfileOptions, make_kit, table_of_results
 from nas.data import DataOptions
 from nas.run_directory import begin_run, finish_run, read_run
-from nas.verbs.profile import summary
+from nas.verbs.profile import SceneQuantiles, of_scene, scene_quantile, scene_table, spaces_of_scenes, summary
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces.errors import InputError
 
@@ -23,15 +23,18 @@ class KitConfig:
     """What is measured, on what, and how; or what was."""
 
     output: Path = Field(description="directory for the kit, and for the table that is made of its results")
-    results: Path | None = Field(
-        default=None,
-        description="file that the device wrote: make the table of the kit in `output`",
+    results: tuple[Path, ...] = Field(
+        default=(),
+        description="file that the device wrote, or several: make the tables of the kits in `output`",
         json_schema_extra={"flag": "import"},
     )
     space: SpaceConfig = SpaceConfig()
     device: Device = Device()
     profile: ProfileOptions = ProfileOptions()
     data: DataOptions | None = None
+    scenes: SceneQuantiles = Field(
+        default=(), description="of data whose examples differ in size: make kits for these quantiles of size, too"
+    )
 
 
 def kit(options: KitConfig) -> dict[str, Any]:
@@ -43,26 +46,36 @@ def kit(options: KitConfig) -> dict[str, Any]:
     """
     if options.device.host is not None:
         raise InputError("a kit is carried by hand: leave out --on, or use `nas profile`, which goes there itself")
-    if options.results is not None:
-        return _imported(options, options.results)
-    space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
+    if options.results:
+        return _imported(options)
+    space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
+    others = spaces_of_scenes(space, data, options.scenes)
     options.device.require_portable()
     if (done := begin_run(options.output, "kit", options, {"space": space.id})) is not None:
         return done
-    kit_id = make_kit(space, options.device, options.output, options.profile)
+    kits = {options.output / KIT: space}
+    for quantile, other in others.items():
+        directory = scene_table(options.output, quantile)
+        kits[directory.with_name(f"{directory.name}.json")] = other
+    ids = [make_kit(of, options.device, path, options.profile) for path, of in kits.items()]
     result = {
-        "kit": kit_id,
+        "kit": ids[0],
         "megabytes": sum(path.stat().st_size for path in options.output.rglob("*") if path.is_file()) / 1e6,
         "on_the_device": f"python3 {SCRIPT}",
-        "then": f"nas kit --output {options.output} --import {results_path(Path(KIT))}",
+        "then": f"nas kit --output {options.output} --import {','.join(results_path(path).name for path in kits)}",
     }
     finish_run(options.output, result)
     return result
 
 
-def _imported(options: KitConfig, results: Path) -> dict[str, Any]:
+def _imported(options: KitConfig) -> dict[str, Any]:
     asked, _ = read_run(options.output, "kit")
-    made = dataclasses.replace(options, results=None)
+    made = dataclasses.replace(options, results=())
     if made != KitConfig(options.output):
         begin_run(options.output, "kit", made, asked["inputs"])  # which refuses what the kit was not made with
-    return summary(table_of_results(options.output, results), options.output, options.profile)
+    tables = [table_of_results(options.output, path) for path in options.results]
+    (table, directory), *others = sorted(tables, key=lambda made: made[1])
+    result = summary(table, directory, options.profile)
+    if others:
+        result["scenes"] = [of_scene(scene_quantile(directory), table) for table, directory in others]
+    return result

@@ -49,7 +49,7 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     `--space mobilenet_v3_32 --space.options n_classes=10 --space.options in_channels=3`.
     """
     space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
-    others = _spaces_of_scenes(space, data, options.scenes)
+    others = spaces_of_scenes(space, data, options.scenes)
     options.device.require_possible()
     if (done := begin_run(options.output, "profile", options, {"space": space.id}, force=options.force)) is not None:
         return done
@@ -89,10 +89,15 @@ def scene_table(profiled: Path, quantile: float) -> Path:
 
 def profiled_scenes(profiled: Path) -> list[float]:
     """Return the quantiles of size for which there are tables of their own."""
-    return sorted(float(path.parent.name.removeprefix(_SCENE)) for path in profiled.glob(f"{_SCENE}*/table.json"))
+    return sorted(scene_quantile(path.parent) for path in profiled.glob(f"{_SCENE}*/table.json"))
 
 
-def _spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequence[float]) -> dict[float, SearchSpace]:
+def scene_quantile(directory: Path) -> float:
+    """Return the quantile of size that a directory's table is for."""
+    return float(directory.name.removeprefix(_SCENE))
+
+
+def spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequence[float]) -> dict[float, SearchSpace]:
     """Return the space at each quantile of the examples' size.
 
     Raises:
@@ -112,6 +117,11 @@ def _spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Seque
 def _profile_scene(options: ProfileConfig, quantile: float, space: SearchSpace) -> dict[str, float]:
     directory = scene_table(options.output, quantile)
     table = latency_predictors.profile.profile(space, options.device, directory, options.profile)
+    return of_scene(quantile, table)
+
+
+def of_scene(quantile: float, table: LatencyTable) -> dict[str, float]:
+    """Return what a person wants to know of the table for another size of examples."""
     model, errors = table.cost_model(), table.errors()
     return {
         "quantile": quantile,

@@ -46,7 +46,8 @@ def n_lines(path: Path) -> int:
 @pytest.fixture(scope="module")
 def folder(toy: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kit")
-    make_kit(toy(widths=(8, 16), depths=(1, 2)), Device(), folder, OPTIONS, progress=False)
+    make_kit(toy(widths=(8, 16), depths=(1, 2)), Device(), folder / "kit.json", OPTIONS, progress=False)
+    make_kit(toy(widths=(8,), depths=(1, 2, 3, 4, 5)), Device(), folder / "scene-0.1.json", OPTIONS, progress=False)
     return folder
 
 
@@ -78,7 +79,7 @@ def imported(folder: Path, toy: Callable[..., Any], tmp_path: Path) -> Iterator[
 
     def make(content: bytes) -> Any:
         (tmp_path / RESULTS).write_bytes(content)
-        return table_of_results(folder, tmp_path / RESULTS)
+        return table_of_results(folder, tmp_path / RESULTS)[0]
 
     yield make
     (folder / "table.json").unlink(missing_ok=True)
@@ -93,6 +94,16 @@ def test_results_make_the_table_that_a_profile_makes(
     assert table.noise_floor > 0
     assert table.cost_model().cheapest()[0] < table.cost_model().dearest()[0]
     require_same_machine(table.fingerprint, Device())
+
+
+def test_kits_in_one_folder_are_measured_together_and_know_their_results(
+    measured: Path, folder: Path, toy: Callable[..., Any], tmp_path: Path
+) -> None:
+    results = shutil.copy(measured / "scene-0.1.results.jsonl", tmp_path / "carried.jsonl")
+    table, directory = table_of_results(folder, results)
+    assert table.space == toy(widths=(8,), depths=(1, 2, 3, 4, 5))
+    assert directory == folder / "scene-0.1"
+    assert (directory / "table.json").exists()
 
 
 def test_a_finished_kit_is_not_measured_again(measured: Path) -> None:
