@@ -5,7 +5,6 @@ import logging
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,12 +14,16 @@ from rich.table import Table
 
 from nas import verbs
 from nas.config import Leaf, build, expand, leaves, override, read_yaml
+from nas.remote.staging import staged
+from nas.remote.working_copy import at_hand, told, told_document
 from search_spaces.errors import InputError
 
 
 def nas() -> None:
     """Run the command line; exits with 2 on bad input."""
-    logging.basicConfig(level=logging.WARNING, format="nas: %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Formatter("nas: %(message)s"))
     for floor in ("latency_predictors", "nas"):
         logging.getLogger(floor).setLevel(logging.INFO)
     group = click.Group("nas", {name: _command(name, verb) for name, verb in verbs.VERBS.items()}, help=verbs.__doc__)
@@ -32,24 +35,31 @@ def nas() -> None:
     except click.Abort:
         raise KeyboardInterrupt from None
     except InputError as error:
-        print(f"nas: {error}", file=sys.stderr)
+        print(f"nas: {told(str(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return told(super().format(record))
 
 
 def _command(name: str, verb: Callable[[Any], Mapping[str, Any]]) -> click.Command:
     options_type = typing.get_type_hints(verb)["options"]
     found = list(leaves(options_type))
 
-    def run(config: Path | None, output_format: str, **given: Any) -> None:
-        document = expand(options_type, read_yaml(config)) if config else {}
+    def run(config: str | None, output_format: str, **given: Any) -> None:
+        document = expand(options_type, read_yaml(at_hand(config))) if config else {}
         for leaf in found:
             text = given["__".join(leaf.path)]
             if text not in (None, ()):
                 override(document, leaf.path, _parse(leaf, text))
-        _tell(verb(build(options_type, document)), output_format)
+        with staged(found, document):
+            result = told_document(verb(build(options_type, document)))
+        _tell(result, output_format)
 
     parameters: list[click.Parameter] = [
-        click.Option(["--config"], type=click.Path(path_type=Path), help="YAML file with any of these options"),
+        click.Option(["--config"], metavar="FILE", help="YAML file with any of these options"),
         click.Option(["output_format", "--format"], type=click.Choice(["table", "json"]), default="table"),
         *(_argument(leaf) if leaf.positional else _option(leaf) for leaf in found),
     ]

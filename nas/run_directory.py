@@ -11,11 +11,13 @@ from typing import Any
 
 from latency_predictors.fingerprint import fingerprint
 from nas import run_lock
+from nas.remote.store import is_url
+from nas.remote.working_copy import at_hand, told, told_document
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json, require_same, write_json
 
 _SCHEMA = "run/1"
-_ASKED, _RESULT = "run.json", "result.json"
+_ASKED, RESULT = "run.json", "result.json"
 _IMMATERIAL = ("memory_gb", "checkpoint_seconds", "ranks", "cluster", "force")
 """Options that decide how, not what."""
 
@@ -45,6 +47,8 @@ def begin_run(
     Raises:
         InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
+    if is_url(str(directory).replace(":/", "://", 1)):  # what `Path` makes of a URL
+        raise InputError(f"{directory} is no path: from Python, say `with nas.remote.staging.mirrored(URL) as output: ...`")
     if (
         not (directory / _ASKED).exists()
         and directory.is_dir()
@@ -54,7 +58,7 @@ def begin_run(
     directory.mkdir(parents=True, exist_ok=True)
     run_lock.lock(directory, force=force)
     asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
-    finished = (directory / _RESULT).exists()
+    finished = (directory / RESULT).exists()
     recorded = read_json(directory / _ASKED, _SCHEMA) if _holds_work(directory) else None
     if recorded is not None and recorded["verb"] != verb:
         raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
@@ -92,11 +96,14 @@ def _record(directory: Path, asked: Mapping[str, Any]) -> None:
 
 
 def input_path(directory: Path, name: str) -> Path:
-    """Return a path that a run was given: where it was, or, if all was moved together, where it lies from here."""
+    """Return a path that a run was given: where it was, or, if all was moved together, where it lies from here.
+
+    What was at a URL is fetched, unless it lies here.
+    """
     options = read_asked(directory)["options"]
-    path = Path(options[name])
-    moved = Path(os.path.normpath(directory.absolute() / os.path.relpath(path, options["output"])))
-    return moved if moved.exists() and not path.exists() else path
+    given, way = options[name], os.path.relpath(options[name], options["output"])
+    moved = at_hand(Path(os.path.normpath(directory.absolute() / way)))
+    return moved if moved.exists() and (is_url(given) or not Path(given).exists()) else at_hand(given)
 
 
 def digest(path: Path) -> str:
@@ -107,7 +114,7 @@ def digest(path: Path) -> str:
 
 def finish_run(directory: Path, result: Mapping[str, Any]) -> None:
     """Record what came of a run; it is finished from then on."""
-    write_json(directory / _RESULT, _SCHEMA, result)
+    write_json(directory / RESULT, _SCHEMA, told_document(result))
 
 
 def read_run(directory: Path, verb: str | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,9 +126,9 @@ def read_run(directory: Path, verb: str | None = None) -> tuple[dict[str, Any], 
     asked = read_asked(directory)
     if verb and asked["verb"] != verb:
         raise InputError(f"{directory} holds a run of `nas {asked['verb']}`, expected one of `nas {verb}`")
-    if not (directory / _RESULT).exists():
+    if not (directory / RESULT).exists():
         raise InputError(f"{directory} is not finished: run `nas {asked['verb']}` again with the same options to go on")
-    result = read_json(directory / _RESULT, _SCHEMA)
+    result = read_json(directory / RESULT, _SCHEMA)
     del result["schema"]
     return asked, result
 
@@ -139,12 +146,12 @@ def read_asked(directory: Path) -> dict[str, Any]:
 
 def is_finished(directory: Path) -> bool:
     """Tell whether a run has a result."""
-    return (directory / _RESULT).exists()
+    return (directory / RESULT).exists()
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """Return a dataclass as JSON has it: paths as absolute text, tuples as lists."""
-    document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=_absolute))
+    """Return a dataclass as JSON has it: paths as absolute text or as their URLs, tuples as lists."""
+    document: dict[str, Any] = json.loads(told(json.dumps(dataclasses.asdict(config), default=_absolute)))
     return document
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from nas.remote.mirror import mirror_of
 from search_spaces.errors import InputError
 from search_spaces.storage import write_atomic
 
@@ -44,16 +45,18 @@ def lock(directory: Path, *, force: bool = False) -> None:
 
     A process on this machine is known to be dead by its lock, which the system takes back; whether one on another
     machine is, only a person can say, by `force`. What that one should still write to a journal then goes nowhere.
+    Where the directory is at a URL, the lock is there: who finds it to be another's ends.
 
     Raises:
         InputError: the directory is in use; names who uses it.
     """
-    key = directory.resolve()
-    if key in _locked:
+    key, path, mirror = directory.resolve(), directory / FILE, mirror_of(directory)
+    if key in _locked and _is_open(path, _locked[key]):
         return
-    path = directory / FILE
+    if mirror:
+        mirror.look(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    claimed, owner = _claim(descriptor), _read(path)
+    claimed, owner = None if mirror else _claim(descriptor), _read(path)
     was_here = owner is not None and owner.host == platform.node()
     if was_here and (claimed or (claimed is None and not _lives(owner))):
         logger.warning("%s was left by %s, which is dead: going on from what it finished", directory, owner)
@@ -72,7 +75,14 @@ def lock(directory: Path, *, force: bool = False) -> None:
         _renew_journals(directory)
     os.truncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(asdict(Owner.here())).encode(), 0)
+    if mirror:
+        mirror.guard(path)
     _locked[key] = descriptor
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    """Tell whether a file is there that was opened as `descriptor`: copies of what is at a URL come and go."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor))
 
 
 def _claim(descriptor: int) -> bool | None:

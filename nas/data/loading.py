@@ -11,6 +11,7 @@ from nas.data.options import DataOptions
 from nas.data.points.dataset import PointDataset, load_points
 from nas.data.points.sources import holds_points
 from nas.data.source import NAMED
+from nas.remote.working_copy import at_hand, told
 from search_spaces.errors import InputError
 
 _FIELDS = {
@@ -28,7 +29,12 @@ def load_data(options: DataOptions) -> Dataset:
     Raises:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
-    return _load(options, _state(options.source), _state(options.test_source))
+    test_source = None if options.test_source is None else str(at_hand(options.test_source))
+    here = dataclasses.replace(options, source=str(at_hand(options.source)), test_source=test_source)
+    data = _load(here, _state(here.source), _state(here.test_source))
+    recorded = dataclasses.replace(data.options, source=options.source, test_source=options.test_source)
+    notes, skipped = (tuple(map(told, said)) for said in (data.notes, data.skipped))
+    return dataclasses.replace(data, options=recorded, notes=notes, skipped=skipped)
 
 
 def _state(source: str | None) -> str:
@@ -60,4 +66,4 @@ def _load(options: DataOptions, *_states: str) -> Dataset:
 
 def examples_of(source: str) -> str:
     """Return what a source holds, without reading it: images or clouds."""
-    return PointDataset.examples if holds_points(source) else ImageDataset.examples
+    return PointDataset.examples if holds_points(str(at_hand(source))) else ImageDataset.examples
