@@ -48,7 +48,7 @@ def begin_run(
         InputError: the directory holds the run of another verb, of other options or of other inputs, or is in use.
     """
     if is_url(str(directory).replace(":/", "://", 1)):  # what `Path` makes of a URL
-        raise InputError(f"{directory} is no path: from Python, say `with nas.remote.staging.mirrored(URL) as output: ...`")
+        raise InputError(f"{directory} is no path: from Python, use `with nas.remote.staging.mirrored(URL) as output`")
     if (
         not (directory / _ASKED).exists()
         and directory.is_dir()

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 from functools import lru_cache
-from pathlib import Path
 
 from nas.data.dataset import Dataset
 from nas.data.images.dataset import ImageDataset, load_images
@@ -29,17 +28,12 @@ def load_data(options: DataOptions) -> Dataset:
     Raises:
         InputError: the data cannot be used as they are; the message says how to mend them.
     """
-    test_source = None if options.test_source is None else str(at_hand(options.test_source))
-    here = dataclasses.replace(options, source=str(at_hand(options.source)), test_source=test_source)
-    data = _load(here, _state(here.source), _state(here.test_source))
-    recorded = dataclasses.replace(data.options, source=options.source, test_source=options.test_source)
-    notes, skipped = (tuple(map(told, said)) for said in (data.notes, data.skipped))
-    return dataclasses.replace(data, options=recorded, notes=notes, skipped=skipped)
+    return _load(options, _state(options.source), _state(options.test_source))
 
 
 def _state(source: str | None) -> str:
     """Return a digest of the names, sizes and times of a source's files."""
-    path = Path(source or "").expanduser()
+    path = at_hand(source or "").expanduser()
     if source is None or source in NAMED or not path.exists():
         return ""
     digest = hashlib.sha256()
@@ -61,7 +55,12 @@ def _load(options: DataOptions, *_states: str) -> Dataset:
             raise InputError(
                 f"data option {field.name} {value!r} is of {foreign}, but {options.source} holds {kind}: leave it out"
             )
-    return load_points(options) if kind == PointDataset.examples else load_images(options)
+    test_source = None if options.test_source is None else str(at_hand(options.test_source))
+    here = dataclasses.replace(options, source=str(at_hand(options.source)), test_source=test_source)
+    data = load_points(here) if kind == PointDataset.examples else load_images(here)
+    named = dataclasses.replace(data.options, source=options.source, test_source=options.test_source)
+    notes, skipped = (tuple(map(told, lines)) for lines in (data.notes, data.skipped))
+    return dataclasses.replace(data, options=named, notes=notes, skipped=skipped)
 
 
 def examples_of(source: str) -> str:

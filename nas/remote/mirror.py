@@ -1,4 +1,4 @@
-"""An output directory that is at a URL: fetched at the start, put up while it changes, left to whoever takes it over."""
+"""An output directory at a URL: fetched at the start, put up while it changes, left to whoever takes it over."""
 
 import logging
 import os

@@ -6,13 +6,15 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import fsspec
 
 from search_spaces.errors import InputError, unknown
 
 _URL = re.compile(r"[A-Za-z][\w+.:-]*://")  # also fsspec's chains, as filecache::s3://, which are then refused
+
+_OPEN_AUTHORITY = re.compile(r"([^:@]*@)?(\[[^]]*\]|[^:@]*)(:\d*)?")
+"""User, host and port, where nothing else stands between colons."""
 
 _PUT_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci", "tos"}
 """Protocols of object stores, which show a file when all of it is there, and know no folders that could be made."""
@@ -118,12 +120,12 @@ class Store:
 def _require_no_secret(url: str) -> None:
     """Raise for a URL with what should not be written down, as URLs are in runs and logs; it is not repeated."""
     protocol, _, rest = url.partition("://")
-    user, at, place = rest.rpartition("@") if "@" in rest.partition("/")[0] else ("", "", rest)
-    if ":" in user or urlsplit(f"//{place}").query:
-        shown = f"{protocol}://{user.partition(':')[0]}{at}{place.partition('?')[0]}"
+    authority = rest.partition("/")[0]
+    if not _OPEN_AUTHORITY.fullmatch(authority) or "?" in url:
         raise InputError(
-            f"{shown}: leave the password or the query out of the URL, for URLs are written to runs; say secrets in "
-            f"fsspec's configuration (~/.config/fsspec, FSSPEC_{protocol.upper()}_PASSWORD) or as {protocol} takes them"
+            f"a URL of {protocol} holds a password or a query: leave it out, for URLs are written to runs; say secrets "
+            f"in fsspec's configuration (~/.config/fsspec, FSSPEC_{protocol.upper()}_PASSWORD) or as {protocol} takes "
+            "them"
         )
 
 
