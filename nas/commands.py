@@ -21,9 +21,9 @@ from search_spaces.errors import InputError
 
 def nas() -> None:
     """Run the command line; exits with 2 on bad input."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Formatter("nas: %(message)s"))
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Formatter("nas: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     for floor in ("latency_predictors", "nas"):
         logging.getLogger(floor).setLevel(logging.INFO)
     group = click.Group("nas", {name: _command(name, verb) for name, verb in verbs.VERBS.items()}, help=verbs.__doc__)

@@ -57,6 +57,7 @@ class Mirror:
         self._turn = threading.RLock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"mirror of {url}", daemon=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._fetch()
         keep_complete(self.directory)
         _active.append(self)

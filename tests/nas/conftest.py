@@ -1,6 +1,8 @@
-"""What these tests search and train: small spaces, an objective that is known everywhere, images made on the spot."""
+"""What these tests search and train: small spaces, a known objective, images made on the spot; and the command line."""
 
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,43 @@ import pytest
 import torch
 
 import search_spaces
+from nas.cli import main
 from nas.data import DataOptions, Dataset
 from nas.data.images.dataset import ImageDataset
 from nas.data.images.images import Images
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
+
+COMMAND = (sys.executable, "-c", "from nas.cli import main; main()")
+"""To be followed by a verb, for a process of its own."""
+
+
+@dataclass
+class Done:
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Nas = Callable[..., Done]
+
+
+@pytest.fixture
+def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
+    """Runs a command in this process: in one of its own, loading torch would take longer than all that is tested."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None) -> Done:
+        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
+        monkeypatch.chdir(cwd or Path.cwd())
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Done(ended.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -4,44 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from nas.cli import main
-
-COMMAND = (sys.executable, "-c", "from nas.cli import main; main()")
-
-
-@dataclass
-class Done:
-    """What a command ended with."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Nas = Callable[..., Done]
-
-
-@pytest.fixture
-def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Nas:
-    """Runs a command in this process: in one of its own, loading torch would take longer than all that is tested."""
-
-    def run(*arguments: str | Path, cwd: Path | None = None) -> Done:
-        monkeypatch.setattr(sys, "argv", ["nas", *map(str, arguments)])
-        monkeypatch.chdir(cwd or Path.cwd())
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, *capsys.readouterr())
-
-    return run
+from tests.nas.conftest import COMMAND, Nas
 
 
 def test_spaces_as_json(nas: Nas) -> None:

@@ -92,7 +92,7 @@ def test_users_and_ports_are_no_secret(url: str) -> None:
 def test_a_place_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     content = tmp_path / "content"
     content.write_text("one")
-    with pytest.raises(InputError, match="file:///proc/x cannot be written: .*/proc/x"):
+    with pytest.raises(InputError, match=r"file:///proc/x cannot be written: .*/proc/x"):
         Store("file:///proc/x").put("y", content)
 
 

@@ -138,6 +138,12 @@ def test_changed_files_are_read_again(options) -> None:
     assert load_data(options) is not first
 
 
+def test_images_at_a_url_are_those_at_the_path_and_named_by_the_url(options) -> None:
+    there = load_data(replace(options, source=f"file://{options.source}"))
+    assert there.options == replace(load_data(options).options, source=f"file://{options.source}")
+    assert (there.name, there.fingerprint) == (load_data(options).name, load_data(options).fingerprint)
+
+
 def test_a_link_to_nothing_is_no_image(tmp_path, write_parquet) -> None:
     write_parquet("data/noise.parquet", [0, 1] * 20)
     (tmp_path / "data" / "gone").symlink_to(tmp_path / "nowhere")

@@ -1,0 +1,135 @@
+"""Verbs whose directories are at URLs."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from latency_predictors.analytic.roofline import Roofline
+from nas import run_lock
+from nas.data import DataOptions
+from nas.remote.staging import mirrored
+from nas.remote.working_copy import discard
+from nas.verbs import DesignConfig, TrainConfig, design, train
+from nas.verbs.space_config import SpaceConfig
+from search_spaces.errors import InputError
+from tests.nas.conftest import COMMAND, Nas
+
+DATA = ["--data", "digits", "--data.channels", "1"]
+SPACE = ["--space", "nasbench201"]
+for option in ("cells=1", "channels=4", "resolution=8"):
+    SPACE += ["--space.options", option]
+SEARCH = ["--budget", "100%", "--search.evaluator", "shared_weights", "--search.strategy", "regularized_evolution"]
+SEARCH += ["--search.n-validation", "64", "--search.n-statistics", "64", "--format", "json"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the URLs of this module lead; `device.json` is there."""
+    store = tmp_path_factory.mktemp("store")
+    Roofline().save(store / "device.json")
+    return store
+
+
+@pytest.fixture(autouse=True)
+def own_copies() -> Iterator[None]:
+    yield
+    discard()  # as the end of a process does
+
+
+def test_verbs_find_each_other_at_urls_and_record_these(nas: Nas, store: Path, tmp_path: Path) -> None:
+    url = f"file://{store}/x"
+    assert nas("train", *DATA, *SPACE, "--train.epochs", "1", "--output", f"{url}/train").returncode == 0
+    again = nas("train", *DATA, *SPACE, "--train.epochs", "1", "--output", f"{url}/train/", "--format", "json")
+    assert json.loads(again.stdout)["supernet"] == f"{url}/train"
+    (tmp_path / "job.yaml").write_text(f"supernet: {url}/train\ntable: file://{store}/device.json\n")
+    config = ["--config", f"file://{tmp_path}/job.yaml", "--search.n-evaluated", "12"]
+    searched = nas("search", *config, *SEARCH, "--output", f"{url}/search")
+    assert searched.returncode == 0, searched.stderr
+    asked = json.loads((store / "x" / "search" / "run.json").read_text())["options"]
+    assert asked["supernet"] == f"{url}/train"
+    assert asked["output"] == json.loads(searched.stdout)["output"] == f"{url}/search"
+    shown = nas("show", "--run", f"{url}/search", "--format", "json")
+    assert json.loads(shown.stdout).items() >= json.loads(searched.stdout).items()
+    refused = nas("search", *config, *SEARCH, "--search.seed", "1", "--output", f"{url}/search")
+    assert refused.returncode == 2
+    assert f"nas: {url}/search was made with options.search.seed = 0, asked for is 1" in refused.stderr
+    shutil.move(store / "x", store / "y")
+    moved = nas("export", "--search", f"file://{store}/y/search", "--output", f"file://{store}/y/export")
+    assert moved.returncode == 0, moved.stderr
+    local = nas("export", "--search", store / "y" / "search", "--output", tmp_path / "export")
+    assert local.returncode == 0, local.stderr
+    shutil.move(store / "y", store / "x")
+    written = [path for path in store.rglob("*") if path.is_file()]
+    assert not [path for path in written if path.name.startswith(".")]
+    assert not [path for path in written if re.search(rb"/nas-[0-9a-f]{32}", path.read_bytes())]
+
+
+def test_a_search_that_was_killed_goes_on_from_the_url_to_the_same_journal(nas: Nas, store: Path) -> None:
+    inputs = ["--supernet", f"file://{store}/x/train", "--table", f"file://{store}/device.json"]
+    search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "120", "--output"]
+    there, url = store / "killed", f"file://{store}/killed"
+    with subprocess.Popen([*COMMAND, *search, url], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as driver:
+        while n_lines(there / "search.jsonl") < 10:
+            assert driver.poll() is None
+            time.sleep(0.02)
+        refused = nas(*search, url)
+        assert refused.returncode == 2
+        assert f"nas: {url} is in use by another process (process {driver.pid} on" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert driver.poll() is None
+        driver.send_signal(signal.SIGKILL)
+    n_kept = n_lines(there / "search.jsonl")
+    owner = json.loads((there / run_lock.FILE).read_text())
+    (there / run_lock.FILE).write_text(json.dumps(owner | {"host": "a-machine-that-is-gone"}))
+    assert "on a-machine-that-is-gone since" in nas(*search, url).stderr
+    went_on = nas(*search, url, "--force")
+    assert went_on.returncode == 0, went_on.stderr
+    assert 10 <= n_kept < n_lines(there / "search.jsonl")
+    assert nas(*search, f"file://{store}/straight").returncode == 0
+    assert (there / "search.jsonl").read_bytes() == (store / "straight" / "search.jsonl").read_bytes()
+    assert sorted(path.name for path in there.iterdir()) == sorted(p.name for p in (store / "straight").iterdir())
+
+
+def n_lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        (["show", "--run", "file:///absent/x"], "nas: file:///absent/x is not the output directory of a nas run"),
+        (["show", "--run", "s4://bucket/x"], "nas: unknown protocol 's4': did you mean s3"),
+        (["show", "--config", "file:///absent.yaml"], "nas: config file:///absent.yaml does not exist"),
+        (["train", *DATA, *SPACE, "--output", "ftp://127.0.0.1:1/x"], "nas: ftp://127.0.0.1:1/x cannot be reached: "),
+        (["train", *DATA, *SPACE, "--output", "file:///proc/x"], "nas: file:///proc/x cannot be written: "),
+        (["train", *SPACE, "--data", "file:///absent/photos", "--output", "x"], "file:///absent"),
+        (["fit", "--measured", "x", "--known", "a,smb://host/b", "--output", "x"], "nas: smb://host/b needs a package"),
+    ],
+)
+def test_a_bad_url_is_told_in_one_line(nas: Nas, tmp_path: Path, verb: list[str], told: str) -> None:
+    done = nas(*verb, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_is_told_how_to_say_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"s3:/bucket/x is no path: from Python, use `with nas.remote"):
+        train(TrainConfig(DataOptions("digits", channels=1), Path("s3://bucket/x")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_gives_a_url_by_a_block(tmp_path: Path) -> None:
+    networks = SpaceConfig("nasbench201", {"cells": 1})
+    with mirrored(f"file://{tmp_path}/x") as output:
+        design(DesignConfig(output, networks, networks=3))
+    assert json.loads((tmp_path / "x" / "result.json").read_text())["networks"] == f"file://{tmp_path}/x/networks.csv"
