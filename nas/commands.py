@@ -22,7 +22,7 @@ from search_spaces.errors import InputError
 def nas() -> None:
     """Run the command line; exits with 2 on bad input."""
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(_Formatter("nas: %(message)s"))
+    lines.setFormatter(Lines("nas: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
     for floor in ("latency_predictors", "nas"):
         logging.getLogger(floor).setLevel(logging.INFO)
@@ -39,7 +39,9 @@ def nas() -> None:
         sys.exit(2)
 
 
-class _Formatter(logging.Formatter):
+class Lines(logging.Formatter):
+    """Log lines in which URLs stand for the paths of their copies."""
+
     def format(self, record: logging.LogRecord) -> str:
         return told(super().format(record))
 

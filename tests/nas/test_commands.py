@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nas.commands import Lines
+from nas.remote.working_copy import local
 from tests.nas.conftest import COMMAND, Nas
 
 
@@ -22,6 +25,11 @@ def test_the_options_of_a_space_are_listed(nas: Nas) -> None:
     done = nas("spaces", "--space", "ofa_mobilenet_v3", "--format", "json")
     (width,) = [option for option in json.loads(done.stdout)["options"] if option["option"] == "width"]
     assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage")
+
+
+def test_lines_of_the_log_name_urls() -> None:
+    record = logging.makeLogRecord({"msg": "%s is busy", "args": (local("s3://bucket/x"),)})
+    assert Lines("nas: %(message)s").format(record) == "nas: s3://bucket/x is busy"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """An output directory at a URL has what the local one has, while its lock is this driver's."""
 
 import json
+import os
+import platform
 import signal
 import threading
 import time
@@ -111,9 +113,13 @@ def test_a_driver_elsewhere_keeps_others_out_until_a_person_says_that_it_is_dead
     ):
         run_lock.lock(output)
     assert (there / run_lock.FILE).read_text() == ELSEWHERE
+    here = json.dumps({"host": platform.node(), "pid": os.getppid(), "since": "then"})  # which lives
+    (there / run_lock.FILE).write_text(here)
+    with pytest.raises(InputError, match="in use by another process"), mirrored(f"file://{there}") as output:
+        run_lock.lock(output)
     with mirrored(f"file://{there}") as output:
         run_lock.lock(output, force=True)
-        assert "elsewhere" not in (there / run_lock.FILE).read_text()
+        assert json.loads((there / run_lock.FILE).read_text())["pid"] == os.getpid()
     assert names(there) == []
 
 

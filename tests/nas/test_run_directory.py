@@ -1,0 +1,54 @@
+"""What a run was given is found again where it was, or where it was moved to, on this machine or at a URL."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas.remote.working_copy import at_hand, discard, told
+from nas.run_directory import input_path
+
+
+@pytest.fixture(autouse=True)
+def own_copies() -> Iterator[None]:
+    yield
+    discard()
+
+
+def make(there: Path, recorded: str) -> None:
+    """Write a run `search` that was given `train`, both below a place of which runs were told by another name."""
+    for verb in ("train", "search"):
+        (there / verb).mkdir(parents=True)
+    (there / "train" / "weights").write_text("")
+    options = {"supernet": f"{recorded}/train", "output": f"{recorded}/search"}
+    (there / "search" / "run.json").write_text(json.dumps({"schema": "run/1", "options": options}))
+
+
+def test_a_path_is_preferred_to_where_it_may_have_been_moved(tmp_path: Path) -> None:
+    make(tmp_path / "old", f"{tmp_path}/old")
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    assert input_path(tmp_path / "new" / "search", "supernet") == tmp_path / "old" / "train"
+    shutil.rmtree(tmp_path / "old")
+    assert input_path(tmp_path / "new" / "search", "supernet") == tmp_path / "new" / "train"
+
+
+@pytest.mark.parametrize("recorded", ["s3://gone/runs", "/gone/runs", "file://{here}"])
+def test_what_lies_beside_a_run_at_a_url_is_fetched_from_there(tmp_path: Path, recorded: str) -> None:
+    make(tmp_path / "x", recorded.format(here=tmp_path / "x"))
+    search = at_hand(f"file://{tmp_path}/x/search")
+    assert not (search.parent / "train").exists()
+    found = input_path(search, "supernet")
+    assert (found / "weights").exists()
+    assert told(str(found)) == f"file://{tmp_path}/x/train"
+
+
+def test_what_was_brought_here_is_not_fetched_and_what_was_not_is(tmp_path: Path) -> None:
+    make(tmp_path / "x", f"file://{tmp_path}/x")
+    shutil.copytree(tmp_path / "x", tmp_path / "here")
+    assert input_path(tmp_path / "here" / "search", "supernet") == tmp_path / "here" / "train"
+    shutil.rmtree(tmp_path / "here" / "train")
+    found = input_path(tmp_path / "here" / "search", "supernet")
+    assert told(str(found)) == f"file://{tmp_path}/x/train"
+    assert (found / "weights").exists()
