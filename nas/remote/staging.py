@@ -54,11 +54,8 @@ def mirrored(url: str) -> Iterator[Path]:
     Raises:
         InputError: the URL cannot be read or written, or another driver has taken the directory over.
     """
-    main = threading.current_thread() is threading.main_thread()
-    mirror = Mirror(url, RESULT, lambda: signal.pthread_kill(main_thread, signal.SIGUSR1) if main else None)
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-    over = False
+    here, main, over = threading.get_ident(), threading.current_thread() is threading.main_thread(), False
+    mirror = Mirror(url, RESULT, lambda: signal.pthread_kill(here, signal.SIGUSR1) if main else None)
 
     def end(number: int, _: FrameType | None) -> None:
         if not over:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeGuard
 
 import fsspec
 
@@ -20,7 +21,7 @@ _PUT_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "oss", "oci", "tos"}
 """Protocols of object stores, which show a file when all of it is there, and know no folders that could be made."""
 
 
-def is_url(place: object) -> bool:
+def is_url(place: object) -> TypeGuard[str]:
     """Tell whether something that a user gave is a URL, and not a path."""
     return isinstance(place, str) and _URL.match(place) is not None
 

@@ -59,9 +59,9 @@ def at_hand(place: str | Path) -> Path:
     url = place if is_url(place) else url_of(Path(place))
     if url is None:
         return Path(place)
-    path = local(str(url))
+    path = local(url)
     if not _complete & {path, *path.parents}:
-        store = Store(str(url))
+        store = Store(url)
         store.fetch([name for name in store.files() if not (path / name).exists()], path)
         keep_complete(path)
     return path

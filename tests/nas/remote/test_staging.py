@@ -70,7 +70,7 @@ def test_verbs_find_each_other_at_urls_and_record_these(nas: Nas, store: Path, t
 
 def test_a_search_that_was_killed_goes_on_from_the_url_to_the_same_journal(nas: Nas, store: Path) -> None:
     inputs = ["--supernet", f"file://{store}/x/train", "--table", f"file://{store}/device.json"]
-    search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "40", "--output"]
+    search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "20", "--output"]
     there, url = store / "killed", f"file://{store}/killed"
     with subprocess.Popen(
         [sys.executable, "-c", HASTY, *search, url], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
