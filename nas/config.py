@@ -31,6 +31,7 @@ class Leaf:
         shorthand: whether it may also be given under its parent's name.
         flag: a name under which it may be given anywhere, from the field's `json_schema_extra`.
         positional: whether it is all that stands after the other options.
+        documents: whether of a directory nothing is wanted but its own JSON documents.
     """
 
     path: tuple[str, ...]
@@ -41,10 +42,14 @@ class Leaf:
     shorthand: bool
     flag: str | None = None
     positional: bool = False
+    documents: bool = False
 
 
 POSITIONAL: JsonDict = {"positional": True}
 """Of a field: `Field(json_schema_extra=POSITIONAL)`."""
+
+DOCUMENTS: JsonDict = {"documents": True}
+"""Likewise."""
 
 
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
@@ -69,7 +74,8 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
         shorthand = position == 0 and bool(prefix) and inner is str
         flag = str(extra["flag"]) if isinstance(extra, dict) and "flag" in extra else None
         shown = None if required else default
-        yield Leaf(path, inner, shown, description or "", required, shorthand, flag, extra == POSITIONAL)
+        kinds = (extra == POSITIONAL, extra == DOCUMENTS)
+        yield Leaf(path, inner, shown, description or "", required, shorthand, flag, *kinds)
 
 
 def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:

@@ -38,7 +38,10 @@ def staged(options: Iterable[Leaf], document: dict[str, Any]) -> Iterator[None]:
                 holder = holder.get(parent) or {}
             value = holder.get(name)
             if leaf.type is Path and is_url(value):
-                holder[name] = stack.enter_context(mirrored(value)) if leaf.path == _OUTPUT else at_hand(value)
+                if leaf.path == _OUTPUT:
+                    holder[name] = stack.enter_context(mirrored(value))
+                else:
+                    holder[name] = at_hand(value, documents=leaf.documents)
             elif typing.get_args(leaf.type)[:1] == (Path,) and isinstance(value, list | tuple):
                 holder[name] = [at_hand(one) if is_url(one) else one for one in value]
         yield

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -48,10 +49,14 @@ def told_document(document: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def at_hand(place: str | Path) -> Path:
+def at_hand(place: str | Path, *, documents: bool = False) -> Path:
     """Return a path at which a file or folder can be read: it is fetched if it is at a URL, and a path is as it was.
 
     Where there is nothing at the URL, there is nothing at the path.
+
+    Args:
+        place: the path or the URL.
+        documents: whether of a folder at a URL only its own JSON documents are wanted.
 
     Raises:
         InputError: the URL cannot be read.
@@ -62,8 +67,10 @@ def at_hand(place: str | Path) -> Path:
     path = local(url)
     if not _complete & {path, *path.parents}:
         store = Store(url)
-        store.fetch([name for name in store.files() if not (path / name).exists()], path)
-        keep_complete(path)
+        wanted = [name for name in store.files() if not documents or fnmatch(name, "*.json") and "/" not in name]
+        store.fetch([name for name in wanted if not (path / name).exists()], path)
+        if not documents:
+            keep_complete(path)
     return path
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from nas.config import DOCUMENTS
 from nas.run_directory import is_finished, read_asked, read_run
 
 
@@ -13,7 +14,7 @@ from nas.run_directory import is_finished, read_asked, read_run
 class ShowConfig:
     """Which run."""
 
-    run: Path = Field(description="output directory of any verb")
+    run: Path = Field(description="output directory of any verb", json_schema_extra=DOCUMENTS)
 
 
 def show(options: ShowConfig) -> dict[str, Any]:

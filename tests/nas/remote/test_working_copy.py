@@ -49,6 +49,18 @@ def test_what_is_asked_for_is_fetched_once(tmp_path: Path) -> None:
         discard()
 
 
+def test_documents_alone_are_fetched_if_no_more_is_wanted(tmp_path: Path) -> None:
+    for name in ("run.json", "weights", "train/run.json"):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_text("{}")
+    try:
+        copy = at_hand(f"file://{tmp_path}/x", documents=True)
+        assert [path.name for path in copy.iterdir()] == ["run.json"]
+        assert (at_hand(f"file://{tmp_path}/x") / "train" / "run.json").exists()
+    finally:
+        discard()
+
+
 @pytest.mark.parametrize("path", ["runs/x", "/runs/x", "x"])
 def test_a_path_is_as_it_was(path: str) -> None:
     assert at_hand(path) == at_hand(Path(path)) == Path(path)
