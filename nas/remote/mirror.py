@@ -36,7 +36,7 @@ class Mirror:
     """The copy of a URL's directory that a verb works in, and the thread that keeps the URL like it.
 
     What is put up is files as they are at that moment, so a journal may end within a line there, as after a kill.
-    Nothing is until somebody has claimed the directory, or all is over.
+    Nothing is until the directory is claimed by a lock, and by those who read along, as further ranks do, nothing ever.
 
     Args:
         url: of the directory, which need not exist.
@@ -68,7 +68,8 @@ class Mirror:
         self._store.fetch([name for name in versions if self._versions.get(name) != versions[name]], self.directory)
         for name in self._versions.keys() - versions:
             (self.directory / name).unlink(missing_ok=True)
-        self._versions, self._stamps = versions, self._scan()
+        self._versions = versions
+        self._stamps = {name: stamp for name, stamp in self._scan().items() if name in versions}
 
     def _scan(self) -> dict[str, _Stamp]:
         found = {}
@@ -91,7 +92,7 @@ class Mirror:
             lock.write_bytes(content)
 
     def guard(self, lock: Path) -> None:
-        """Put a lock file up; from now on, changes beside and below it are, for as long as it stays as it is.
+        """Put a lock file up; from now on, all that changes is, for as long as it stays as it is.
 
         Raises:
             InputError: it cannot be written.
@@ -119,11 +120,11 @@ class Mirror:
             changed = {name for name, stamp in now.items() if self._stamps.get(name) != stamp}
             ready = [name for name in changed if PurePosixPath(name).name != self._last or name in finished]
             for name in sorted(ready, key=lambda name: (name in finished, name)):
-                self._require_ours(name, within_s=PERIOD_S)
+                self._require_ours(within_s=PERIOD_S)
                 self._put(name)
                 self._stamps[name] = now[name]
             for name in self._stamps.keys() - now:
-                self._require_ours(name, within_s=PERIOD_S)
+                self._require_ours(within_s=PERIOD_S)
                 self._store.remove(name)
                 del self._stamps[name]
             self._require_ours(within_s=_LOOK_S)
@@ -137,13 +138,12 @@ class Mirror:
                 return
             self._store.put(name, Path(still.name))
 
-    def _require_ours(self, name: str | None = None, *, within_s: float) -> None:
-        """Raise unless the locks above a file, or all, were at the URL as this driver left them, so short ago."""
+    def _require_ours(self, *, within_s: float) -> None:
+        """Raise unless the locks were at the URL as this driver left them, so short ago."""
         if time.monotonic() - self._looked < within_s:
             return
         for guard, content in self._guards.items():
-            above = PurePosixPath(guard).parent
-            if (name is None or PurePosixPath(name).is_relative_to(above)) and self._store.read(guard) != content:
+            if self._store.read(guard) != content:
                 raise TakenOverError(
                     f"{self.url} was taken over by another driver: this one has ended, and has put nothing there since"
                 )
@@ -171,13 +171,15 @@ class Mirror:
         """
         _active.remove(self)
         self._ending.set()
-        if self._thread.ident is not None:
-            self._thread.join()
         try:
-            self._put_all()
+            if self._guards:
+                self._thread.join()
+                self._put_all()
         except TakenOverError:
             raise
         except BaseException as error:
+            for guard in self._guards:
+                (self.directory / guard).unlink(missing_ok=True)
             kept = Path(tempfile.mkdtemp(prefix="nas-kept-")) / self.directory.name
             shutil.move(self.directory, kept)
             raise InputError(f"{error}; what was made is kept in {kept}: copy that to the URL once it works") from None

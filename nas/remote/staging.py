@@ -51,8 +51,8 @@ def staged(options: Iterable[Leaf], document: dict[str, Any]) -> Iterator[None]:
 def mirrored(url: str) -> Iterator[Path]:
     """Give a directory of this machine for one at a URL, to be a verb's output: `with mirrored(url) as output: ...`.
 
-    It begins as what is at the URL. From when the verb claims it, what changes is put up, a second or so later; all is
-    when the block ends, however it does, also by SIGTERM.
+    It begins as what is at the URL. From when the verb claims it, as `begin_run` does, what changes is put up, a second
+    or so later; all is when the block ends, however it does, also by SIGTERM. Without that nothing is.
 
     Raises:
         InputError: the URL cannot be read or written, or another driver has taken the directory over.

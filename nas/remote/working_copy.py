@@ -67,7 +67,7 @@ def at_hand(place: str | Path, *, documents: bool = False) -> Path:
     path = local(url)
     if not _complete & {path, *path.parents}:
         store = Store(url)
-        wanted = [name for name in store.files() if not documents or fnmatch(name, "*.json") and "/" not in name]
+        wanted = [name for name in store.files() if not documents or (fnmatch(name, "*.json") and "/" not in name)]
         store.fetch([name for name in wanted if not (path / name).exists()], path)
         if not documents:
             keep_complete(path)

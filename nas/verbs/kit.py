@@ -11,6 +11,7 @@ from latency_predictors.device import Device
 from latency_predictors.kit.folder import SCRIPT
 from latency_predictors.on_device.kit import KIT, results_path
 from latency_predictors.profile import ProfileOptions, make_kit, table_of_results
+from nas import run_lock
 from nas.data import DataOptions
 from nas.run_directory import begin_run, finish_run, read_run
 from nas.verbs.profile import SceneQuantiles, of_scene, scene_quantile, scene_table, spaces_of_scenes, summary
@@ -70,6 +71,7 @@ def kit(options: KitConfig) -> dict[str, Any]:
 
 def _imported(options: KitConfig) -> dict[str, Any]:
     asked, _ = read_run(options.output, "kit")
+    run_lock.lock(options.output)
     made = dataclasses.replace(options, results=())
     if made != KitConfig(options.output):
         begin_run(options.output, "kit", made, asked["inputs"])  # which refuses what the kit was not made with
