@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -153,6 +154,7 @@ def test_a_driver_that_was_taken_over_from_ends_and_writes_no_more(there: Path, 
 def test_what_cannot_be_put_up_is_tried_again_and_at_last_kept(
     there: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(there.parents[1]))
     put, cut = Store.put, threading.Event()
 
     def sometimes(self: Store, name: str, content: Path) -> None:

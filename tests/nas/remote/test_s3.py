@@ -1,6 +1,7 @@
 """Verbs whose directories are in an object store: a server of this machine that speaks S3's protocol."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -57,9 +58,12 @@ def test_a_search_in_a_bucket_that_was_killed_goes_on_and_one_taken_over_from_en
     bucket.put("device.json", tmp_path / "device.json")
     trained = nas("train", *DATA, *SPACE, "--train.epochs", "1", "--output", "s3://runs/x/train")
     assert trained.returncode == 0, trained.stderr
+    own = os.environ | {"TMPDIR": str(tmp_path)}
     inputs = ["--supernet", "s3://runs/x/train", "--table", "s3://runs/device.json"]
     search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "150", "--output"]
-    with subprocess.Popen([*COMMAND, *search, "s3://runs/x/killed"], stderr=subprocess.PIPE, text=True) as driver:
+    with subprocess.Popen(
+        [*COMMAND, *search, "s3://runs/x/killed"], stderr=subprocess.PIPE, text=True, env=own
+    ) as driver:
         while len(lines(bucket, "x/killed/evaluated.jsonl")) < 5:
             assert driver.poll() is None
             time.sleep(0.02)
@@ -70,7 +74,9 @@ def test_a_search_in_a_bucket_that_was_killed_goes_on_and_one_taken_over_from_en
     assert went_on.returncode == 0, went_on.stderr
     assert nas(*search, "s3://runs/x/straight").returncode == 0
     assert bucket.read("x/killed/evaluated.jsonl") == bucket.read("x/straight/evaluated.jsonl")
-    with subprocess.Popen([*COMMAND, *search, "s3://runs/x/taken"], stderr=subprocess.PIPE, text=True) as driver:
+    with subprocess.Popen(
+        [*COMMAND, *search, "s3://runs/x/taken"], stderr=subprocess.PIPE, text=True, env=own
+    ) as driver:
         while len(lines(bucket, "x/taken/evaluated.jsonl")) < 5:
             assert driver.poll() is None
             time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Verbs whose directories are at URLs."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -72,9 +73,8 @@ def test_a_search_that_was_killed_goes_on_from_the_url_to_the_same_journal(nas: 
     inputs = ["--supernet", f"file://{store}/x/train", "--table", f"file://{store}/device.json"]
     search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "20", "--output"]
     there, url = store / "killed", f"file://{store}/killed"
-    with subprocess.Popen(
-        [sys.executable, "-c", HASTY, *search, url], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as driver:
+    command, own = [sys.executable, "-c", HASTY, *search, url], os.environ | {"TMPDIR": str(store)}
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=own) as driver:
         while n_lines(there / "evaluated.jsonl") < 4:
             assert driver.poll() is None
             time.sleep(0.02)
