@@ -1,64 +1,71 @@
-"""The search that faults strike: evaluations that take their time and leave notes, on four workers."""
+"""Evaluations that take their time, leave notes, and suffer what a note tells them to."""
 
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 import search_spaces
-from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.executors.executor import Executor
-from nas.executors.options import ClusterOptions
-from nas.executors.ray_executor import RayExecutor
-from nas.objectives import FeasibleRegion, Objective
-from nas.search import Search
 from search_spaces.plan_index import Population
 
 SPACE = search_spaces.load("mobilenet_v3_32")
-WORKERS, TIMEOUT_S = 4, 5.0
+
+_CHUNK, _CHUNKS = 16 << 20, 192
+"""Bytes that an evaluation that exhausts its memory takes at a time, and how often: 3 GB, were nobody to end it."""
 
 
 class Noted(Evaluator):
-    """Takes its time, and notes who evaluated what; a file named `hang` or `exhaust` makes the next one do so.
+    """Notes who evaluated what; a note named `hang` or `exhaust` makes one evaluation do so, `break` all of them.
 
     Args:
-        directory: of the notes; a file `over` in it says that the search has ended.
+        directory: of the notes.
         seconds: that an evaluation takes, about.
+        refused: one network in about so many cannot be evaluated; 0: each can.
     """
 
     metrics = ("score",)
     batch_size = 1
 
-    def __init__(self, directory: Path, seconds: float = 0.2) -> None:
+    def __init__(self, directory: Path, seconds: float = 0.2, refused: int = 0) -> None:
         self.space = SPACE
         self.directory = directory
         self.seconds = seconds
-        self.over = directory / "over"
+        self.refused = refused
         directory.mkdir(parents=True, exist_ok=True)
 
     def evaluate(self, population: Population) -> Metrics:
         (row,) = population
         name = "".join(map(str, row))
+        total = int((row * np.arange(1, len(row) + 1)).sum())
         (self.directory / f"{name}.begun-{os.getpid()}-{time.monotonic_ns()}").touch()
         time.sleep(self.seconds * (0.5 + (int(row.sum()) % 5) / 5))
-        if self._is_told("hang"):
+        if (self.directory / "break").exists():
+            raise RuntimeError("all evaluations are broken")
+        if self._told("hang") is not None:
             time.sleep(1000)
-        if self._is_told("exhaust"):
-            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does to whoever takes too much memory
+        if (group := self._told("exhaust")) is not None:
+            _exhaust(group)
         (self.directory / f"{name}.ended-{os.getpid()}-{time.monotonic_ns()}").touch()
-        return {"score": np.array([float((row * np.arange(1, len(row) + 1)).sum()) / 7])}
+        if self.refused and total % self.refused == 0:
+            raise ValueError(f"network {name} cannot be evaluated")
+        return {"score": np.array([total / 7])}
 
-    def _is_told(self, what: str) -> bool:
+    def tell(self, what: str, more: str = "") -> None:
+        """Leave a note for an evaluation, with what else it needs to know."""
+        unfinished = self.directory / f"{what}.unfinished"
+        unfinished.write_text(more)
+        unfinished.rename(self.directory / what)
+
+    def _told(self, what: str) -> str | None:
+        """Take a note, unless another evaluation has; return what it says."""
+        mine = self.directory / f"{what}.taken-{os.getpid()}"
         try:
-            (self.directory / what).unlink()
+            return (self.directory / what).rename(mine).read_text()
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
     def begun(self) -> int:
         """Return how many evaluations have begun."""
@@ -77,21 +84,10 @@ class Noted(Evaluator):
         return [int(process) for _, process in begun - ended if Path(f"/proc/{process}").exists()]
 
 
-def search(evaluator: Noted, journal: Path, n: int, executor: Executor | None) -> None:
-    """Search for n networks by evolution that is two asks ahead of what it was told."""
-    strategy = strategies.load("regularized_evolution", population=20, sample=5)
-    Search(
-        evaluator, strategy, [Objective("score")], FeasibleRegion(SPACE),
-        budget=n, seed=0, journal=journal, executor=executor, ahead=2,
-    ).run(progress=False)  # fmt: skip
-
-
-def connect(address: str) -> RayExecutor:
-    """Return an executor of four workers, whose evaluations may take five seconds."""
-    return RayExecutor(ClusterOptions(WORKERS, address, threads=1, timeout_s=TIMEOUT_S, attempts=6))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something to be so."""
-    while not condition():
-        time.sleep(0.02)
+def _exhaust(group: str) -> None:
+    """Take memory until somebody ends this process; join a control group first, if its file is given."""
+    if group:
+        Path(group).write_text(str(os.getpid()))
+    taken = [np.ones(_CHUNK, np.uint8) for _ in range(_CHUNKS)]
+    time.sleep(1000)
+    raise MemoryError(f"nobody ended a process that took {sum(map(len, taken))} bytes")

@@ -1,86 +1,117 @@
-"""What may befall a search: each waits for its moment, strikes, and returns how often it did."""
+"""What may befall a search in the middle: each waits for its moment, strikes, and returns how often it did."""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import numpy as np
 from ray.cluster_utils import Cluster
 
-from experiments.faults.noted import Noted, wait_until
+from experiments.faults import clusters, network
+from experiments.faults.memory import little_memory
+from experiments.faults.trial import TIMEOUT_S, Trial, connect, wait_until
+
+Strike = Callable[[Trial, Cluster], int]
+
+_EARLY = 10
+"""So many evaluations have ended when most things strike."""
 
 
-def nothing(evaluator: Noted, cluster: Cluster) -> int:
+def during(
+    strike: Strike,
+    cluster_of: Callable[[], AbstractContextManager[Cluster]] = clusters.nodes,
+    timeout_s: float | None = TIMEOUT_S,
+) -> Callable[[Trial], int]:
+    """Return what lets something strike a search, beside it, on a cluster of its own."""
+
+    def run(trial: Trial) -> int:
+        with cluster_of() as cluster, connect(cluster.address, timeout_s) as executor, ThreadPoolExecutor(1) as beside:
+            struck = beside.submit(strike, trial, cluster)
+            try:
+                trial.search(executor)
+            finally:
+                trial.over.touch()
+            return struck.result()
+
+    return run
+
+
+def nothing(trial: Trial, cluster: Cluster) -> int:
     """Let the search be."""
     return 0
 
 
-def kill_worker(evaluator: Noted, cluster: Cluster) -> int:
+def kill_worker(trial: Trial, cluster: Cluster) -> int:
     """Kill a worker in the middle of an evaluation."""
-    wait_until(lambda: len(evaluator.ended()) >= 10 and bool(evaluator.busy()))
-    os.kill(evaluator.busy()[0], signal.SIGKILL)
+    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY and bool(trial.evaluator.busy()))
+    os.kill(trial.evaluator.busy()[0], signal.SIGKILL)
     return 1
 
 
-def kill_node(evaluator: Noted, cluster: Cluster) -> int:
+def kill_node(trial: Trial, cluster: Cluster) -> int:
     """Kill a node that workers are on, with all its processes."""
-    wait_until(lambda: len(evaluator.ended()) >= 10)
+    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
     return 1
 
 
-def told(name: str) -> Callable[[Noted, Cluster], int]:
-    """Return what makes one evaluation suffer."""
-
-    def tell(evaluator: Noted, cluster: Cluster) -> int:
-        wait_until(lambda: len(evaluator.ended()) >= 10)
-        (evaluator.directory / name).touch()
-        return 1
-
-    return tell
+def hang(trial: Trial, cluster: Cluster) -> int:
+    """Let an evaluation never end."""
+    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    trial.evaluator.tell("hang")
+    return 1
 
 
-def stop_raylet(seconds: float) -> Callable[[Noted, Cluster], int]:
-    """Return what keeps a node silent for so long, workers and all, as a cut cable would."""
-
-    def silence(evaluator: Noted, cluster: Cluster) -> int:
-        wait_until(lambda: len(evaluator.ended()) >= 10 and bool(evaluator.busy()))
-        node = cluster.list_all_nodes()[1]
-        processes = [info.process.pid for infos in node.all_processes.values() for info in infos]
-        processes += [pid for pid in evaluator.busy() if _parent(pid) in processes]
-        for pid in processes:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(seconds)
-        for pid in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-        return 1
-
-    return silence
+def exhaust_group(trial: Trial, cluster: Cluster) -> int:
+    """Let an evaluation take more memory than the kernel grants it; return how many the kernel says it ended."""
+    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    with little_memory() as group:
+        trial.evaluator.tell("exhaust", str(group.processes))
+        wait_until(lambda: group.n_killed() > 0 or trial.over.exists())
+        return group.n_killed()
 
 
-def _parent(pid: int) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+def exhaust_node(trial: Trial, cluster: Cluster) -> int:
+    """Let an evaluation take more memory than Ray grants the processes of a node."""
+    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    trial.evaluator.tell("exhaust")
+    return 1
 
 
-def kills(n: int, n_evaluations: int) -> Callable[[Noted, Cluster], int]:
-    """Return what kills a worker at work n times, at random moments all over a search of so many evaluations."""
+def cut_cable(seconds: float) -> Strike:
+    """Return what cuts the cable of the node in a network of its own, for so long, while its workers evaluate."""
 
-    def kill(evaluator: Noted, cluster: Cluster) -> int:
+    def cut(trial: Trial, cluster: Cluster) -> int:
+        branch = network.Branch()
+        wait_until(
+            lambda: (
+                len(trial.evaluator.ended()) >= _EARLY
+                and not set(branch.processes()).isdisjoint(trial.evaluator.busy())
+            )
+        )
+        branch.cut(seconds)
+        return 0 if trial.over.exists() else 1
+
+    return cut
+
+
+def kills(n: int) -> Strike:
+    """Return what kills a worker at work n times, at random moments all over a search."""
+
+    def kill(trial: Trial, cluster: Cluster) -> int:
         rng = np.random.default_rng(0)
         n_killed = 0
-        moments = np.sort(rng.integers(n_evaluations - 5, size=n))
-        while n_killed < n and not evaluator.over.exists():
+        moments = np.sort(rng.integers(trial.n - 5, size=n))
+        while n_killed < n and not trial.over.exists():
             time.sleep(rng.uniform(0.0, 0.1))
-            if len(evaluator.ended()) < moments[n_killed]:
+            if len(trial.evaluator.ended()) < moments[n_killed]:
                 continue
             with contextlib.suppress(ProcessLookupError):
-                if busy := evaluator.busy():
+                if busy := trial.evaluator.busy():
                     os.kill(int(rng.choice(busy)), signal.SIGKILL)
                     n_killed += 1
         return n_killed

@@ -63,7 +63,11 @@ class Crew(ABC):
 
     @abstractmethod
     def events(self, timeout: float) -> list[Event]:
-        """Return what has happened since the last call; wait for something, but no longer than the timeout."""
+        """Return what has happened since the last call; wait for something, but no longer than the timeout.
+
+        Raises:
+            InputError: nothing will happen any more, and why.
+        """
 
     @abstractmethod
     def offered(self) -> str:

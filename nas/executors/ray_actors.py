@@ -2,11 +2,10 @@
 
 import contextlib
 import importlib.metadata
-import math
 import platform
 import queue
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -26,6 +25,10 @@ from search_spaces.plan_index import Population
 
 _DECISIVE = ("torch", "numpy")
 
+_QUIET_S = 20.0
+"""So long is nothing sent to a worker at work. Where a network was cut, its answer may be lost for good, and only who
+sends something learns that the connection is no more."""
+
 
 class RayActors(Crew):
     """Workers as actors; the evaluator goes into the object store once, and from there to each node once.
@@ -35,16 +38,26 @@ class RayActors(Crew):
         wanted: the resources that each takes.
         threads: that each computes with.
         spare: actors that have nothing to do, from and for other crews of the same executor.
+        head: of the cluster.
     """
 
-    def __init__(self, evaluator: Evaluator, wanted: Mapping[str, float], threads: int, spare: list["Actor"]) -> None:
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        wanted: Mapping[str, float],
+        threads: int,
+        spare: list["Actor"],
+        head: ray_cluster.Head,
+    ) -> None:
         self._evaluator = evaluator
+        self._head = head
         self._parcel: Any = None
         self._wanted = wanted
         self._threads = threads
         self._spare = spare
         self._actors: dict[Worker, Actor] = {}
         self._occupied: Counter[Worker] = Counter()
+        self._sent: OrderedDict[Worker, float] = OrderedDict()  # when each was last sent something, earliest first
         self._n_hired = 0
         self._arrived: queue.SimpleQueue[tuple[Worker, Future[Any]]] = queue.SimpleQueue()
 
@@ -64,14 +77,18 @@ class RayActors(Crew):
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
         self._occupied[worker] += 1
         self._await(worker, self._actors[worker].evaluate.remote(batches))
+        self._note_sent(worker)
 
     def dismiss(self, worker: Worker) -> None:
+        self._sent.pop(worker, None)
         end(self._actors.pop(worker))
 
     def events(self, timeout: float) -> list[Event]:
+        self._head.require()
+        self._try_connections()
         found: list[Event] = []
         try:
-            found += self._event(*self._arrived.get(timeout=None if math.isinf(timeout) else timeout))
+            found += self._event(*self._arrived.get(timeout=min(timeout, ray_cluster.LOOK_S)))
             while True:
                 found += self._event(*self._arrived.get_nowait())
         except queue.Empty:
@@ -91,6 +108,20 @@ class RayActors(Crew):
     def _await(self, worker: Worker, result: Any) -> None:
         """Have the result put among what has arrived, when it is there: no call looks at all workers."""
         result.future().add_done_callback(lambda future: self._arrived.put((worker, future)))
+
+    def _note_sent(self, worker: Worker) -> None:
+        self._sent[worker] = self.now()
+        self._sent.move_to_end(worker)
+
+    def _try_connections(self) -> None:
+        """Send something to who has long been at work; it is answered after the work."""
+        while self._sent and next(iter(self._sent.values())) < self.now() - _QUIET_S:
+            worker = next(iter(self._sent))
+            if self._occupied[worker]:
+                self._actors[worker].__ray_ready__.remote()
+                self._note_sent(worker)
+            else:
+                del self._sent[worker]
 
     def _event(self, worker: Worker, future: "Future[Any]") -> list[Event]:
         if worker not in self._actors:

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 
 import ray
@@ -20,6 +21,12 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 _AUTO, _CLIENT = "auto", "ray://"
 _REACHED_WITHIN_S = 5.0
 _HEALTHY_WITHIN_S = 20.0
+
+LOOK_S = 2.0
+"""So often is the head looked after, by whoever waits for something."""
+
+_LOST_AFTER_S = float(os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s", "60")) / 3  # noqa: SIM112  # Ray's own
+"""Without its head for all of that time, Ray ends the process there and then: it had better end by itself before."""
 
 
 def connect(address: str | None, n_cpus: int) -> bool:
@@ -105,6 +112,43 @@ def _require_healthy(address: str) -> None:
             f"what answers at {address} is no Ray head: give the port of its GCS (6379 unless said otherwise), or "
             "ray://HOST:10001"
         ) from None
+
+
+class Head:
+    """The head of the cluster that this process is connected to.
+
+    Workers answer without it, for a while; no new ones come, and dead ones are not missed.
+
+    Args:
+        address: as `connect` was given it.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        if address and address.startswith(_CLIENT):
+            self.address = address.removeprefix(_CLIENT)
+        else:
+            self.address = ray.get_runtime_context().gcs_address
+        self._looked = self._answered = time.monotonic()
+
+    def require(self) -> None:
+        """Look whether the head answers, if that was not done just now.
+
+        Raises:
+            InputError: it has not answered for long.
+        """
+        if time.monotonic() < self._looked + LOOK_S:
+            return
+        host, _, port = self.address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=LOOK_S).close()
+            self._answered = time.monotonic()
+        except OSError as error:
+            if (silent_s := time.monotonic() - self._answered) > _LOST_AFTER_S:
+                raise InputError(
+                    f"the cluster's head at {self.address} has not answered for {silent_s:.0f} s ({error}): what was "
+                    "finished is kept; mend the way to it, or start a cluster, and run the same command again"
+                ) from None
+        self._looked = time.monotonic()
 
 
 def offers() -> list[Mapping[str, float]]:

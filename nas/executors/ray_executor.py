@@ -41,6 +41,7 @@ class RayExecutor(Executor):
         self._wanted = {"CPU": float(self._threads), "GPU": options.gpus, **options.resources}
         self._spare: list[Actor] = []
         self._connected = ray_cluster.connect(options.address, self._threads * (options.workers or 1))
+        self._head = ray_cluster.Head(options.address)
         try:
             ray_cluster.require_offer(self._wanted, "a worker")
             if options.device:
@@ -56,7 +57,7 @@ class RayExecutor(Executor):
             raise InputError(
                 f"{type(evaluator).__name__} builds on what it evaluated before, one after the other: leave workers out"
             )
-        crew = RayActors(evaluator, self._wanted, self._threads, self._spare)
+        crew = RayActors(evaluator, self._wanted, self._threads, self._spare, self._head)
         options = self.options
         patience = Patience(options.timeout_s, options.attempts, options.start_s)
         dispatcher = Dispatcher(evaluator, crew, self.n_workers, patience)
@@ -82,7 +83,10 @@ class RayExecutor(Executor):
         # no CPUs: where evaluations hold them all, a measurement would wait for ever
         remote = ray.remote(function).options(num_cpus=0, resources=resources, max_retries=self.options.attempts - 1)
         try:
-            result: _T = ray.get(remote.remote(*arguments))
+            pending = remote.remote(*arguments)
+            while not ray.wait([pending], timeout=ray_cluster.LOOK_S)[0]:
+                self._head.require()
+            result: _T = ray.get(pending)
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from None
         return result

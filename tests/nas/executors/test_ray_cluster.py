@@ -1,6 +1,7 @@
 """Where there is no Ray, or none that this process can talk to, that is said in one line and in seconds."""
 
 import socket
+import time
 
 import pytest
 
@@ -46,3 +47,24 @@ def test_what_ray_says_in_many_lines_is_said_in_one(said: str, told: str) -> Non
     message = str(ray_cluster.refusal("h:1", RuntimeError(said)))
     assert told in message
     assert "\n" not in message
+
+
+def test_a_head_that_is_gone_for_long_is_told_and_one_that_comes_back_is_forgiven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_cluster, "LOOK_S", 0.05)
+    with socket.socket() as port:
+        port.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{port.getsockname()[1]}"
+        head = ray_cluster.Head(f"ray://{address}")
+        monkeypatch.setattr(ray_cluster, "_LOST_AFTER_S", 1000.0)
+        time.sleep(0.1)
+        head.require()
+        monkeypatch.setattr(ray_cluster, "_LOST_AFTER_S", 0.2)
+        port.listen()
+        time.sleep(0.1)
+        head.require()
+    time.sleep(0.3)
+    with pytest.raises(InputError, match=f"the cluster's head at {address} has not answered for .* refused") as error:
+        head.require()
+    assert len(str(error.value).splitlines()) == 1

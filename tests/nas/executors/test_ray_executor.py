@@ -19,6 +19,7 @@ import search_spaces
 from nas import strategies
 from nas.config import build
 from nas.evaluation.evaluator import Evaluator
+from nas.executors import ray_actors
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
 from nas.executors.options import ClusterOptions, load_executor
@@ -53,7 +54,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (directory / "journal.jsonl").read_bytes()
 
 
-def test_the_journal_is_that_of_one_process(executor: RayExecutor, alone: bytes, tmp_path: Path) -> None:
+def test_the_journal_is_that_of_one_process(
+    executor: RayExecutor, alone: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_actors, "_QUIET_S", 0.02)  # connections are tried all the time
     evaluator = Faulty(SPACE, tmp_path / "notes", seconds=0.1)
     search(evaluator, tmp_path / "journal.jsonl", executor)
     assert (tmp_path / "journal.jsonl").read_bytes() == alone
@@ -153,7 +157,7 @@ def test_an_evaluation_that_always_fails_ends_the_search_with_a_report(executor:
 
 def test_what_the_cluster_lacks_is_said_at_once(cluster: Cluster, executor: RayExecutor) -> None:
     for wanted, message in [
-        ({"device": "phone"}, r"no node has what a measurement takes \(device:phone 1\): 3 nodes have at most"),
+        ({"device": "phone"}, r"no node has what a measurement takes \(device:phone 1\): \d nodes have at most"),
         ({"threads": 64}, r"no node has what a worker takes \(CPU 64\): .*CPU 2, device:pi 1"),
         ({"threads": 1, "gpus": 1}, r"\(CPU 1, GPU 1\)"),
     ]:
