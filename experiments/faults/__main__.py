@@ -39,7 +39,7 @@ FAULTS: Mapping[str, Fault] = {
     "node killed": Fault(during(kill_node)),
     "worker hangs": Fault(during(hang)),
     "worker out of memory, ended by the kernel": Fault(during(exhaust_group)),
-    "worker out of memory, ended by Ray": Fault(during(exhaust_node, with_little_memory)),
+    "worker out of memory, ended by Ray": Fault(during(exhaust_node, with_little_memory, _LONG_S)),
     "some networks raise": Fault(during(nothing), refused=13),
     "all evaluations raise": Fault(evaluations_broken),
     "network cut for 5 s": Fault(during(cut_cable(5.0), with_branch, _LONG_S), longer=2, seconds=1.0),

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 from ray.cluster_utils import Cluster
 
-from experiments.faults import network
+from experiments.faults import memory, network
 
 
 @contextmanager
@@ -26,21 +25,15 @@ def nodes(n: int = 3, ray_config: Mapping[str, object] | None = None, **settings
 
 @contextmanager
 def with_little_memory() -> Iterator[Cluster]:
-    """Start nodes on which Ray ends workers once this machine has a gigabyte less than it has now."""
-    memory = {name: int(value.split()[0]) << 10 for name, value in _lines(Path("/proc/meminfo"))}
-    threshold = 1 - (memory["MemAvailable"] - (1 << 30)) / memory["MemTotal"]
+    """Start nodes on which Ray ends workers once an eighth of the memory is gone that is there now."""
+    now = memory.at_hand()
+    threshold = 1 - 7 / 8 * now.available / now.total
     with nodes(ray_config={"memory_usage_threshold": threshold, "memory_monitor_refresh_ms": 100}) as cluster:
         yield cluster
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    for line in path.read_text().splitlines():
-        name, _, value = line.partition(":")
-        yield name, value
 
 
 @contextmanager
 def with_branch() -> Iterator[Cluster]:
     """Start a head and two nodes, and a third one in a network of its own."""
-    with network.branch() as branch, nodes(2, node_ip_address=network.HERE) as cluster, branch.node_of(cluster):
+    with network.branch() as branch, nodes(2, node_ip_address=branch.here) as cluster, branch.node_of(cluster):
         yield cluster

@@ -1,4 +1,4 @@
-"""A group of processes that the kernel ends when they take more memory than it has."""
+"""The memory of this machine, and a group of processes that the kernel ends when they take more than the group has."""
 
 import os
 import time
@@ -11,6 +11,21 @@ from search_spaces.errors import InputError
 
 _ROOT = Path("/sys/fs/cgroup")
 _BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that this machine has, and that nobody uses."""
+
+    total: int
+    available: int
+
+
+def at_hand() -> Memory:
+    """Return the memory of this machine, now."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    total, available = (int(lines[name].split()[0]) << 10 for name in ("MemTotal", "MemAvailable"))
+    return Memory(total, available)
 
 
 @dataclass(frozen=True)

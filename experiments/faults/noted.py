@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 import search_spaces
+from experiments.faults import memory
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces.plan_index import Population
 
 SPACE = search_spaces.load("mobilenet_v3_32")
 
-_CHUNK, _CHUNKS = 16 << 20, 192
-"""Bytes that an evaluation that exhausts its memory takes at a time, and how often: 3 GB, were nobody to end it."""
+_CHUNK = 16 << 20
+"""Bytes that an evaluation that exhausts its memory takes at a time."""
 
 
 class Noted(Evaluator):
@@ -85,9 +86,8 @@ class Noted(Evaluator):
 
 
 def _exhaust(group: str) -> None:
-    """Take memory until somebody ends this process; join a control group first, if its file is given."""
+    """Join a group, if its file is given; take a third of the memory there is, unless somebody ends this process."""
     if group:
         Path(group).write_text(str(os.getpid()))
-    taken = [np.ones(_CHUNK, np.uint8) for _ in range(_CHUNKS)]
-    time.sleep(1000)
+    taken = [np.ones(_CHUNK, np.uint8) for _ in range(memory.at_hand().available // 3 // _CHUNK)]
     raise MemoryError(f"nobody ended a process that took {sum(map(len, taken))} bytes")

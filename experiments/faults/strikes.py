@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
@@ -19,6 +19,16 @@ Strike = Callable[[Trial, Cluster], int]
 
 _EARLY = 10
 """So many evaluations have ended when most things strike."""
+
+
+def _at_work(trial: Trial, among: Callable[[], Container[int]] | None = None) -> list[int]:
+    """Wait for the moment to strike; return the processes that evaluate then (of some), none if the search is over."""
+    while not trial.over.exists():
+        busy = [pid for pid in trial.evaluator.busy() if among is None or pid in among()]
+        if busy and len(trial.evaluator.ended()) >= _EARLY:
+            return busy
+        time.sleep(0.02)
+    return []
 
 
 def during(
@@ -47,28 +57,29 @@ def nothing(trial: Trial, cluster: Cluster) -> int:
 
 def kill_worker(trial: Trial, cluster: Cluster) -> int:
     """Kill a worker in the middle of an evaluation."""
-    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY and bool(trial.evaluator.busy()))
-    os.kill(trial.evaluator.busy()[0], signal.SIGKILL)
-    return 1
+    victims = _at_work(trial)[:1]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    return len(victims)
 
 
 def kill_node(trial: Trial, cluster: Cluster) -> int:
     """Kill a node that workers are on, with all its processes."""
-    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    _at_work(trial)
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
     return 1
 
 
 def hang(trial: Trial, cluster: Cluster) -> int:
     """Let an evaluation never end."""
-    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    _at_work(trial)
     trial.evaluator.tell("hang")
     return 1
 
 
 def exhaust_group(trial: Trial, cluster: Cluster) -> int:
     """Let an evaluation take more memory than the kernel grants it; return how many the kernel says it ended."""
-    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    _at_work(trial)
     with little_memory() as group:
         trial.evaluator.tell("exhaust", str(group.processes))
         wait_until(lambda: group.n_killed() > 0 or trial.over.exists())
@@ -77,7 +88,7 @@ def exhaust_group(trial: Trial, cluster: Cluster) -> int:
 
 def exhaust_node(trial: Trial, cluster: Cluster) -> int:
     """Let an evaluation take more memory than Ray grants the processes of a node."""
-    wait_until(lambda: len(trial.evaluator.ended()) >= _EARLY)
+    _at_work(trial)
     trial.evaluator.tell("exhaust")
     return 1
 
@@ -86,13 +97,9 @@ def cut_cable(seconds: float) -> Strike:
     """Return what cuts the cable of the node in a network of its own, for so long, while its workers evaluate."""
 
     def cut(trial: Trial, cluster: Cluster) -> int:
-        branch = network.Branch()
-        wait_until(
-            lambda: (
-                len(trial.evaluator.ended()) >= _EARLY
-                and not set(branch.processes()).isdisjoint(trial.evaluator.busy())
-            )
-        )
+        branch = network.Branch(os.getpid())
+        if not _at_work(trial, branch.processes):
+            return 0
         branch.cut(seconds)
         return 0 if trial.over.exists() else 1
 

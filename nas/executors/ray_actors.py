@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import platform
 import queue
+import textwrap
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 _DECISIVE = ("torch", "numpy")
+
+_LONGEST_REASON = 200
+"""Letters: Ray's advice on a worker's death takes ten lines."""
 
 _QUIET_S = 20.0
 """So long is nothing sent to a worker at work. Where a network was cut, its answer may be lost for good, and only who
@@ -137,7 +141,7 @@ class RayActors(Crew):
             raise cause
         self.dismiss(worker)
         raised = isinstance(error, ray.exceptions.RayTaskError)
-        return [Lost(worker, f"{type(cause).__name__}: {_last_line(cause)}", raised)]
+        return [Lost(worker, _why(cause), raised)]
 
 
 Actor = Any
@@ -199,6 +203,9 @@ def cause_of(error: BaseException) -> BaseException:
     return getattr(error, "cause", None) or error
 
 
-def _last_line(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
+    """Say in one line what a worker was lost by."""
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return f"{type(error).__name__}: its node ran out of memory, and Ray ended it"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+    return f"{type(error).__name__}: {textwrap.shorten(lines[-1] if lines else 'no reason given', _LONGEST_REASON)}"
