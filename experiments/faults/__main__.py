@@ -13,20 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.faults import endings, strikes
 from experiments.faults.campaign import Fault, undergo
 from experiments.faults.clusters import with_branch, with_little_memory
-from experiments.faults.endings import disk_full, driver_killed, evaluations_broken, head_killed
-from experiments.faults.strikes import (
-    cut_cable,
-    during,
-    exhaust_group,
-    exhaust_node,
-    hang,
-    kill_node,
-    kill_worker,
-    kills,
-    nothing,
-)
+from experiments.faults.strikes import during
 from experiments.report import markdown_table, write_text
 from search_spaces.errors import InputError
 
@@ -34,21 +24,21 @@ _LONG_S = 90.0
 """A timeout that no cut outlasts: calls have to end, or to be given up by Ray, for the search to go on."""
 
 FAULTS: Mapping[str, Fault] = {
-    "none": Fault(during(nothing)),
-    "worker killed": Fault(during(kill_worker)),
-    "node killed": Fault(during(kill_node)),
-    "worker hangs": Fault(during(hang)),
-    "worker out of memory, ended by the kernel": Fault(during(exhaust_group)),
-    "worker out of memory, ended by Ray": Fault(during(exhaust_node, with_little_memory, _LONG_S)),
-    "some networks raise": Fault(during(nothing), refused=13),
-    "all evaluations raise": Fault(evaluations_broken),
-    "network cut for 5 s": Fault(during(cut_cable(5.0), with_branch, _LONG_S), longer=2, seconds=1.0),
-    "network cut for 30 s": Fault(during(cut_cable(30.0), with_branch, _LONG_S), longer=3, seconds=1.0),
-    "network cut for 30 s, timeout 5 s": Fault(during(cut_cable(30.0), with_branch), longer=3, seconds=1.0),
-    "driver killed": Fault(driver_killed),
-    "disk of the driver full": Fault(disk_full),
-    "head killed": Fault(head_killed, longer=10),
-    "50 workers killed": Fault(during(kills(50)), longer=10),
+    "none": Fault(during(strikes.nothing)),
+    "worker killed": Fault(during(strikes.kill_worker)),
+    "node killed": Fault(during(strikes.kill_node)),
+    "worker hangs": Fault(during(strikes.hang)),
+    "worker out of memory, ended by the kernel": Fault(during(strikes.exhaust_group)),
+    "worker out of memory, ended by Ray": Fault(during(strikes.exhaust_node, with_little_memory, _LONG_S)),
+    "some networks raise": Fault(strikes.some_raise, refused=13),
+    "all evaluations raise": Fault(endings.evaluations_broken),
+    "network cut for 5 s": Fault(during(strikes.cut_cable(5.0), with_branch, _LONG_S), longer=2, seconds=1.0),
+    "network cut for 30 s": Fault(during(strikes.cut_cable(30.0), with_branch, _LONG_S), longer=3, seconds=1.0),
+    "network cut for 30 s, timeout 5 s": Fault(during(strikes.cut_cable(30.0), with_branch), longer=3, seconds=1.0),
+    "driver killed": Fault(endings.driver_killed),
+    "disk of the driver full": Fault(endings.disk_full),
+    "head killed": Fault(endings.head_killed, longer=10),
+    "50 workers killed": Fault(during(strikes.kills(50)), longer=10),
 }
 
 

@@ -55,6 +55,12 @@ def nothing(trial: Trial, cluster: Cluster) -> int:
     return 0
 
 
+def some_raise(trial: Trial) -> int:
+    """Let the search be, some networks of which cannot be evaluated; return how many are recorded with their traces."""
+    during(nothing)(trial)
+    return trial.journal.read_text().count("Traceback")
+
+
 def kill_worker(trial: Trial, cluster: Cluster) -> int:
     """Kill a worker in the middle of an evaluation."""
     victims = _at_work(trial)[:1]

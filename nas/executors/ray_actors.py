@@ -69,6 +69,7 @@ class RayActors(Crew):
         return time.monotonic()
 
     def hire(self) -> Worker:
+        self._head.require()
         if self._parcel is None:
             self._parcel = ray.put(pack(self._evaluator))
         self._n_hired += 1
@@ -162,7 +163,9 @@ def _start(wanted: Mapping[str, float]) -> Actor:
 
 def end(actor: Actor) -> None:
     """End an actor, whatever it is doing."""
-    with contextlib.suppress(ray.exceptions.RayError):  # it may be dead, or not have begun to live
+    if not ray.is_initialized():
+        return  # the cluster is gone, and a call would start another
+    with contextlib.suppress(ray.exceptions.RayError, ConnectionError):  # it may be dead, or not have begun to live
         ray.kill(actor)
 
 

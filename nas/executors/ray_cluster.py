@@ -57,6 +57,8 @@ def connect(address: str | None, n_cpus: int) -> bool:
     except (ConnectionError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
         ray.shutdown()
         raise refusal(address, error) from None
+    # It would print what befalls nodes on standard output, which is the command's, whatever is said of logs above.
+    ray._private.worker.print_worker_logs = lambda *_: None
     return True
 
 
@@ -134,8 +136,10 @@ class Head:
         """Look whether the head answers, if that was not done just now.
 
         Raises:
-            InputError: it has not answered for long.
+            InputError: it has not answered for long, or this process is not connected any more.
         """
+        if not ray.is_initialized():  # a client that gave up; Ray would start a cluster of its own at the next call
+            raise self.lost("the connection is closed")
         if time.monotonic() < self._looked + LOOK_S:
             return
         host, _, port = self.address.rpartition(":")
@@ -143,12 +147,17 @@ class Head:
             socket.create_connection((host, int(port)), timeout=LOOK_S).close()
             self._answered = time.monotonic()
         except OSError as error:
-            if (silent_s := time.monotonic() - self._answered) > _LOST_AFTER_S:
-                raise InputError(
-                    f"the cluster's head at {self.address} has not answered for {silent_s:.0f} s ({error}): what was "
-                    "finished is kept; mend the way to it, or start a cluster, and run the same command again"
-                ) from None
+            if time.monotonic() - self._answered > _LOST_AFTER_S:
+                raise self.lost(error) from None
         self._looked = time.monotonic()
+
+    def lost(self, why: object) -> InputError:
+        """Return the error of a cluster whose head is gone, for what reason, in one line."""
+        silent_s, said = time.monotonic() - self._answered, " ".join(str(why).split())
+        return InputError(
+            f"the cluster's head at {self.address} has not answered for {silent_s:.0f} s ({said}): "
+            "what was finished is kept; mend the way to it, or start a cluster, and run the same command again"
+        )
 
 
 def offers() -> list[Mapping[str, float]]:

@@ -63,6 +63,8 @@ class RayExecutor(Executor):
         dispatcher = Dispatcher(evaluator, crew, self.n_workers, patience)
         try:
             yield dispatcher
+        except ConnectionError as error:  # a client of the cluster that cannot send any more
+            raise self._head.lost(error) from None
         finally:
             crew.close()
             spent = dispatcher.statistics

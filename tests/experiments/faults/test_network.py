@@ -44,7 +44,7 @@ def test_a_cable_is_cut_and_mended_and_nothing_is_left() -> None:
         cut.start()
         assert not answers()
         cut.join()
-        assert answers()
+        assert any(answers() for _ in range(20)), "once the neighbours know of each other again"
         left = subprocess.Popen(["ip", "netns", "exec", branch.namespace, "sleep", "1000"])
     assert left.wait() == -9
     assert branch.namespace not in namespaces()

@@ -4,6 +4,7 @@ import socket
 import time
 
 import pytest
+import ray
 
 from nas.executors import ray_cluster
 from search_spaces.errors import InputError
@@ -53,6 +54,7 @@ def test_a_head_that_is_gone_for_long_is_told_and_one_that_comes_back_is_forgive
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ray_cluster, "LOOK_S", 0.05)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     with socket.socket() as port:
         port.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{port.getsockname()[1]}"
@@ -68,3 +70,6 @@ def test_a_head_that_is_gone_for_long_is_told_and_one_that_comes_back_is_forgive
     with pytest.raises(InputError, match=f"the cluster's head at {address} has not answered for .* refused") as error:
         head.require()
     assert len(str(error.value).splitlines()) == 1
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(InputError, match=f"{address} has not answered for .* the connection is closed"):
+        head.require()
