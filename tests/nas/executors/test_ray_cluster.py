@@ -71,5 +71,5 @@ def test_a_head_that_is_gone_for_long_is_told_and_one_that_comes_back_is_forgive
         head.require()
     assert len(str(error.value).splitlines()) == 1
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(InputError, match=f"{address} has not answered for .* the connection is closed"):
+    with pytest.raises(InputError, match=f"{address} has not answered for .*the connection is closed"):
         head.require()
