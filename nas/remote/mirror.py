@@ -1,5 +1,6 @@
 """An output directory at a URL: fetched at the start, put up while it changes, left to whoever takes it over."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -95,14 +96,20 @@ class Mirror:
         """Put a lock file up; from now on, all that changes is, for as long as it stays as it is.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or the directory cannot be read.
         """
         with self._turn:
-            self._store.put(self._name(lock), lock)
-            self._guards[self._name(lock)] = lock.read_bytes()
+            name = self._name(lock)
+            self._store.put(name, lock)
             if self._thread.ident is None:
-                self._fetch()  # what was put there since, before the directory was ours
+                try:
+                    self._fetch()  # what was put there since, before the directory was ours
+                except BaseException:  # what is here may be half of what is there
+                    with contextlib.suppress(InputError):
+                        self._store.remove(name)
+                    raise
                 self._thread.start()
+            self._guards[name] = lock.read_bytes()
 
     def _name(self, path: Path) -> str:
         return path.resolve().relative_to(self.directory).as_posix()

@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -179,6 +179,22 @@ def test_what_cannot_be_put_up_is_tried_again_and_at_last_kept(
     kept = Path(str(failed.value).partition("kept in ")[2].partition(":")[0])
     assert names(kept) == ["report.json", "result.json"]
     assert not output.exists()
+
+
+def test_a_directory_that_cannot_be_read_is_left_as_it_is(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there.mkdir(parents=True)
+    (there / "supernet").write_text("whole")
+
+    def half(self: Store, names: Iterable[str], to: Path) -> None:
+        (to / "supernet").write_text("wh")
+        raise InputError("the cable is out")
+
+    with pytest.raises(InputError, match=r"^the cable is out$"), mirrored(f"file://{there}") as output:  # noqa: PT012
+        (there / "supernet").write_text("whole and new")
+        monkeypatch.setattr(Store, "fetch", half)
+        run_lock.lock(output)
+    assert names(there) == ["supernet"]
+    assert (there / "supernet").read_text() == "whole and new"
 
 
 def test_all_is_put_up_when_the_driver_is_told_to_end(there: Path) -> None:
