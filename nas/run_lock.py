@@ -108,6 +108,8 @@ def _read(path: Path) -> Owner | None:
 
 def _lives(owner: Owner | None) -> bool:
     assert owner is not None
+    if owner.pid == os.getpid():  # one before this: where a container starts again, processes have the same numbers
+        return False
     try:
         os.kill(owner.pid, 0)
     except ProcessLookupError:
