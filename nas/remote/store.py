@@ -81,13 +81,19 @@ class Store:
         return name
 
     def fetch(self, names: Iterable[str], to: Path) -> None:
-        """Copy files to where they belong below a folder of this machine."""
-        names = list(names)
-        for name in names:
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-        with self._answering("be read"):
-            if names:
-                self._files.get([self._at(name) for name in names], [str(to / name) for name in names])
+        """Copy files to where they belong below a folder of this machine: all of them, or none."""
+        copies = {name: to / name for name in names}
+        for copy in copies.values():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._answering("be read"):
+                if copies:
+                    self._files.get(list(map(self._at, copies)), list(map(str, copies.values())))
+        except BaseException:  # what was cut short would be taken for whole
+            for copy in copies.values():
+                if copy.is_file():
+                    copy.unlink()
+            raise
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None if there is none."""

@@ -64,6 +64,23 @@ def _fail(*_: object) -> None:
     raise OSError("the cable\nis out")
 
 
+def test_what_is_cut_short_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, content = Store(f"file://{tmp_path}/there"), tmp_path / "content"
+    content.write_text("one")
+    store.put("x", content)
+    store.put("y", content)
+
+    def half(_: list[str], to: list[str]) -> None:
+        Path(to[0]).write_text("o")
+        _fail()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._files, "get", half)
+        with pytest.raises(InputError, match="there cannot be read: the cable is out"):
+            store.fetch(["x", "y"], tmp_path / "here")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [
