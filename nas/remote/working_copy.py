@@ -81,7 +81,7 @@ def keep_complete(path: Path) -> None:
 
 def discard(path: Path = _PLACE) -> None:
     """Delete copies, so that what is at the URLs then is fetched when it is asked for again."""
-    _complete.difference_update([copy for copy in _complete if copy.is_relative_to(path)])
+    _complete.difference_update([copy for copy in _complete if copy.is_relative_to(path) or path.is_relative_to(copy)])
     shutil.rmtree(path, ignore_errors=True)
 
 

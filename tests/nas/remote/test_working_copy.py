@@ -45,6 +45,8 @@ def test_what_is_asked_for_is_fetched_once(tmp_path: Path) -> None:
         discard()
         assert not copy.exists()
         assert (at_hand(url) / "deep" / "y").read_text() == "two"
+        discard(copy / "deep")
+        assert (at_hand(f"{url}/deep") / "y").read_text() == "two"
     finally:
         discard()
 
