@@ -46,10 +46,16 @@ class Mirror:
 
     Attributes:
         directory: of this machine.
+
+    Raises:
+        InputError: the URL cannot be read, or has a part in common with one that is mirrored.
     """
 
     def __init__(self, url: str, last: str, taken_over: Callable[[], object]) -> None:
         self.url, self.directory = url, local(url)
+        for other in _active:
+            if self.directory.is_relative_to(other.directory) or other.directory.is_relative_to(self.directory):
+                raise InputError(f"{url}: {other.url} is open for writing already: write there, or close it first")
         self._store, self._last, self._taken_over = Store(url), last, taken_over
         self._versions: dict[str, str] = {}
         self._stamps: dict[str, _Stamp] = {}
@@ -58,6 +64,7 @@ class Mirror:
         self._turn = threading.RLock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"mirror of {url}", daemon=True)
+        discard(self.directory)  # what was fetched of it to be read
         self.directory.mkdir(parents=True, exist_ok=True)
         self._fetch()
         keep_complete(self.directory)

@@ -55,7 +55,8 @@ def mirrored(url: str) -> Iterator[Path]:
     or so later; all is when the block ends, however it does, also by SIGTERM. Without that nothing is.
 
     Raises:
-        InputError: the URL cannot be read or written, or another driver has taken the directory over.
+        InputError: the URL cannot be read or written, has a part in common with one that is open, or another driver has
+            taken the directory over.
     """
     here, main, over = threading.get_ident(), threading.current_thread() is threading.main_thread(), False
     mirror = Mirror(url, RESULT, lambda: signal.pthread_kill(here, signal.SIGUSR1) if main else None)

@@ -16,6 +16,7 @@ from nas import run_lock
 from nas.remote import mirror
 from nas.remote.staging import mirrored
 from nas.remote.store import Store
+from nas.remote.working_copy import at_hand
 from search_spaces.errors import InputError
 from search_spaces.storage import Journal
 
@@ -106,6 +107,24 @@ def test_a_run_goes_on_from_what_is_at_the_url(there: Path) -> None:
             journal.append([{"n": 3}])
     assert names(there) == ["journal.jsonl"]
     assert (there / "journal.jsonl").read_text() == '{"n": 1}\n{"n": 2}\n{"n": 3}\n'
+
+
+def test_what_was_fetched_to_be_read_is_not_put_back(there: Path) -> None:
+    there.mkdir(parents=True)
+    (there / "old").write_text("")
+    assert (at_hand(f"file://{there}") / "old").exists()
+    (there / "old").unlink()
+    with mirrored(f"file://{there}") as output:
+        run_lock.lock(output)
+    assert names(there) == []
+
+
+@pytest.mark.parametrize("below", ["", "/train", "/.."])
+def test_one_directory_has_one_mirror(there: Path, below: str) -> None:
+    with mirrored(f"file://{there}") as output:
+        with pytest.raises(InputError, match="run is open for writing already"), mirrored(f"file://{there}{below}"):
+            pass
+        assert output.exists()
 
 
 def test_a_driver_elsewhere_keeps_others_out_until_a_person_says_that_it_is_dead(there: Path) -> None:
