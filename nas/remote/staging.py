@@ -70,6 +70,8 @@ def mirrored(url: str) -> Iterator[Path]:
         yield mirror.directory
     finally:
         over = True
+        for number in former:
+            signal.signal(number, end)  # others took them meanwhile, as Ray does
         try:
             mirror.close()
         finally:

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -236,3 +237,13 @@ def test_all_is_put_up_when_the_driver_is_told_to_end(there: Path) -> None:
     assert ended.value.code == 128 + signal.SIGTERM
     assert names(there) == ["journal"]
     assert signal.getsignal(signal.SIGTERM) == former
+
+
+def test_who_is_told_to_end_while_all_is_put_up_ends_after_that(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = mirror.Mirror.close
+    monkeypatch.setattr(mirror.Mirror, "close", lambda self: (signal.raise_signal(signal.SIGTERM), close(self)))
+    with mirrored(f"file://{there}") as output:
+        run_lock.lock(output)
+        (output / "journal").write_text("one")
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
+    assert names(there) == ["journal"]
