@@ -101,7 +101,7 @@ def spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequen
     """Return the space at each quantile of the examples' size.
 
     Raises:
-        InputError: there are no data to take sizes from, or all examples have one size.
+        InputError: there are no data to take sizes from, all examples have one size, or two tables would be of one.
     """
     if quantiles and data is None:
         raise InputError(f"scenes {list(quantiles)}: name the data that they are quantiles of with --data")
@@ -111,7 +111,14 @@ def spaces_of_scenes(space: SearchSpace, data: Dataset | None, quantiles: Sequen
         raise InputError(
             f"scenes {list(quantiles)}: the {data.examples} of {data.name} all have one size; leave it out"
         )
-    return {quantile: at_scene(space, data, quantile) for quantile in quantiles}
+    found: dict[float, SearchSpace] = {}
+    tables = {space: "the table itself"}
+    for quantile in quantiles:
+        other = at_scene(space, data, quantile)
+        if other in tables:
+            raise InputError(f"scene {quantile:g} of {data.name} would have the size of {tables[other]}: leave it out")
+        tables[other], found[quantile] = f"scene {quantile:g}", other
+    return found
 
 
 def _profile_scene(options: ProfileConfig, quantile: float, space: SearchSpace) -> dict[str, float]:
