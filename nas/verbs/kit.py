@@ -11,6 +11,7 @@ from latency_predictors.device import Device
 from latency_predictors.kit.folder import SCRIPT
 from latency_predictors.on_device.kit import KIT, results_path
 from latency_predictors.profile import ProfileOptions, make_kit, table_of_results
+from latency_predictors.table.latency_table import LatencyTable
 from nas import run_lock
 from nas.data import DataOptions
 from nas.run_directory import begin_run, finish_run, read_run
@@ -36,6 +37,7 @@ class KitConfig:
     scenes: SceneQuantiles = Field(
         default=(), description="of data whose examples differ in size: make kits for these quantiles of size, too"
     )
+    force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
 
 def kit(options: KitConfig) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def kit(options: KitConfig) -> dict[str, Any]:
     space, data = (options.space.load(), None) if options.data is None else load_for(options.space, options.data)
     others = spaces_of_scenes(space, data, options.scenes)
     options.device.require_portable()
-    if (done := begin_run(options.output, "kit", options, {"space": space.id})) is not None:
+    if (done := begin_run(options.output, "kit", options, {"space": space.id}, force=options.force)) is not None:
         return done
     kits = {options.output / KIT: space}
     for quantile, other in others.items():
@@ -71,13 +73,18 @@ def kit(options: KitConfig) -> dict[str, Any]:
 
 def _imported(options: KitConfig) -> dict[str, Any]:
     asked, _ = read_run(options.output, "kit")
-    run_lock.lock(options.output)
-    made = dataclasses.replace(options, results=())
+    run_lock.lock(options.output, force=options.force)
+    made = dataclasses.replace(options, results=(), force=False)
     if made != KitConfig(options.output):
         begin_run(options.output, "kit", made, asked["inputs"])  # which refuses what the kit was not made with
-    tables = [table_of_results(options.output, path) for path in options.results]
-    (table, directory), *others = sorted(tables, key=lambda made: made[1])
-    result = summary(table, directory, options.profile)
+    tables: dict[Path, LatencyTable] = {}
+    for path in options.results:
+        table, directory = table_of_results(options.output, path)
+        if directory in tables:
+            raise InputError(f"results {path} are of the same kit as others that were named: give one of them")
+        tables[directory] = table
+    first, *others = sorted(tables)
+    result = summary(tables[first], first, options.profile)
     if others:
-        result["scenes"] = [of_scene(scene_quantile(directory), table) for table, directory in others]
+        result["scenes"] = [of_scene(scene_quantile(directory), tables[directory]) for directory in others]
     return result
