@@ -30,9 +30,9 @@ def submit(options: SubmitConfig) -> dict[str, Any]:
     """Let a Ray cluster run another verb, as in `nas submit -- search --supernet ...`, and return at once.
 
     The job runs in the directory where this is said, by the same path, so that has to be on storage that the cluster
-    shares; unless its --output or --config is a URL: then it needs none, and runs where Ray runs jobs. It evaluates on
-    the cluster's workers unless the verb is told otherwise. A job that was stopped or lost goes on when the same is
-    submitted again.
+    shares; unless its --output is a URL, or its --config where --output is not said: then it needs none, and runs where
+    Ray runs jobs. It evaluates on the cluster's workers unless the verb is told otherwise. A job that was stopped or
+    lost goes on when the same is submitted again.
     """
     command, directory = _job(*options.command)
     go = "" if directory is None else f"cd {shlex.quote(str(directory))} && "
@@ -57,4 +57,4 @@ def _job(verb: str, *arguments: str) -> tuple[str, Path | None]:
     if ClusterOptions in takes.values() and not said.keys() & {"--address", "--cluster.address"}:
         arguments += ("--address", "auto")
     command = shlex.join(["python", "-m", "nas", verb, *arguments])
-    return command, None if any(is_url(said.get(name)) for name in ("--output", "--config")) else Path.cwd()
+    return command, None if is_url(said.get("--output", said.get("--config"))) else Path.cwd()

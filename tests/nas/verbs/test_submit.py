@@ -12,7 +12,15 @@ def test_a_job_whose_output_is_at_a_url_needs_no_directory(output: list[str]) ->
     assert _job("search", *output) == (f"python -m nas search {' '.join(output)} --address auto", None)
 
 
-@pytest.mark.parametrize("arguments", [["--output", "x"], ["--supernet", "s3://runs/x", "--output", "x"], ["--output"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--output", "x"],
+        ["--supernet", "s3://runs/x", "--output", "x"],
+        ["--config", "s3://runs/x", "--output", "x"],
+        ["--output"],
+    ],
+)
 def test_a_job_with_paths_runs_where_it_was_submitted(arguments: list[str]) -> None:
     assert _job("search", *arguments)[1] == Path.cwd()
 
