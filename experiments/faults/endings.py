@@ -19,7 +19,7 @@ def driver_killed(trial: Trial) -> int:
     """Kill the process that searches."""
     with clusters.nodes() as cluster:
         driver = trial.driver(cluster.address)
-        wait_until(lambda: len(trial.evaluator.ended()) >= trial.n // 2)
+        _wait_for(trial, driver, trial.n // 2)
         driver.kill()
         driver.communicate()
         _go_on(trial, cluster)
@@ -30,10 +30,13 @@ def head_killed(trial: Trial) -> int:
     """Kill all processes of the head; the driver has to end by itself, in time and in one line."""
     with clusters.nodes() as cluster:
         driver = trial.driver(cluster.address)
-        wait_until(lambda: len(trial.evaluator.ended()) >= trial.n // 10)
+        _wait_for(trial, driver, trial.n // 10)
         cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
         struck = time.monotonic()
-        _, said = driver.communicate(timeout=_NOTICED_WITHIN_S)
+        try:
+            _, said = driver.communicate(timeout=_NOTICED_WITHIN_S)
+        finally:
+            driver.kill()
         print(f"the driver ended {time.monotonic() - struck:.0f} s after the head, with {driver.returncode}: {said}")
         _require(driver.returncode == 2 and len(said.strip().splitlines()) == 1, said)
     with clusters.nodes() as cluster:
@@ -63,6 +66,13 @@ def evaluations_broken(trial: Trial) -> int:
         broken.unlink()
         _go_on(trial, cluster)
     return 1
+
+
+def _wait_for(trial: Trial, driver: "subprocess.Popen[str]", n: int) -> None:
+    """Wait until so many evaluations of a driver have ended, for as long as it lives."""
+    wait_until(lambda: len(trial.evaluator.ended()) >= n or driver.poll() is not None)
+    if driver.poll() is not None:
+        _require(False, driver.communicate()[1])
 
 
 def _go_on(trial: Trial, cluster: Cluster) -> None:

@@ -68,6 +68,10 @@ class Noted(Evaluator):
         except FileNotFoundError:
             return None
 
+    def taken(self, what: str) -> int:
+        """Return how many evaluations have taken a note."""
+        return len(list(self.directory.glob(f"{what}.taken-*")))
+
     def begun(self) -> int:
         """Return how many evaluations have begun."""
         return len(list(self.directory.glob("*.begun-*")))

@@ -71,16 +71,23 @@ def kill_worker(trial: Trial, cluster: Cluster) -> int:
 
 def kill_node(trial: Trial, cluster: Cluster) -> int:
     """Kill a node that workers are on, with all its processes."""
-    _at_work(trial)
+    if not _at_work(trial):
+        return 0
     cluster.remove_node(cluster.list_all_nodes()[1], allow_graceful=False)
     return 1
 
 
 def hang(trial: Trial, cluster: Cluster) -> int:
     """Let an evaluation never end."""
+    return _told(trial, "hang")
+
+
+def _told(trial: Trial, what: str) -> int:
+    """Leave a note; return how many evaluations have taken it when one has, or the search is over."""
     _at_work(trial)
-    trial.evaluator.tell("hang")
-    return 1
+    trial.evaluator.tell(what)
+    wait_until(lambda: trial.evaluator.taken(what) > 0 or trial.over.exists())
+    return trial.evaluator.taken(what)
 
 
 def exhaust_group(trial: Trial, cluster: Cluster) -> int:
@@ -94,9 +101,7 @@ def exhaust_group(trial: Trial, cluster: Cluster) -> int:
 
 def exhaust_node(trial: Trial, cluster: Cluster) -> int:
     """Let an evaluation take more memory than Ray grants the processes of a node."""
-    _at_work(trial)
-    trial.evaluator.tell("exhaust")
-    return 1
+    return _told(trial, "exhaust")
 
 
 def cut_cable(seconds: float) -> Strike:
