@@ -142,7 +142,7 @@ class RayActors(Crew):
             raise cause
         self.dismiss(worker)
         raised = isinstance(error, ray.exceptions.RayTaskError)
-        return [Lost(worker, _why(cause), raised)]
+        return [Lost(worker, reason_of(cause), raised)]
 
 
 Actor = Any
@@ -206,7 +206,7 @@ def cause_of(error: BaseException) -> BaseException:
     return getattr(error, "cause", None) or error
 
 
-def _why(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say in one line what a worker was lost by."""
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return f"{type(error).__name__}: its node ran out of memory, and Ray ended it"

@@ -14,7 +14,7 @@ from nas.executors import ray_cluster
 from nas.executors.dispatcher import Dispatcher, Patience
 from nas.executors.executor import Executor, Service
 from nas.executors.options import ClusterOptions
-from nas.executors.ray_actors import Actor, RayActors, cause_of, end
+from nas.executors.ray_actors import Actor, RayActors, cause_of, end, reason_of
 from search_spaces.errors import InputError
 
 _T = TypeVar("_T")
@@ -91,6 +91,13 @@ class RayExecutor(Executor):
             result: _T = ray.get(pending)
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from None
+        except ConnectionError as error:  # as above
+            raise self._head.lost(error) from None
+        except ray.exceptions.RayError as error:
+            raise InputError(
+                f"the node of device {self.options.device} was lost while it measured ({reason_of(error)}): mend it, "
+                "and run the same command again"
+            ) from None
         return result
 
     def close(self) -> None:

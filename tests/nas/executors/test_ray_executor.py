@@ -178,15 +178,21 @@ def node_of_this_process() -> str:
 
 def test_measurements_go_to_the_node_that_has_the_device(cluster: Cluster, executor: RayExecutor) -> None:
     (pi,) = [node["NodeID"] for node in ray.nodes() if node["Resources"].get("device:pi")]
-    with RayExecutor(ClusterOptions(1, cluster.address, device="pi")) as measuring:
+    with RayExecutor(ClusterOptions(1, cluster.address, device="pi", attempts=1)) as measuring:
         assert {measuring.measure(node_of_this_process) for _ in range(3)} == {pi}
         with pytest.raises(InputError, match="batch of 3"):
             measuring.measure(refuse, 3)
+        with pytest.raises(InputError, match=r"the node of device pi was lost while it measured \(WorkerCrashedError"):
+            measuring.measure(die)
     assert executor.measure(os.getpid) == os.getpid(), "here, where no device is named"
 
 
 def refuse(n: int) -> None:
     raise InputError(f"a batch of {n}")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_without_workers_there_are_no_options_of_workers() -> None:
