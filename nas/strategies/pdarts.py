@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from nas.config import require_unsaid
 from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
 from nas.supernet import Supernet
 from search_spaces.errors import InputError
+
+_SHALLOWEST = 0.01
 
 
 @dataclass(config={"extra": "forbid"})
@@ -47,6 +50,16 @@ class PDARTS(DifferentiableStrategy):
         super()._begin()
         if self.epochs < self.stages:
             raise InputError(f"epochs {self.epochs}: expected at least one for each of {self.stages} stages")
+        space, in_stages = self.region.space, self.stages > 1
+        skips, grows = space.skip is not None, space.shallower(_SHALLOWEST) != space
+        for name, is_heeded, wanted in (
+            ("share", in_stages, "several stages"),
+            ("first_depth", in_stages and grows, "several stages and a space that says how networks grow"),
+            ("dropout", in_stages and skips, "several stages and a space that names its skip connections"),
+            ("skips", skips, "a space that names its skip connections"),
+        ):
+            if not is_heeded:
+                require_unsaid(self, [name], wanted)
 
     def _searched(self) -> NDArray[np.float64]:
         found = np.zeros(int(self.region.space.n_options.sum()))

@@ -175,6 +175,22 @@ def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
         proposed(load("pdarts", epochs=2), SharedWeights(Supernet(space), data), FeasibleRegion(space))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"skips": 1}, "skips 1 does nothing without a space that names its skip connections"),
+        ({"dropout": 0.5}, "dropout 0.5 does nothing without several stages and a space that names its skip"),
+        ({"first_depth": 0.5}, "first_depth 0.5 does nothing without several stages and a space that says how"),
+        ({"stages": 1, "share": 0.5}, "share 0.5 does nothing without several stages"),
+    ],
+)
+def test_p_darts_refuses_what_a_space_has_no_use_for(
+    weights: SharedWeights, region: FeasibleRegion, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        proposed(load("pdarts", **options), weights, region)
+
+
 def test_a_skip_connection_is_dropped_out_and_made_up_for(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     space = search_spaces.load("nasbench201", channels=2, cells=1, resolution=8)
     strategy = load("darts")
