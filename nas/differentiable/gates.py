@@ -11,7 +11,10 @@ from nas.differentiable.slot import Support
 
 @dataclass(frozen=True)
 class Gate:
-    """How the options of one choice are mixed: weights (options,) that sum to one, and the options computed."""
+    """How the options of one choice are mixed: weights (options,), and the options computed.
+
+    The weights sum to one, but for a skip connection that is dropped out or makes up for that.
+    """
 
     weights: Tensor
     options: tuple[int, ...]
