@@ -2,6 +2,7 @@
 
 import shlex
 import typing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _job(verb: str, *arguments: str) -> tuple[str, Path | None]:
     takes = typing.get_type_hints(typing.get_type_hints(verbs.VERBS[verb])["options"])
     if "dashboard" in takes:
         raise InputError(f"`nas {verb}` is about jobs and no job itself: leave `submit --` out")
-    said = dict(zip(arguments, [*arguments[1:], ""], strict=True))
+    said = dict(pairwise([*arguments, ""]))
     said |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if ClusterOptions in takes.values() and not said.keys() & {"--address", "--cluster.address"}:
         arguments += ("--address", "auto")
