@@ -135,7 +135,7 @@ def _tell(result: Mapping[str, Any], output_format: str) -> None:
 def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in rows[0]:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # whole, as what stands there may be said again, such as a job
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     return table

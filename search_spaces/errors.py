@@ -14,7 +14,7 @@ def unknown(kind: str, value: object, known: Iterable[object]) -> InputError:
     """Return the error for a name that does not exist, with the closest names that do."""
     names = [str(name) for name in known]
     close = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
     return InputError(f"unknown {kind} {str(value)!r}: {hint}")
 
 

@@ -4,6 +4,7 @@ Knows nothing of Ray: it drives a `Crew`, of which a simulation is another one.
 """
 
 import heapq
+import logging
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -23,8 +24,17 @@ _QUEUE_PER_WORKER = 64
 _HANGS_AFTER, _HANGS_AT_LEAST = 10.0, 300.0
 """A worker hangs that takes so many times as long as any has taken, and so many seconds."""
 
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 10.0
+"""So long after one was lost that had not started are workers asked for again, then twice as long each time."""
+
+_TOLD_AFTER_S = 10.0
+"""After so long without any worker a person is told what is waited for."""
+
 _FAILED_STARTS = 3
 """So many workers in a row that cannot be started say that none can."""
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,8 @@ class Dispatcher(Service):
         self._batch_s = self._longest_s = 0.0
         self._failed_starts = self._n_begun = 0
         self._alone_since: float | None = None
+        self._is_told = False
+        self._hires_again, self._pause_s = -math.inf, _PAUSE_S
         self.statistics = Statistics()
 
     @property
@@ -108,9 +120,13 @@ class Dispatcher(Service):
         while not self._outcomes:
             self._hire()
             self._send()
-            for event in self._crew.events(max(0.0, self._next_deadline() - self._crew.now())):
+            wakes = self._next_deadline()
+            if self._hires_again > self._crew.now():
+                wakes = min(wakes, self._hires_again)
+            for event in self._crew.events(max(0.0, wakes - self._crew.now())):
                 self._heed(event)
             self._give_up()
+            self._tell_what_is_waited_for()
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
@@ -119,6 +135,8 @@ class Dispatcher(Service):
         n_known = len(self._starting) + len(self._idle) + len(self._busy)
         if not self._idle and not self._busy and self._alone_since is None:
             self._alone_since = self._crew.now()
+        if self._crew.now() < self._hires_again:
+            return
         n_useful = len(self._queue) + len(self._busy)
         for _ in range(min(self._n_workers, n_useful) - n_known):
             self._starting.add(self._crew.hire())
@@ -177,7 +195,7 @@ class Dispatcher(Service):
         worker = event.worker
         if isinstance(event, Ready):
             self._starting.discard(worker)
-            self._failed_starts = 0
+            self._failed_starts, self._pause_s = 0, _PAUSE_S
             self._alone_since = None
             self._idle.append(worker)
         elif isinstance(event, Done):
@@ -202,6 +220,8 @@ class Dispatcher(Service):
         if worker in self._starting:
             self._starting.discard(worker)
             self._failed_starts += 1 if broken else 0
+            self._hires_again = self._crew.now() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             if self._failed_starts >= _FAILED_STARTS:
                 raise InputError(f"{_FAILED_STARTS} workers in a row did not start: {why}")
         elif messages := self._busy.pop(worker, None):
@@ -226,7 +246,17 @@ class Dispatcher(Service):
         """Part with workers that hang, and with all hope where there has long been none."""
         while self._next_deadline() <= (now := self._crew.now()):
             if self._alone_since is not None:
-                raise InputError(f"no worker came within {self._patience.start_s:.0f} s: {self._crew.offered()}")
+                raise InputError(f"no worker came within {self._patience.start_s:.0f} s: {self._why_none()}")
             _, _, worker, message = self._deadlines[0]
             self._crew.dismiss(worker)
             self._lose(worker, f"it did not answer for {now - message.begun:.0f} s", broken=False)
+
+    def _tell_what_is_waited_for(self) -> None:
+        since = self._alone_since
+        if since is not None and not self._is_told and self._crew.now() - since > _TOLD_AFTER_S:
+            self._is_told = True
+            logger.warning("no worker yet, waiting for %.0f s at most: %s", self._patience.start_s, self._why_none())
+
+    def _why_none(self) -> str:
+        lost = f"; the last was lost: {self.statistics.reasons[-1]}" if self.statistics.reasons else ""
+        return self._crew.offered() + lost

@@ -72,7 +72,10 @@ def refusal(address: str, error: Exception) -> InputError:
     if "token" in said.lower() and "auth" in said.lower():
         return token_missing(address)
     if address == _AUTO:
-        return InputError("no Ray runs on this machine: `ray start --head` starts it, or give --address HOST:PORT")
+        other = " that takes this process's token" if os.environ.get("RAY_AUTH_MODE") == "token" else ""
+        return InputError(
+            f"no Ray runs on this machine{other}: `ray start --head` starts it, or give --address HOST:PORT"
+        )
     return InputError(f"no Ray at {address}: {said}")
 
 

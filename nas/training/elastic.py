@@ -18,7 +18,7 @@ from nas.training.ranks import joined
 from search_spaces.errors import InputError
 
 _DEATHS = 3  # without a new checkpoint between them
-_REFUSED, _FAILED = "refused", "failed"
+_TRAINING, _REFUSED, _FAILED = "training", "refused", "failed"
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,8 @@ def train_elastically(train: Callable[[], object], n: int, device: torch.device,
     deaths, before = 0, _stamp(checkpoint)
     while True:
         with tempfile.TemporaryDirectory() as meeting:
-            arguments = (n, n_threads, device, Path(meeting), content)
+            (Path(meeting) / _TRAINING).write_bytes(content)  # no argument: who sends those waits for ever if it dies
+            arguments = (n, n_threads, device, Path(meeting))
             processes = start_processes(_rank, arguments, n, join=False).processes  # type: ignore[no-untyped-call]
             died = _first_deaths(processes)
             if not died:
@@ -90,13 +91,13 @@ def _reason(died: dict[int, int], meeting: Path) -> str:
     raise AssertionError("nobody died")
 
 
-def _rank(number: int, n: int, n_threads: int, device: torch.device, meeting: Path, content: bytes) -> None:
+def _rank(number: int, n: int, n_threads: int, device: torch.device, meeting: Path) -> None:
     torch.set_num_threads(n_threads)
     os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number), "WORLD_SIZE": str(n)}
     loopback = [name for _, name in socket.if_nameindex() if name.startswith("lo")]
     os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])  # rather than one that others can reach
     try:
-        train = pickle.loads(content)
+        train = pickle.loads((meeting / _TRAINING).read_bytes())
         with joined(device, f"file://{meeting}/ranks"):
             train()
     except InputError as error:

@@ -146,6 +146,28 @@ def test_workers_that_cannot_start_end_the_search_and_so_do_workers_that_never_c
         dispatch(crew, 10, 1, Patience())
 
 
+def test_workers_that_are_lost_as_they_start_are_asked_for_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
+    crew = Simulated()
+    hired: list[float] = []
+
+    def hire() -> Worker:
+        hired.append(crew.now())
+        crew.n_alive += 1
+        started = Ready(len(hired)) if crew.now() > 60 else Lost(len(hired), "creation cancelled")
+        crew._coming[len(hired)] = (crew.now() + 0.001, started)
+        return len(hired)
+
+    crew.hire = hire  # type: ignore[method-assign]
+    assert dispatch(crew, 3, 1, Patience()) == {i: float(i) for i in range(3)}
+    assert len(hired) < 20
+    assert "no worker yet, waiting for 300 s at most: nothing; the last was lost: creation cancelled" in caplog.text
+    hired.clear()
+    crew = Simulated()
+    crew.hire = hire  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="no worker came within 30 s: nothing; the last was lost: creation cancelled"):
+        dispatch(crew, 3, 1, Patience(start_s=30.0))
+
+
 def test_patience_grows_with_what_evaluations_take() -> None:
     crew = Simulated(hanging=0.05)
     dispatch(crew, 200, 4, Patience())  # a timeout of its own choosing
