@@ -140,7 +140,7 @@ def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
 def test_a_strategy_may_be_told_first_of_networks_that_were_chosen_elsewhere(name: str) -> None:
     strategy, region = strategies.load(name), mobile()
     objectives = objectives_of(strategy)
-    first = region.space.canonical(region.sample(30, np.random.default_rng(0)))
+    first = region.space.canonical(region.sample(12, np.random.default_rng(0)))
 
     def begin_and_ask() -> list[Population]:
         strategy.begin(region, objectives, 0)

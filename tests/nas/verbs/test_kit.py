@@ -13,11 +13,12 @@ from nas.verbs import KitConfig, kit
 from nas.verbs.space_config import SpaceConfig
 from search_spaces.errors import InputError
 
-SPACE = SpaceConfig("nasbench201", {"cells": 1, "channels": 4, "resolution": 8})
+SPACE = SpaceConfig("toy", {"widths": (8, 16), "depths": (1, 2)})
 QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)
 PROFILE = ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=2, measure=QUICK)
 
 
+@pytest.mark.usefixtures("toy")
 def test_a_kit_becomes_a_table_whoever_left_it(tmp_path: Path) -> None:
     output = tmp_path / "kit"
     made = kit(KitConfig(output, space=SPACE, profile=PROFILE))
