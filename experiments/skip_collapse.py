@@ -32,7 +32,9 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1, help="of the images")
     parser.add_argument("--resolution", type=int, default=16)
     parser.add_argument("--width", type=int, default=8, help="channels of the first stage")
+    parser.add_argument("--cells", type=int, default=1, help="in each of the three stages")
     parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--logit-learning-rate", type=float, help="unset: the strategy's")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--nasbench201", type=Path, required=True, help="Parquet file of the published results")
     parser.add_argument("--output", type=Path, required=True)
@@ -52,10 +54,12 @@ def searched(name: str, seed: int, arguments: argparse.Namespace) -> Architectur
     """Return the finished search of one strategy and seed."""
     channels, resolution = arguments.channels, arguments.resolution
     data = load_data(DataOptions(arguments.data, channels=channels, image_size=resolution))
-    options = data.space_options() | {"channels": arguments.width, "cells": 1, "resolution": resolution}
+    options = data.space_options() | {"channels": arguments.width, "cells": arguments.cells, "resolution": resolution}
     torch.manual_seed(seed)
     weights = SharedWeights(Supernet(search_spaces.load("nasbench201", **options)), data)
-    strategy = strategies.load(name, epochs=arguments.epochs, warmup=0.0)
+    rate = arguments.logit_learning_rate
+    told = {} if rate is None else {"logit_learning_rate": rate}
+    strategy = strategies.load(name, epochs=arguments.epochs, warmup=0.0, **told)
     assert isinstance(strategy, DifferentiableStrategy)
     descent = ArchitectureDescent(strategy, weights, (), seed)
     descent.run(arguments.output / f"{name}-{seed}", {"strategy": name, "seed": seed})

@@ -49,7 +49,7 @@ POSITIONAL: JsonDict = {"positional": True}
 """Of a field: `Field(json_schema_extra=POSITIONAL)`."""
 
 DOCUMENTS: JsonDict = {"documents": True}
-"""Likewise."""
+"""Of a field that is a directory, of which nothing is wanted but its own JSON documents."""
 
 
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:

@@ -84,7 +84,7 @@ def _imported(options: KitConfig) -> dict[str, Any]:
             raise InputError(f"results {path} are of the same kit as others that were named: give one of them")
         tables[directory] = table
     first, *others = sorted(tables)
-    result = summary(tables[first], first, options.profile)
+    result = summary(tables[first], first, asked["options"]["profile"]["measure"]["stable_share"])
     if others:
         result["scenes"] = [of_scene(scene_quantile(directory), tables[directory]) for directory in others]
     return result

@@ -54,18 +54,18 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
     if (done := begin_run(options.output, "profile", options, {"space": space.id}, force=options.force)) is not None:
         return done
     table = latency_predictors.profile.profile(space, options.device, options.output, options.profile)
-    result = summary(table, options.output, options.profile)
+    result = summary(table, options.output, options.profile.measure.stable_share)
     if others:
         result["scenes"] = [_profile_scene(options, quantile, other) for quantile, other in others.items()]
     finish_run(options.output, result)
     return result
 
 
-def summary(table: LatencyTable, directory: Path, options: ProfileOptions) -> dict[str, Any]:
-    """Return what a person wants to know of a table in a directory, and say if the machine was busy."""
+def summary(table: LatencyTable, directory: Path, wanted: float) -> dict[str, Any]:
+    """Return what a person wants to know of a table in a directory, and say if fewer became stable than was wanted."""
     model, measured = table.cost_model(), [block for block in table.blocks.values() if not block.interpolated]
     stable_share = float(np.mean([measurement.stable for measurement in measured]))
-    if stable_share < options.measure.stable_share:
+    if stable_share < wanted:
         logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * stable_share)
     return {
         "table": str(directory / "table.json"),

@@ -16,6 +16,7 @@ from nas.data import DataOptions, Dataset
 from nas.data.images.dataset import ImageDataset
 from nas.data.images.images import Images
 from nas.evaluation.evaluator import Evaluator, Metrics
+from nas.remote.working_copy import discard
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
 
@@ -48,6 +49,13 @@ def nas(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return Done(ended.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def own_copies() -> Iterator[None]:
+    """Working copies of URLs end with the test, as they do with a process."""
+    yield
+    discard()
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nas.remote.working_copy import at_hand, discard, told
+from nas.remote.working_copy import at_hand, told
 from nas.run_directory import input_path
 
 
-@pytest.fixture(autouse=True)
-def own_copies() -> Iterator[None]:
-    yield
-    discard()
+pytestmark = pytest.mark.usefixtures("own_copies")
 
 
 def make(there: Path, recorded: str) -> None:

@@ -13,14 +13,13 @@ import pytest
 from latency_predictors.analytic.roofline import Roofline
 from nas import run_lock
 from nas.remote.store import Store
-from nas.remote.working_copy import discard
 from search_spaces.errors import InputError
 from tests.nas.conftest import COMMAND, Nas
 from tests.nas.remote.test_staging import DATA, SEARCH, SPACE
 
 pytest.importorskip("s3fs")
 server = pytest.importorskip("moto.server")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_copies")]
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +40,18 @@ def bucket() -> Iterator[Store]:
     moto.stop()
 
 
-@pytest.fixture(autouse=True)
-def own_copies() -> Iterator[None]:
-    yield
-    discard()
-
-
 def lines(bucket: Store, name: str) -> list[bytes]:
     return (bucket.read(name) or b"").splitlines()
+
+
+def begun(bucket: Store, search: list[str], name: str, copies: Path) -> "subprocess.Popen[str]":
+    """Return a search in a process of its own that has evaluated some networks."""
+    own = os.environ | {"TMPDIR": str(copies)}
+    driver = subprocess.Popen([*COMMAND, *search, f"s3://runs/x/{name}"], stderr=subprocess.PIPE, text=True, env=own)
+    while len(lines(bucket, f"x/{name}/evaluated.jsonl")) < 5:
+        assert driver.poll() is None
+        time.sleep(0.02)
+    return driver
 
 
 def test_a_search_in_a_bucket_that_was_killed_goes_on_and_one_taken_over_from_ends(
@@ -58,15 +61,9 @@ def test_a_search_in_a_bucket_that_was_killed_goes_on_and_one_taken_over_from_en
     bucket.put("device.json", tmp_path / "device.json")
     trained = nas("train", *DATA, *SPACE, "--train.epochs", "1", "--output", "s3://runs/x/train")
     assert trained.returncode == 0, trained.stderr
-    own = os.environ | {"TMPDIR": str(tmp_path)}
     inputs = ["--supernet", "s3://runs/x/train", "--table", "s3://runs/device.json"]
     search = ["search", *inputs, *SEARCH, "--search.n-evaluated", "150", "--output"]
-    with subprocess.Popen(
-        [*COMMAND, *search, "s3://runs/x/killed"], stderr=subprocess.PIPE, text=True, env=own
-    ) as driver:
-        while len(lines(bucket, "x/killed/evaluated.jsonl")) < 5:
-            assert driver.poll() is None
-            time.sleep(0.02)
+    with begun(bucket, search, "killed", tmp_path) as driver:
         refused = nas(*search, "s3://runs/x/killed").stderr
         assert f"nas: s3://runs/x/killed is in use by another process (process {driver.pid} on" in refused
         driver.send_signal(signal.SIGKILL)
@@ -74,12 +71,7 @@ def test_a_search_in_a_bucket_that_was_killed_goes_on_and_one_taken_over_from_en
     assert went_on.returncode == 0, went_on.stderr
     assert nas(*search, "s3://runs/x/straight").returncode == 0
     assert bucket.read("x/killed/evaluated.jsonl") == bucket.read("x/straight/evaluated.jsonl")
-    with subprocess.Popen(
-        [*COMMAND, *search, "s3://runs/x/taken"], stderr=subprocess.PIPE, text=True, env=own
-    ) as driver:
-        while len(lines(bucket, "x/taken/evaluated.jsonl")) < 5:
-            assert driver.poll() is None
-            time.sleep(0.02)
+    with begun(bucket, search, "taken", tmp_path) as driver:
         taken = nas(*search, "s3://runs/x/taken", "--force")
         _, told = driver.communicate(timeout=60)
     assert taken.returncode == 0, taken.stderr

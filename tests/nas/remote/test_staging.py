@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,12 @@ from latency_predictors.analytic.roofline import Roofline
 from nas import run_lock
 from nas.data import DataOptions
 from nas.remote.staging import mirrored
-from nas.remote.working_copy import discard
 from nas.run_directory import begin_run, finish_run
 from nas.verbs import ShowConfig, TrainConfig, train
 from search_spaces.errors import InputError
 from tests.nas.conftest import Nas
+
+pytestmark = pytest.mark.usefixtures("own_copies")
 
 DATA = ["--data", "digits", "--data.channels", "1"]
 SPACE = ["--space", "nasbench201"]
@@ -39,12 +39,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("store")
     Roofline().save(store / "device.json")
     return store
-
-
-@pytest.fixture(autouse=True)
-def own_copies() -> Iterator[None]:
-    yield
-    discard()  # as the end of a process does
 
 
 def test_verbs_find_each_other_at_urls_and_record_these(nas: Nas, store: Path, tmp_path: Path) -> None:
