@@ -9,7 +9,6 @@ import pytest
 from nas.remote.working_copy import at_hand, told
 from nas.run_directory import input_path
 
-
 pytestmark = pytest.mark.usefixtures("own_copies")
 
 
