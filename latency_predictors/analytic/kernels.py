@@ -50,6 +50,7 @@ class Kernel:
         moved_bytes: read and written, weights apart.
         weight_bytes: weights read.
         products: what its multiply-adds are, where that is known; empty elsewhere.
+        strided: whether it is a convolution that skips positions.
     """
 
     family: str
@@ -57,6 +58,7 @@ class Kernel:
     moved_bytes: int
     weight_bytes: int
     products: tuple[Product, ...] = ()
+    strided: bool = False
 
 
 @lru_cache(maxsize=1 << 16)
@@ -96,7 +98,8 @@ class _Trace(TorchDispatchMode):
             moved = [tensor.nbytes for key, tensor in read.items() if key not in self._weights]
             moved += [tensor.nbytes for tensor in written.values()]
             products = _products(packet, args, output) if flops else ()
-            self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights), products))
+            strided = packet is _ATEN.convolution and max(args[3]) > 1
+            self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights), products, strided))
         return output
 
 

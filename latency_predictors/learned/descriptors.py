@@ -14,14 +14,22 @@ Floats = NDArray[np.float64]
 
 _QUANTITIES = ("kernels", "multiply-adds", "bytes")
 
-NAMES = ("networks", "blocks", "weights", *(f"{family} {quantity}" for family in FAMILIES for quantity in _QUANTITIES))
-"""One, the number of blocks, bytes of weights; then of each family of kernels how many, multiply-adds, bytes moved."""
+_SHRINKING = "multiply-adds of shrinking blocks"
+
+NAMES = (
+    *("networks", "blocks", "weights", _SHRINKING),
+    *(f"{family} {quantity}" for family in FAMILIES for quantity in _QUANTITIES),
+)
+"""One, the number of blocks, bytes of weights, multiply-adds of blocks with a convolution that skips positions, for which
+devices take less or more than for others; then of each family of kernels how many, multiply-adds, bytes moved."""
 
 
 def describe_block(block: Block) -> Floats:
     """Return what a block adds to each of `NAMES`."""
     totals = dict.fromkeys(NAMES, 0.0)
     totals["blocks"] = 1.0
+    if any(kernel.strided for kernel in kernels(block)):
+        totals[_SHRINKING] = float(sum(kernel.macs for kernel in kernels(block)))
     for kernel in kernels(block):
         totals["weights"] += kernel.weight_bytes
         for quantity, value in zip(_QUANTITIES, (1, kernel.macs, kernel.moved_bytes), strict=True):

@@ -76,17 +76,23 @@ class Features:
     def bounds(self) -> dict[str, Floats]:
         """Return the coefficients (features,) of devices that are bound by launches, by computing, or by memory alone.
 
-        Each latency is the number of kernels, of multiply-adds, or of bytes, of all families alike.
+        Each latency is the number of kernels, of multiply-adds, or of bytes, of all families alike; or of multiply-adds
+        but for depthwise ones, which arrays of multipliers do beside others.
         """
         names = np.array(NAMES)[self._varying]
-        ends = {"launches": " kernels", "computing": " multiply-adds", "memory": " bytes"}
-        found = {}
-        for bound, end in ends.items():
-            shares = np.where(np.char.endswith(names, end), self._means, 0.0)
-            coefficients = np.zeros(self.n)
-            coefficients[: self.n_descriptors] = shares * np.sqrt(self.n_descriptors)
-            found[bound] = coefficients
-        return found
+        computing = np.char.endswith(names, " multiply-adds")
+        depthwise = np.char.startswith(names, "depthwise")
+        bounds = {"launches": np.char.endswith(names, " kernels"), "computing": computing}
+        if (computing & depthwise).any():
+            bounds["dense computing"] = computing & ~depthwise
+        bounds["memory"] = np.char.endswith(names, " bytes")
+        return {bound: self._adding_up(counts) for bound, counts in bounds.items()}
+
+    def _adding_up(self, counts: NDArray[np.bool_]) -> Floats:
+        """Return the coefficients (features,) of a latency that is the sum of some descriptors as they are."""
+        coefficients = np.zeros(self.n)
+        coefficients[: self.n_descriptors] = np.where(counts, self._means, 0.0) * np.sqrt(self.n_descriptors)
+        return coefficients
 
     def variances(self, descriptors: float, departures: float) -> Floats:
         """Return (features,): one value for the descriptors, another for the departures."""

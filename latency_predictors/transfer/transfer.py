@@ -8,6 +8,7 @@ devices, it may resemble one that launches, multiply-adds or memory alone bound 
 """
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,9 +49,15 @@ _JITTER = 1e-8
 
 
 _COVERAGE = 0.9
-_NORMAL = 1.645
+NORMAL = 1.645
+"""Deviations to either side of a normal distribution's middle that hold so much of it."""
+
 _CANDIDATES = 300
 _DRAWS = 3
+_FEWEST_TESTED = 10
+"""Networks of a known device beside those that stand for the measured ones."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,11 +134,19 @@ class Transfer:
 
         Found by leaving each known device out and predicting it from k of its measurements, as they are chosen for a
         new device, some times over. Known devices resemble each other more than a new one need resemble them, so
-        intervals are never narrower than they would be had deviations been right.
+        intervals are never narrower than they would be had deviations been right. Devices of which too few networks
+        are known say nothing of it.
         """
         rng = np.random.default_rng(0)
-        ratios = [np.full(1, _NORMAL)]
-        for device in self.known:
+        ratios = [np.full(1, NORMAL)]
+        tested = [device for device in self.known if len(device.latencies_ms) >= k + _FEWEST_TESTED]
+        if self.known and not tested:
+            logger.warning(
+                "no known device has %d networks beside the %d measured here: how often intervals hold is not tested",
+                _FEWEST_TESTED,
+                k,
+            )
+        for device in tested:
             rest = Transfer(self.features, [other for other in self.known if other is not device])
             for _ in range(_DRAWS):
                 drawn = rng.permutation(len(device.latencies_ms))[: k + _CANDIDATES]
@@ -140,7 +155,7 @@ class Transfer:
                 found = rest.posterior(device.population[places], device.latencies_ms[places])
                 mean, deviation = found.predict(self.features, device.population[others])
                 ratios.append(np.abs(device.latencies_ms[others] - mean) / deviation)
-        return max(_NORMAL, float(np.quantile(np.concatenate(ratios), _COVERAGE)))
+        return max(NORMAL, float(np.quantile(np.concatenate(ratios), _COVERAGE)))
 
     def posterior(self, population: Population, latencies_ms: Floats) -> Posterior:
         """Return what measured networks (k, choices) and their latencies (k,) say of a device."""

@@ -1,22 +1,25 @@
 """A new device's latency by a few measurements and what other devices are known to need, as a cost model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize, special
 
 from latency_predictors.device import Device
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice
-from latency_predictors.transfer.transfer import Posterior, Transfer
+from latency_predictors.transfer.transfer import NORMAL, Posterior, Transfer
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
 
 _FEWEST = 3
+_WITHIN = 0.95
+_LARGEST_MARGIN = 10.0
 
 
 class TransferredLatency(PredictedCost):
@@ -42,7 +45,7 @@ class TransferredLatency(PredictedCost):
         self.population, self.latencies_ms = measured
         self._features = features
         mean, deviation = posterior.predict(features, features.reference)
-        self.margin = float(np.median(factor * deviation / mean))
+        self.margin = _margin(factor / NORMAL * deviation / mean)
 
     @classmethod
     def fit(
@@ -53,6 +56,7 @@ class TransferredLatency(PredictedCost):
         latencies_ms: Floats,
         *,
         designed: bool = True,
+        resembles: Mapping[str, float] | None = None,
         device: Device | None = None,
     ) -> "TransferredLatency":
         """Fit to measured networks (k, choices) and their latencies (k,), beside known devices, of which none may be.
@@ -63,15 +67,15 @@ class TransferredLatency(PredictedCost):
             population: the measured networks.
             latencies_ms: theirs.
             designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
+            resembles: what the device was found to add up to in another space, by name; see `resemblance`.
             device: on which it was, where it can be measured on.
 
         Raises:
             InputError: fewer than three networks, or latencies that cannot be.
         """
         require_measurements(population, latencies_ms, _FEWEST)
-        transfer = Transfer(features, known)
-        factor = transfer.factor(len(population), most_telling if designed else at_random)
-        posterior = transfer.posterior(population, latencies_ms)
+        factor = Transfer(features, known).factor(len(population), most_telling if designed else at_random)
+        posterior = Transfer(features, known, resembles).posterior(population, latencies_ms)
         return cls(features, posterior, factor, (population, latencies_ms), device)
 
     def predict(self, population: Population) -> Floats:
@@ -91,3 +95,17 @@ class TransferredLatency(PredictedCost):
         about, arrays = stored.about, stored.arrays
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
         return cls(Features(stored.space), posterior, about["factor"], stored.measured, stored.device)
+
+
+def _margin(deviations: Floats) -> float:
+    """Return by how much, relative to the prediction, 95 % of networks exceed theirs at most; deviations are (N,).
+
+    The quantile of a mixture of normal distributions, one for each network.
+    """
+
+    def missing(margin: float) -> float:
+        return float(special.ndtr(margin / deviations).mean()) - _WITHIN
+
+    if missing(_LARGEST_MARGIN) < 0:
+        return _LARGEST_MARGIN
+    return float(optimize.brentq(missing, 0.0, _LARGEST_MARGIN))
