@@ -34,14 +34,12 @@ class Stored:
 
     Attributes:
         space: of the networks.
-        device: that they run on, if it is known.
         measured: the networks (n, choices) that the model was fitted to, and their latencies (n,) in ms.
         about: plain values of what was fitted.
         arrays: the arrays of it.
     """
 
     space: SearchSpace
-    device: Device | None
     measured: tuple[Population, Floats]
     about: Mapping[str, Any]
     arrays: Arrays
@@ -57,6 +55,8 @@ class PredictedCost(CostModel, LatencyModel):
     """
 
     metric = "latency_ms"
+    device: Device | None = None
+    fingerprint: Mapping[str, str] | None = None
 
     space: SearchSpace
     population: Population
@@ -75,9 +75,13 @@ class PredictedCost(CostModel, LatencyModel):
         return self
 
     def on_device(self, device: Device) -> Self:
-        moved = copy.copy(self)
-        moved.device = device
-        return moved
+        return self.measured_on(device, self.fingerprint)
+
+    def measured_on(self, device: Device | None, fingerprint: Mapping[str, str] | None) -> Self:
+        """Return the model of a device on the machine of a fingerprint, each None where it is not known."""
+        found = copy.copy(self)
+        found.device, found.fingerprint = device, fingerprint
+        return found
 
     def save(self, path: Path) -> None:
         """Write what was fitted and what it was fitted to as one safetensors file."""
@@ -87,6 +91,7 @@ class PredictedCost(CostModel, LatencyModel):
             "space": self.space.to_json(),
             "space_id": self.space.id,
             "device": None if self.device is None else self.device.to_json(),
+            "fingerprint": None if self.fingerprint is None else dict(self.fingerprint),
             "unit": "ms",
             "margin": self.margin,
             **about,
@@ -101,7 +106,9 @@ class PredictedCost(CostModel, LatencyModel):
         try:
             measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
             device = None if about["device"] is None else Device.from_json(about["device"])
-            return cls._from_file(Stored(search_spaces.from_json(about["space"]), device, measured, about, arrays))
+            machine = about.get("fingerprint")
+            model = cls._from_file(Stored(search_spaces.from_json(about["space"]), measured, about, arrays))
+            return model.measured_on(device, None if machine is None else dict(machine))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

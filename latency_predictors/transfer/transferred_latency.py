@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.device import Device
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
@@ -30,14 +29,9 @@ class TransferredLatency(PredictedCost):
     schema: ClassVar[str] = "transferred-latency/1"
 
     def __init__(
-        self,
-        features: Features,
-        posterior: Posterior,
-        factor: float,
-        measured: tuple[Population, Floats],
-        device: Device | None = None,
+        self, features: Features, posterior: Posterior, factor: float, measured: tuple[Population, Floats]
     ) -> None:
-        self.space, self.device = features.space, device
+        self.space = features.space
         self.posterior, self.factor = posterior, factor
         self.population, self.latencies_ms = measured
         self._features = features
@@ -53,7 +47,6 @@ class TransferredLatency(PredictedCost):
         latencies_ms: Floats,
         *,
         designed: bool = True,
-        device: Device | None = None,
     ) -> "TransferredLatency":
         """Fit to measured networks (k, choices) and their latencies (k,), beside known devices, of which none may be.
 
@@ -63,7 +56,6 @@ class TransferredLatency(PredictedCost):
             population: the measured networks.
             latencies_ms: theirs.
             designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
-            device: on which it was, where it can be measured on.
 
         Raises:
             InputError: fewer than three networks, or latencies that cannot be.
@@ -72,7 +64,7 @@ class TransferredLatency(PredictedCost):
         transfer = Transfer(features, known)
         factor = transfer.factor(len(population), most_telling if designed else at_random)
         posterior = transfer.posterior(population, latencies_ms)
-        return cls(features, posterior, factor, (population, latencies_ms), device)
+        return cls(features, posterior, factor, (population, latencies_ms))
 
     def predict(self, population: Population) -> Floats:
         return self.posterior.predict(self._features, population)[0]
@@ -90,4 +82,4 @@ class TransferredLatency(PredictedCost):
     def _from_file(cls, stored: Stored) -> "TransferredLatency":
         about, arrays = stored.about, stored.arrays
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
-        return cls(Features(stored.space), posterior, about["factor"], stored.measured, stored.device)
+        return cls(Features(stored.space), posterior, about["factor"], stored.measured)
