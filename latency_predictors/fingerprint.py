@@ -44,4 +44,4 @@ def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
         if recorded.get(name) != found.get(name)
     ]
     if different:
-        raise InputError(f"measured on another machine ({'; '.join(different)}): profile again on this one")
+        raise InputError(f"measured on another machine ({'; '.join(different)}): measure again on this one")

@@ -1,6 +1,7 @@
 """The contract of what is known of a device's latencies and kept as a file: measured, learned, or given by numbers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
+from latency_predictors.fingerprint import require_same_machine
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
@@ -21,10 +23,12 @@ class LatencyModel(ABC):
     Attributes:
         schema: of its files.
         device: what found networks are measured on; None where there is nothing to measure on.
+        fingerprint: of the device's machine and its software; None where nothing tells which that was.
     """
 
     schema: ClassVar[str]
     device: Device | None
+    fingerprint: Mapping[str, str] | None
 
     @abstractmethod
     def cost_model(self, space: SearchSpace) -> CostModel:
@@ -47,13 +51,21 @@ class LatencyModel(ABC):
         return np.empty(0), np.empty(0)
 
     def require_at_hand(self) -> None:
-        """Raise unless the device, if there is one, can be measured on from here.
+        """Raise unless the device, if there is one, can be measured on from here: this machine, or one that answers.
 
         Raises:
-            InputError: names what is lacking.
+            InputError: names what is lacking, or how the machine differs from the model's, and how to insist.
         """
-        if self.device is not None:
-            self.device.require_possible()
+        if self.device is None:
+            return
+        if self.fingerprint is not None:
+            try:
+                require_same_machine(self.fingerprint, self.device)
+            except InputError as error:
+                raise InputError(
+                    f"latency model {error}, say where its device is with --on, or insist with --allow-foreign-table"
+                ) from None
+        self.device.require_possible()
 
     def moved(self, host: str) -> Self:
         """Return the model of a device that answers at ssh://user@host[:port] now.

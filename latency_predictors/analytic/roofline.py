@@ -27,6 +27,7 @@ class Roofline(LatencyModel):
 
     schema: ClassVar[str] = "roofline-device/1"
     device = None
+    fingerprint = None
 
     gflops: float = Field(default=50.0, gt=0, description="peak, in 10^9 floating-point operations a second")
     bandwidth_gb: float = Field(default=10.0, gt=0, description="memory, in 10^9 bytes a second")

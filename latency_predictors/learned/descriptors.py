@@ -20,8 +20,8 @@ NAMES = (
     *("networks", "blocks", "weights", _SHRINKING),
     *(f"{family} {quantity}" for family in FAMILIES for quantity in _QUANTITIES),
 )
-"""One, the number of blocks, bytes of weights, multiply-adds of blocks with a convolution that skips positions, for which
-devices take less or more than for others; then of each family of kernels how many, multiply-adds, bytes moved."""
+"""One, the number of blocks, bytes of weights, multiply-adds of blocks with a convolution that skips positions, which
+devices are slower or faster at; then of each family of kernels how many, multiply-adds, bytes moved."""
 
 
 def describe_block(block: Block) -> Floats:

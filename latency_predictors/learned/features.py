@@ -1,13 +1,15 @@
 """A space's networks as rows of numbers in which latencies are nearly linear: descriptors of plans, and blocks."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
 from latency_predictors.learned.descriptors import NAMES, Descriptors, describe_block
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -33,33 +35,37 @@ class Features:
         forms: the names of the forms in which a runtime may run networks.
         n_descriptors: the first features are descriptors, a constant the first of them; the others are of blocks.
         n: all features.
+        arrays: what they are computed with, which is kept with what was fitted to them: on another machine, or with
+            another release of a library, other departures would be found.
+
+    Args:
+        space: the space.
+        arrays: those of features as they were; None: found anew.
+
+    Raises:
+        InputError: blocks are described otherwise than they were.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.space = space
         self._descriptors = Descriptors(space)
         self.forms = self._descriptors.forms
-        found = self._descriptors(self.reference)
-        self._varying = np.ptp(found, axis=0) > 0
-        self._varying[0] = True
-        self._means = found[:, self._varying].mean(axis=0)
+        described = np.stack([describe_block(block) for block in space.independent.index.blocks])
+        if arrays is None:
+            found = self._descriptors(self.reference)
+            varying = np.ptp(found, axis=0) > 0
+            varying[0] = True
+            means = found[:, varying].mean(axis=0)
+            departures = _departures(described, varying, means)
+            arrays = {"described": described, "varying": varying, "means": means, "departures": departures}
+        elif not np.array_equal(arrays["described"], described):
+            raise InputError("the blocks of the space were described otherwise when the model was fitted: fit it again")
+        self.arrays = dict(arrays)
+        self._varying, self._means = arrays["varying"], arrays["means"]
         self.n_descriptors = int(self._varying.sum())
         index = space.independent.index
-        self._departures = [index.summed(column) for column in self._block_features().T]
+        self._departures = [index.summed(column) for column in arrays["departures"].T]
         self.n = self.n_descriptors + len(self._departures)
-
-    def _block_features(self) -> Floats:
-        """Return (blocks, F), whose products are the prior covariances of the blocks' departures."""
-        blocks = np.stack([describe_block(block) for block in self.space.independent.index.blocks])
-        sizes = (blocks[:, self._varying] / self._means)[:, 2:].mean(axis=1)
-        places = np.log1p(blocks[:, 1:])
-        distances = ((places[:, None] - places) ** 2).sum(axis=-1)
-        similar = np.mean([np.exp(-distances / (2 * length**2)) for length in _LENGTHS], axis=0)
-        covariances = similar * np.outer(sizes, sizes)
-        values, vectors = linalg.eigh(covariances)
-        kept = np.argsort(-values)[:_LARGEST]
-        kept = kept[values[kept] > 1e-9 * values.max()]
-        return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
     @cached_property
     def reference(self) -> Population:
@@ -97,3 +103,16 @@ class Features:
     def variances(self, descriptors: float, departures: float) -> Floats:
         """Return (features,): one value for the descriptors, another for the departures."""
         return np.repeat([descriptors, departures], [self.n_descriptors, self.n - self.n_descriptors])
+
+
+def _departures(blocks: Floats, varying: NDArray[np.bool_], means: Floats) -> Floats:
+    """Return (blocks, F), whose products are the prior covariances of the departures of described blocks."""
+    sizes = (blocks[:, varying] / means)[:, 2:].mean(axis=1)
+    places = np.log1p(blocks[:, 1:])
+    distances = ((places[:, None] - places) ** 2).sum(axis=-1)
+    similar = np.mean([np.exp(-distances / (2 * length**2)) for length in _LENGTHS], axis=0)
+    covariances = similar * np.outer(sizes, sizes)
+    values, vectors = linalg.eigh(covariances)
+    kept = np.argsort(-values)[:_LARGEST]
+    kept = kept[values[kept] > 1e-9 * values.max()]
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.device import Device
 from latency_predictors.learned import regressors
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import PredictedCost, Stored, require_measurements
@@ -34,7 +33,7 @@ class LearnedLatency(PredictedCost):
             90 % of new ones (split conformal prediction over folds; Vovk, 2015).
     """
 
-    schema: ClassVar[str] = "learned-latency/1"
+    schema: ClassVar[str] = "learned-latency/2"
 
     def __init__(
         self,
@@ -44,11 +43,10 @@ class LearnedLatency(PredictedCost):
         errors: dict[str, float],
         measured: tuple[Population, Floats],
         held_out_ms: Floats,
-        device: Device | None = None,
     ) -> None:
-        self.space, self.device = features.space, device
+        self.space = features.space
         self.kind, self.errors = kind, errors
-        self._features, self._fitted = features, fitted
+        self.features, self._fitted = features, fitted
         self.population, self.latencies_ms = measured
         self.held_out_ms = held_out_ms
         excess = self.latencies_ms / np.maximum(held_out_ms, 1e-9) - 1
@@ -64,7 +62,6 @@ class LearnedLatency(PredictedCost):
         *,
         kinds: Sequence[str] = tuple(REGRESSORS),
         seed: int = 0,
-        device: Device | None = None,
     ) -> "LearnedLatency":
         """Fit every kind of regression to measured networks (N, choices), keep that of the least held-out error.
 
@@ -86,10 +83,10 @@ class LearnedLatency(PredictedCost):
         errors = {kind: float(np.abs(held_out[kind] / latencies_ms - 1).mean()) for kind in kinds}
         best = min(errors, key=errors.__getitem__)
         fitted = regressors.fit(best, rows, latencies_ms, seed)
-        return cls(features, best, fitted, errors, (population, latencies_ms), held_out[best], device)
+        return cls(features, best, fitted, errors, (population, latencies_ms), held_out[best])
 
     def predict(self, population: Population) -> Floats:
-        return regressors.predict(self.kind, self._fitted, _rows(self._features, population))
+        return regressors.predict(self.kind, self._fitted, _rows(self.features, population))
 
     def interval(self, population: Population) -> tuple[Floats, Floats]:
         predicted = self.predict(population)
@@ -106,8 +103,7 @@ class LearnedLatency(PredictedCost):
     def _from_file(cls, stored: Stored) -> "LearnedLatency":
         about, arrays = stored.about, dict(stored.arrays)
         held_out_ms = arrays.pop("measured.held_out_ms")
-        features = Features(stored.space)
-        return cls(features, about["kind"], arrays, about["errors"], stored.measured, held_out_ms, stored.device)
+        return cls(stored.features, about["kind"], arrays, about["errors"], stored.measured, held_out_ms)
 
 
 def _rows(features: Features, population: Population) -> Floats:

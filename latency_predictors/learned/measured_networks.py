@@ -1,5 +1,6 @@
 """Measured networks, as models are fitted to them: rows of a file, or the whole networks of a latency table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +24,22 @@ class MeasuredNetworks:
         population: the networks, (n, choices).
         latencies_ms: (n,).
         device: where they were measured, if the file says so.
+        fingerprint: of that device's machine, if the file says so.
     """
 
     name: str
     population: Population
     latencies_ms: NDArray[np.float64]
     device: Device | None = None
+    fingerprint: Mapping[str, str] | None = None
 
 
 def of_table(table: LatencyTable, name: str) -> MeasuredNetworks:
     """Return the whole networks that a latency table was calibrated and tested on."""
     networks = [*table.calibration_networks, *table.held_out_networks]
     population = table.space.encode([network.architecture for network in networks])
-    return MeasuredNetworks(name, population, np.array([one.latency_ms for one in networks]), table.device)
+    latencies_ms = np.array([one.latency_ms for one in networks])
+    return MeasuredNetworks(name, population, latencies_ms, table.device, table.fingerprint)
 
 
 def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn | None = None) -> MeasuredNetworks:

@@ -17,6 +17,7 @@ import search_spaces
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
 from latency_predictors.latency_model import LatencyModel
+from latency_predictors.learned.features import Features
 from search_spaces import Architecture, InputError, SearchSpace
 from search_spaces.plan_index import Population
 from search_spaces.storage import write_atomic
@@ -27,21 +28,22 @@ Arrays = dict[str, NDArray[Any]]
 _DRAWN = 4096
 _STARTS = 4
 
+_FEATURES = "features."
+"""Before the names of their arrays in a file."""
+
 
 @dataclass(frozen=True)
 class Stored:
     """What the file of a model holds.
 
     Attributes:
-        space: of the networks.
-        device: that they run on, if it is known.
+        features: of the networks.
         measured: the networks (n, choices) that the model was fitted to, and their latencies (n,) in ms.
         about: plain values of what was fitted.
         arrays: the arrays of it.
     """
 
-    space: SearchSpace
-    device: Device | None
+    features: Features
     measured: tuple[Population, Floats]
     about: Mapping[str, Any]
     arrays: Arrays
@@ -52,13 +54,17 @@ class PredictedCost(CostModel, LatencyModel):
 
     Attributes:
         space: the space.
+        features: of its networks.
         population: the measured networks (n, choices) that it was fitted to.
         latencies_ms: theirs, (n,).
     """
 
     metric = "latency_ms"
+    device: Device | None = None
+    fingerprint: Mapping[str, str] | None = None
 
     space: SearchSpace
+    features: Features
     population: Population
     latencies_ms: Floats
 
@@ -75,9 +81,13 @@ class PredictedCost(CostModel, LatencyModel):
         return self
 
     def on_device(self, device: Device) -> Self:
-        moved = copy.copy(self)
-        moved.device = device
-        return moved
+        return self.measured_on(device, self.fingerprint)
+
+    def measured_on(self, device: Device | None, fingerprint: Mapping[str, str] | None) -> Self:
+        """Return the model of a device on the machine of a fingerprint, each None where it is not known."""
+        found = copy.copy(self)
+        found.device, found.fingerprint = device, fingerprint
+        return found
 
     def save(self, path: Path) -> None:
         """Write what was fitted and what it was fitted to as one safetensors file."""
@@ -87,10 +97,12 @@ class PredictedCost(CostModel, LatencyModel):
             "space": self.space.to_json(),
             "space_id": self.space.id,
             "device": None if self.device is None else self.device.to_json(),
+            "fingerprint": None if self.fingerprint is None else dict(self.fingerprint),
             "unit": "ms",
             "margin": self.margin,
             **about,
         }
+        arrays |= {f"{_FEATURES}{name}": array for name, array in self.features.arrays.items()}
         arrays = {**arrays, "measured.population": self.population, "measured.latencies_ms": self.latencies_ms}
         content = save({name: np.ascontiguousarray(x) for name, x in arrays.items()}, {"about": json.dumps(document)})
         write_atomic(path, lambda temporary: temporary.write_bytes(content))
@@ -101,7 +113,12 @@ class PredictedCost(CostModel, LatencyModel):
         try:
             measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
             device = None if about["device"] is None else Device.from_json(about["device"])
-            return cls._from_file(Stored(search_spaces.from_json(about["space"]), device, measured, about, arrays))
+            of_features = [name for name in arrays if name.startswith(_FEATURES)]
+            kept = {name.removeprefix(_FEATURES): arrays.pop(name) for name in of_features}
+            features = Features(search_spaces.from_json(about["space"]), kept)
+            machine = about.get("fingerprint")
+            model = cls._from_file(Stored(features, measured, about, arrays))
+            return model.measured_on(device, None if machine is None else dict(machine))
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

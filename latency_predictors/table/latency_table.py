@@ -13,7 +13,6 @@ from pydantic import ValidationError
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
-from latency_predictors.fingerprint import require_same_machine
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import Architecture, SearchSpace
@@ -128,19 +127,6 @@ class LatencyTable(LatencyModel):
 
     def on_device(self, device: Device) -> "LatencyTable":
         return replace(self, device=device)
-
-    def require_at_hand(self) -> None:
-        """Raise unless the machine that the table was made on can be measured on: this one, or one that answers.
-
-        Raises:
-            InputError: names what differs, and how to insist.
-        """
-        try:
-            require_same_machine(self.fingerprint, self.device)
-        except InputError as error:
-            raise InputError(
-                f"latency table {error}, say where its device is with --on, or insist with --allow-foreign-table"
-            ) from None
 
     def _calibration(self) -> Calibration:
         measured = np.array([network.latency_ms for network in self.calibration_networks])

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from latency_predictors.device import Device
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
@@ -30,20 +29,15 @@ class TransferredLatency(PredictedCost):
         factor: deviations that hold 90 % of latencies, by known devices that were left out.
     """
 
-    schema: ClassVar[str] = "transferred-latency/1"
+    schema: ClassVar[str] = "transferred-latency/2"
 
     def __init__(
-        self,
-        features: Features,
-        posterior: Posterior,
-        factor: float,
-        measured: tuple[Population, Floats],
-        device: Device | None = None,
+        self, features: Features, posterior: Posterior, factor: float, measured: tuple[Population, Floats]
     ) -> None:
-        self.space, self.device = features.space, device
+        self.space = features.space
         self.posterior, self.factor = posterior, factor
         self.population, self.latencies_ms = measured
-        self._features = features
+        self.features = features
         mean, deviation = posterior.predict(features, features.reference)
         self.margin = _margin(factor / NORMAL * deviation / mean)
 
@@ -57,7 +51,6 @@ class TransferredLatency(PredictedCost):
         *,
         designed: bool = True,
         resembles: Mapping[str, float] | None = None,
-        device: Device | None = None,
     ) -> "TransferredLatency":
         """Fit to measured networks (k, choices) and their latencies (k,), beside known devices, of which none may be.
 
@@ -68,7 +61,6 @@ class TransferredLatency(PredictedCost):
             latencies_ms: theirs.
             designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
             resembles: what the device was found to add up to in another space, by name; see `resemblance`.
-            device: on which it was, where it can be measured on.
 
         Raises:
             InputError: fewer than three networks, or latencies that cannot be.
@@ -76,13 +68,13 @@ class TransferredLatency(PredictedCost):
         require_measurements(population, latencies_ms, _FEWEST)
         factor = Transfer(features, known).factor(len(population), most_telling if designed else at_random)
         posterior = Transfer(features, known, resembles).posterior(population, latencies_ms)
-        return cls(features, posterior, factor, (population, latencies_ms), device)
+        return cls(features, posterior, factor, (population, latencies_ms))
 
     def predict(self, population: Population) -> Floats:
-        return self.posterior.predict(self._features, population)[0]
+        return self.posterior.predict(self.features, population)[0]
 
     def interval(self, population: Population) -> tuple[Floats, Floats]:
-        mean, deviation = self.posterior.predict(self._features, population)
+        mean, deviation = self.posterior.predict(self.features, population)
         return mean - self.factor * deviation, mean + self.factor * deviation
 
     def _to_file(self) -> tuple[dict[str, Any], Arrays]:
@@ -94,7 +86,7 @@ class TransferredLatency(PredictedCost):
     def _from_file(cls, stored: Stored) -> "TransferredLatency":
         about, arrays = stored.about, stored.arrays
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
-        return cls(Features(stored.space), posterior, about["factor"], stored.measured, stored.device)
+        return cls(stored.features, posterior, about["factor"], stored.measured)
 
 
 def _margin(deviations: Floats) -> float:

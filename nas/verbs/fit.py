@@ -1,5 +1,6 @@
 """`nas fit`: a latency model of a device that was measured on some whole networks, without a table."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
+from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
 from latency_predictors.learned.measured_networks import MeasuredNetworks, of_table, read_measured_networks
@@ -54,19 +56,22 @@ def fit(options: FitConfig) -> dict[str, Any]:
     """Learn a device's latencies from measured networks, and from other devices, as a model for `nas search --table`.
 
     Name the device with `--device.runtime` and what else it has if found networks can be measured on it from here, here
-    itself or with `--device.host`; else a search takes them as they are predicted.
+    itself or with `--device.host`; else a search takes them as they are predicted. The model remembers that machine, or
+    that of a table, and is refused on another.
     """
     if all(path.is_dir() for path in (options.measured, *options.known)):
         require_unsaid(options, ["latency"], "files of rows")
     space, measured = _measured(options)
     features = Features(space)
     known = read_known_devices(options.known, features, options.latency)
-    method = _method(options, len(measured.population))
+    method, device = _method(options, len(measured.population)), _device(options, measured)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     model, told = _fitted(options, method, features, measured, known)
+    machine = measured.fingerprint or (None if device is None else fingerprint(device))
+    model = model.measured_on(device, machine)
     path = options.output / MODEL
     model.save(path)
     result = {
@@ -103,6 +108,25 @@ def _measured(options: FitConfig) -> tuple[SearchSpace, MeasuredNetworks]:
     return table.space, of_table(table, options.measured.name)
 
 
+def _device(options: FitConfig, measured: MeasuredNetworks) -> Device | None:
+    """Return what found networks are measured on: the device that is named, or that of a table.
+
+    Raises:
+        InputError: another device is named than that of the table, not the same in another place.
+    """
+    named, known = options.device, measured.device
+    if named is None or known is None:
+        return named or known
+    there = dataclasses.replace(known, host=named.host or known.host)
+    for name, value in there.to_json().items():
+        if name != "host" and value != (asked := getattr(named, name)):
+            raise InputError(
+                f"{options.measured} was measured with device {name} {value}, not {asked}: "
+                f"say --device.{name} {value}, or leave out --device"
+            )
+    return there
+
+
 def _method(options: FitConfig, n: int) -> str:
     """Return how the model of n measured networks is made.
 
@@ -121,9 +145,9 @@ def _fitted(
     options: FitConfig, method: str, features: Features, measured: MeasuredNetworks, known: list[KnownDevice]
 ) -> tuple[PredictedCost, dict[str, Any]]:
     """Return the model, and what a person wants to know of it."""
-    given, device = (measured.population, measured.latencies_ms), options.device or measured.device
+    given = measured.population, measured.latencies_ms
     if method == "transferred":
-        transferred = TransferredLatency.fit(features, known, *given, designed=options.designed, device=device)
+        transferred = TransferredLatency.fit(features, known, *given, designed=options.designed)
         found = transferred.posterior
         likely = sorted(found.resembles.items(), key=lambda one: -one[1])[:_SHOWN]
         return transferred, {
@@ -131,7 +155,7 @@ def _fitted(
             "resembles": dict(likely),
             "runs_networks_as": max(found.forms, key=found.forms.__getitem__),
         }
-    learned = LearnedLatency.fit(features, *given, seed=options.seed, device=device)
+    learned = LearnedLatency.fit(features, *given, seed=options.seed)
     return learned, {
         "method": method,
         "regression": learned.kind,

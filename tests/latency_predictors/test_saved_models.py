@@ -9,6 +9,7 @@ import pytest
 import search_spaces
 from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.device import Device
+from latency_predictors.fingerprint import fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import LearnedLatency
@@ -28,7 +29,9 @@ def models() -> dict[str, LatencyModel]:
     measured = POPULATION, roofline.cost_model(SPACE).predict(POPULATION)
     return {
         "device.json": roofline,
-        "learned.safetensors": LearnedLatency.fit(features, *measured, kinds=["ridge"], device=Device(threads=1)),
+        "learned.safetensors": LearnedLatency.fit(features, *measured, kinds=["ridge"]).measured_on(
+            Device(threads=1), fingerprint()
+        ),
         "transferred.safetensors": TransferredLatency.fit(features, [], *measured),
     }
 
@@ -39,6 +42,7 @@ def test_a_model_is_read_as_it_was(name: str, models: dict[str, LatencyModel], t
     model.save(tmp_path / name)
     again = read_latency_model(tmp_path / name)
     assert (type(again), again.device) == (type(model), model.device)
+    assert again.fingerprint == model.fingerprint
     one, other = again.cost_model(SPACE), model.cost_model(SPACE)
     assert (one.metric, one.margin) == ("latency_ms", pytest.approx(other.margin))
     np.testing.assert_allclose(one.predict(POPULATION), other.predict(POPULATION))

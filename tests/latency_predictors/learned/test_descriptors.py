@@ -6,7 +6,7 @@ import pytest
 import search_spaces
 from latency_predictors.analytic.counts import count
 from latency_predictors.analytic.kernels import FAMILIES, kernels
-from latency_predictors.learned.descriptors import NAMES, Descriptors
+from latency_predictors.learned.descriptors import NAMES, Descriptors, describe_block
 from search_spaces import SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, GroupedResidual
 
@@ -24,6 +24,13 @@ def test_kernels_compute_what_is_counted(small: SearchSpace) -> None:
     for block in small.index.blocks:
         assert sum(kernel.macs for kernel in kernels(block)) == count(block).macs
         assert {kernel.family for kernel in kernels(block)} <= {*FAMILIES}
+
+
+def test_multiply_adds_of_blocks_that_shrink_are_told_apart() -> None:
+    place = NAMES.index("multiply-adds of shrinking blocks")
+    for stride in (1, 2):
+        block = GroupedResidual(8, 16, 16, 5, stride, "relu", 48, 1)
+        assert describe_block(block)[place] == (count(block).macs if stride == 2 else 0)
 
 
 def test_norms_and_activations_are_elementwise() -> None:

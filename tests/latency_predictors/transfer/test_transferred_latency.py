@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import search_spaces
+from latency_predictors.learned import features as features_module
+from latency_predictors.learned.descriptors import describe_block
 from latency_predictors.learned.features import Features
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
@@ -103,6 +105,50 @@ def test_what_is_saved_predicts_the_same(tmp_path: Path) -> None:
     assert again.space == model.space
 
 
+def test_what_is_saved_predicts_the_same_where_departures_are_found_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fitted()
+    model.save(tmp_path / "device.safetensors")
+    found = features_module._departures
+    monkeypatch.setattr(features_module, "_departures", lambda *given: -found(*given)[:, ::-1])  # as valid a basis
+    again = TransferredLatency.load(tmp_path / "device.safetensors")
+    np.testing.assert_allclose(again.predict(POPULATION), model.predict(POPULATION))
+    monkeypatch.setattr(features_module, "describe_block", lambda block: 2 * describe_block(block))
+    with pytest.raises(InputError, match="described otherwise when the model was fitted: fit it again"):
+        TransferredLatency.load(tmp_path / "device.safetensors")
+
+
+def test_a_margin_holds_95_percent_of_networks_whose_errors_have_their_deviations() -> None:
+    model = fitted()
+    mean, deviation = model.posterior.predict(features(), features().reference)
+    errors = model.factor / 1.645 * deviation / mean * np.random.default_rng(0).normal(size=(100, len(mean)))
+    assert (errors <= model.margin).mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_a_known_device_with_few_networks_says_nothing_of_intervals(caplog: pytest.LogCaptureFixture) -> None:
+    few = fit_device(features(), "few", POPULATION[:20], latencies(0, "written")[:20])
+    for choose in (at_random, most_telling):
+        assert Transfer(features(), [few]).factor(15, choose) == pytest.approx(1.645)
+    assert "no known device has 10 networks beside the 15 measured here" in caplog.text
+    both = Transfer(features(), [few, known()[0]]).factor(15, at_random)
+    assert both >= 1.645
+
+
+def test_more_networks_than_there_are_cannot_be_chosen() -> None:
+    transfer = Transfer(features(), known())
+    for choose in (at_random, most_telling):
+        with pytest.raises(InputError, match="6 networks to measure, of 5: expected 5 at most"):
+            choose(transfer, POPULATION[:5], 6)
+
+
+def test_a_device_known_elsewhere_is_expected_to_be_alike_here() -> None:
+    places = np.arange(5)
+    measured = POPULATION[places], latencies(1, "folded")[places]
+    model = TransferredLatency.fit(features(), known(), *measured, resembles={"d1": 1.0})
+    assert model.posterior.resembles["elsewhere"] > 0.4
+
+
 def test_extremes_are_no_worse_than_random_networks() -> None:
     model = fitted()
     costs = model.predict(SPACE.sample(2000, np.random.default_rng(1)))
@@ -127,5 +173,5 @@ def test_measurements_that_cannot_be_are_refused(values: list[float], told: str)
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "cut").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
-    with pytest.raises(InputError, match="not a readable transferred-latency/1 file"):
+    with pytest.raises(InputError, match="not a readable transferred-latency/2 file"):
         TransferredLatency.load(tmp_path / "cut")

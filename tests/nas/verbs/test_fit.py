@@ -11,13 +11,15 @@ from click.testing import CliRunner
 
 import search_spaces
 from latency_predictors.analytic.roofline import Roofline
-from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.fingerprint import fingerprint
 from latency_predictors.saved_models import read_latency_model
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from latency_predictors.table.rows import LatencyColumn
 from nas.commands import _command
 from nas.objectives import parse_budget
 from nas.verbs import DesignConfig, FitConfig, design, fit
-from nas.verbs.search import feasible_region
+from nas.verbs.search import feasible_region, load_table
 from nas.verbs.space_config import SpaceConfig
 from search_spaces import InputError
 from search_spaces.plan_index import Population
@@ -40,6 +42,21 @@ def write(folder: Path, name: str, population: Population) -> Path:
     return folder / f"{name}.csv"
 
 
+def profiled(folder: Path, name: str, device: Device | None = None, **machine: str) -> Path:
+    """Write what `nas profile` would of one of the devices, on this machine but for some entries of its fingerprint."""
+
+    def measurement(ms: float) -> Measurement:
+        return Measurement(ms, ms, ms, spread=0.0, n_runs=10, stable=True, pinned=True)
+
+    blocks = {repr(block): measurement(1e-6 + DEVICES[name].latency_ms(block)) for block in SPACE.index.blocks}
+    population = networks(20)
+    latencies = DEVICES[name].cost_model(SPACE).predict(population).tolist()
+    whole = [MeasuredNetwork(a, ms, ms) for a, ms in zip(SPACE.decode(population), latencies, strict=True)]
+    there = {**fingerprint(), **machine}
+    LatencyTable(SPACE, device or Device(), there, blocks, whole[:8], whole[8:]).save(folder / name / "table.json")
+    return folder / name
+
+
 def test_a_learned_model_is_searched_under(tmp_path: Path) -> None:
     path = write(tmp_path, "here", networks(30))
     said = ["--measured", str(path), "--space", "nasbench201", "--latency", "latency_us", "--device.runtime"]
@@ -51,7 +68,7 @@ def test_a_learned_model_is_searched_under(tmp_path: Path) -> None:
     assert (result["method"], result["networks"]) == ("learned", 30)
     assert result["mean_absolute"] < 0.1
     model = read_latency_model(tmp_path / "model")
-    assert model.device == Device()
+    assert (model.device, model.fingerprint) == (Device(), fingerprint(Device()))
     region, budget_ms = feasible_region(model, SPACE, "50%")
     inside = region.sample(20, np.random.default_rng(0))
     guarded = model.cost_model(SPACE).predict(inside) * (1 + result["margin"])
@@ -82,6 +99,35 @@ def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> No
     result = fit(FitConfig(Path(made["networks"]), tmp_path / "model", NAMED, device=Device()))
     assert result["method"] == "transferred"  # three networks are too few to learn from alone
     assert 0 < result["fastest_ms"] < result["slowest_ms"]
+
+
+def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
+    path = profiled(tmp_path, "here", Device(threads=4), cpu="an abacus")
+    assert fit(FitConfig(path, tmp_path / "model", method="transferred"))["networks"] == 20
+    with pytest.raises(InputError, match=r"an abacus.* there.* say where its device is with --on, or insist"):
+        load_table(tmp_path / "model")
+    for device, message in {
+        Device(threads=1): r"device threads 4, not 1: say --device\.threads 4, or leave out --device",
+        Device(threads=4, precision="int8"): "device precision float32, not int8",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            fit(FitConfig(path, tmp_path / "other", device=device))
+    assert not (tmp_path / "other").exists()
+    elsewhere = Device(threads=4, host="ssh://pi@board")
+    fit(FitConfig(path, tmp_path / "moved", method="transferred", device=elsewhere))
+    moved = read_latency_model(tmp_path / "moved")
+    assert (moved.device, moved.fingerprint) == (elsewhere, {**fingerprint(), "cpu": "an abacus"})
+
+
+def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
+    known = tuple(profiled(tmp_path, name, cpu="an abacus") for name in ("slow", "launching"))
+    path = write(tmp_path, "here", networks(8))
+    result = fit(FitConfig(path, tmp_path / "model", NAMED, latency=LatencyColumn("latency_us"), known=known))
+    assert result["method"] == "transferred"
+    assert load_table(tmp_path / "model").device is None
+    truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
+    predicted = read_latency_model(tmp_path / "model").cost_model(SPACE).predict(networks(100))
+    assert np.median(np.abs(predicted / truth - 1)) < 0.1
 
 
 @pytest.mark.parametrize(
