@@ -31,7 +31,8 @@ class PredictorGuided(SurrogateStrategy):
     """Proposes what a model of the scores so far expects to add most: for evaluations that are dear, and few.
 
     What counts is the volume that is dominated above a reference point: in the first objective what is expected of
-    half of all networks, which keeps the search from the useless end of the front, in the others the worst so far.
+    half of all networks, which keeps the search from the useless end of the front, in the others the worst so far. If
+    no network within the limits is as good as that half, those within them count from their worst.
     What the model cannot explain counts as a network's own, so that one of two that compute the same may be better.
     """
 
@@ -64,8 +65,15 @@ class PredictorGuided(SurrogateStrategy):
         if not self._kept.all():
             self._of_violations.fit(self._inputs, self._violation_ranks, self.rng)
         typical = self._expected(self.region.space.canonical(self.region.sample(_TYPICAL, self.rng)))[0][:, 0]
-        reference = np.array([np.median(typical), *self._seen[:, 1:].min(axis=0)])
+        reference = np.array([self._floor(float(np.median(typical))), *self._seen[:, 1:].min(axis=0)])
         self._improvement = HypervolumeImprovement(self._seen[self._kept], reference)
+
+    def _floor(self, typical: float) -> float:
+        """Return from where on the first objective counts: a typical score, or the worst if limits keep all below it."""
+        within = self._seen[self._kept, 0]
+        if within.max(initial=-np.inf) >= typical:
+            return typical
+        return float((within if len(within) else self._seen[:, 0]).min())
 
     def _expected(self, population: Population) -> tuple[Scores, Scores]:
         """Return the expected scores (N, objectives) on the models' scale, and their deviations, noise included."""
