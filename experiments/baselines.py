@@ -19,7 +19,7 @@ from rich.table import Table
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
 from nas.candidates import sought_metric
 from nas.constraint import Constraint
 from nas.evaluation.batches import Batches
@@ -43,7 +43,7 @@ def main() -> None:
     asked, _ = read_run(arguments.run, "run")
     found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
     supernet, data = load_supernet(arguments.run / "train")
-    table = LatencyTable.load(arguments.run / "profile" / "table.json")
+    table = LatencyTable.load(arguments.run / "profile" / TABLE)
     table.require_at_hand()
     model, weights = table.cost_model(), SharedWeights(supernet, data)
     region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])

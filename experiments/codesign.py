@@ -90,7 +90,7 @@ def best_fixed(space: CodesignSpace, bounds: Mapping[str, float]) -> CodesignSpa
         InputError: no accelerator is within the bounds.
     """
     costs, n_accelerators = codesign_costs(space), len(space.accelerators.array_rows)
-    parameters = np.stack(np.unravel_index(np.arange(n_accelerators), space.n_parameters), axis=1)
+    parameters = np.stack(np.unravel_index(np.arange(n_accelerators), space.n_accelerator_options), axis=1)
     largest = space.network.encode([space.network.largest()])
     population = np.hstack([np.repeat(largest, n_accelerators, axis=0), parameters])
     latencies = costs["latency_ms"].predict(population)

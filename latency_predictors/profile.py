@@ -16,14 +16,12 @@ from latency_predictors.kit.results import kit_of, read_results
 from latency_predictors.measuring import measure
 from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import Journal, read_json, require_same
 
 __all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
-
-TABLE = "table.json"
 
 
 def profile(

@@ -8,13 +8,14 @@ from safetensors import SafetensorError, safe_open
 from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.learned.learned_latency import LearnedLatency
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
+from latency_predictors.table.published import PublishedTable
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from search_spaces.errors import InputError
 
-KINDS: tuple[type[LatencyModel], ...] = (LatencyTable, LearnedLatency, TransferredLatency, Roofline)
+KINDS: tuple[type[LatencyModel], ...] = (LatencyTable, LearnedLatency, TransferredLatency, PublishedTable, Roofline)
 
-TABLE, MODEL = "table.json", "model.safetensors"
+MODEL = "model.safetensors"
 
 
 def model_file(path: Path) -> Path:

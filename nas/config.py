@@ -149,7 +149,7 @@ def expand(options_type: type[Any], document: Any, path: str = "") -> dict[str, 
     hints = typing.get_type_hints(options_type)
     names = [field.name for field in dataclasses.fields(options_type)]
     if not isinstance(document, Mapping):
-        if hints[names[0]] is not str:
+        if without_none(hints[names[0]]) is not str:
             raise InputError(f"option {path} {document!r}: expected a mapping of {', '.join(names)}")
         document = {names[0]: document}
     expanded = {}

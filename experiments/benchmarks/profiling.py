@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from latency_predictors.table.interpolation import features, gaussian_process, kept
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
 
 Floats = NDArray[np.float64]
 Interpolate = Callable[[Floats, Floats, Floats], Floats]
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.25, 0.1], help="of blocks that are measured")
     parser.add_argument("--draws", type=int, default=10, help="of the blocks that are measured")
     options = parser.parse_args()
-    table = LatencyTable.load(options.table / "table.json")
+    table = LatencyTable.load(options.table / TABLE)
     blocks, whole = table.space.index.blocks, table.errors()
     x = features(blocks)
     print(f"{table.space.to_json()}: {len(blocks)} blocks, {whole.n_networks} held-out networks")

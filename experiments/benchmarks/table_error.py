@@ -22,6 +22,7 @@ import search_spaces
 from latency_predictors import runtimes
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
+from latency_predictors.table.calibration import Calibration
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 
 
@@ -39,11 +40,9 @@ def measured_ms(networks: Sequence[MeasuredNetwork]) -> NDArray[np.float64]:
 
 def affine_ms(table: LatencyTable) -> NDArray[np.float64]:
     """Return what a multiple of the sum and a constant, fitted to the calibration networks, predict."""
-    fitted, held_out = (sums_ms(table, part) for part in (table.calibration_networks, table.held_out_networks))
-    measured = measured_ms(table.calibration_networks)
-    columns = np.column_stack([fitted, np.ones(len(fitted))]) / measured[:, None]
-    (slope, constant), *_ = np.linalg.lstsq(columns, np.ones(len(fitted)), rcond=None)
-    return np.asarray(slope * held_out + constant, dtype=np.float64)
+    fitted, held_out = ({"ms": sums_ms(table, part)} for part in (table.calibration_networks, table.held_out_networks))
+    found = Calibration.of_form("affine", fitted, measured_ms(table.calibration_networks))
+    return found.block_values(held_out) + found.constant
 
 
 def row(name: str, predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> str:

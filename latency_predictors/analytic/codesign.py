@@ -75,7 +75,7 @@ class CodesignSpace(SearchSpace):
     @cached_property
     def size(self) -> int:
         """The exact number of distinct networks, times that of accelerators."""
-        return self.network.size * int(np.prod(self.n_parameters))
+        return self.network.size * int(np.prod(self.n_accelerator_options))
 
     def smallest(self) -> Architecture:
         """Return the smallest network on the first of the accelerators."""
@@ -88,7 +88,7 @@ class CodesignSpace(SearchSpace):
         return population[:, :n_choices], population[:, n_choices:]
 
     @property
-    def n_parameters(self) -> tuple[int, ...]:
+    def n_accelerator_options(self) -> tuple[int, ...]:
         """The number of options of each of the accelerator's parameters."""
         return tuple(len(choice.options) for choice in self._parameters)
 
@@ -102,7 +102,7 @@ class CodesignSpace(SearchSpace):
     def accelerator_numbers(self, population: Population) -> NDArray[np.int64]:
         """Return (N,): the places of a population's accelerators among all."""
         _, accelerator = self.split(population)
-        numbers = np.ravel_multi_index(tuple(accelerator.T.astype(np.int64)), self.n_parameters)
+        numbers = np.ravel_multi_index(tuple(accelerator.T.astype(np.int64)), self.n_accelerator_options)
         return np.asarray(numbers, np.int64)
 
     def to_json(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class CodesignCost(CostModel):
         rows = []
         for number in _undominated(sign * np.column_stack([self._values, self._constants])):
             _, options = elimination.minimise(network.index.factors(sign * self._values[number, :-1]), np.add)
-            parameters = np.unravel_index(number, space.n_parameters)
+            parameters = np.unravel_index(number, space.n_accelerator_options)
             rows.append([*(options.get(choice, 0) for choice in range(len(network.choices))), *parameters])
         found = space.canonical(np.array(rows, np.int64))
         costs = self.predict(found)

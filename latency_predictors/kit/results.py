@@ -2,18 +2,14 @@
 
 import json
 import logging
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from latency_predictors.device import STATISTIC, Measurement
+from latency_predictors.latencies import measurement
 from latency_predictors.on_device.kit import RESULTS_SCHEMA, UNIT
-from search_spaces.errors import InputError, invalid
-
-_MEASUREMENT = TypeAdapter(Measurement)
+from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +108,4 @@ def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], orig
         if name not in found or name not in asked:
             lacks = "lacks" if name not in found else "has, but the kit has not,"
             raise InputError(f"{origin} {lacks} {name}: measure the kit again")
-    return {name: _measurement(entry, f"{origin}, {name}") for name, entry in found.items()}
-
-
-def _measurement(entry: Any, origin: str) -> Measurement:
-    try:
-        measurement = _MEASUREMENT.validate_python(entry)
-    except ValidationError as error:
-        raise invalid(origin, error) from None
-    for name in ("minimum_ms", "quantile_ms", "median_ms"):
-        value = getattr(measurement, name)
-        if not (math.isfinite(value) and value > 0):
-            raise InputError(f"{origin}: {name} {value!r}, expected a positive number: measure it again")
-    return measurement
+    return {name: measurement(entry, f"{origin}, {name}") for name, entry in found.items()}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_predictors.device import Device
+from latency_predictors.latencies import positive
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn, read_rows
 from search_spaces import Choice, SearchSpace
@@ -53,14 +54,14 @@ def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn
     Raises:
         InputError: a column is missing, its unit is not said, an option is not the space's, or a latency not positive.
     """
-    column = column or LatencyColumn()
-    factor, latency = column.factor_to_ms(), column.name
     rows = read_rows(path)
-    for name in (*(choice.name for choice in space.choices), latency):
+    for name in (choice.name for choice in space.choices):
         if name not in rows.column_names:
             raise unknown(f"column of {path}", name, rows.column_names)
+    latency, factor = (column or LatencyColumn()).find(path, rows.column_names)
     numbers = [_numbers(path, choice, rows[choice.name].to_pylist()) for choice in space.choices]
-    latencies = [_latency(path, row, latency, value) for row, value in enumerate(rows[latency].to_pylist())]
+    values = rows[latency].to_pylist()
+    latencies = [positive(value, f"{path}, row {row}: {latency} is") for row, value in enumerate(values)]
     return MeasuredNetworks(path.stem, np.array(numbers).T, factor * np.array(latencies))
 
 
@@ -77,9 +78,3 @@ def _numbers(path: Path, choice: Choice, values: list[object]) -> list[int]:
             raise InputError(f"{path}, row {row}: {choice.name} is {value!r}, expected one of {options}")
         numbers.append(number)
     return numbers
-
-
-def _latency(path: Path, row: int, column: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (np.isfinite(value) and value > 0):
-        raise InputError(f"{path}, row {row}: {column} is {value!r}, expected a positive number")
-    return float(value)

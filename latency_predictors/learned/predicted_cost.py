@@ -16,8 +16,10 @@ from safetensors.numpy import save
 import search_spaces
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
+from latency_predictors.latencies import positive, require_stated
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.learned.features import Features
+from latency_predictors.on_device.kit import UNIT
 from search_spaces import Architecture, InputError, SearchSpace
 from search_spaces.plan_index import Population
 from search_spaces.storage import write_atomic
@@ -98,7 +100,7 @@ class PredictedCost(CostModel, LatencyModel):
             "space_id": self.space.id,
             "device": None if self.device is None else self.device.to_json(),
             "fingerprint": None if self.fingerprint is None else dict(self.fingerprint),
-            "unit": "ms",
+            "unit": UNIT,
             "margin": self.margin,
             **about,
         }
@@ -110,6 +112,7 @@ class PredictedCost(CostModel, LatencyModel):
     @classmethod
     def load(cls, path: Path) -> Self:
         about, arrays = _read(path, cls.schema)
+        require_stated(about, {"unit": UNIT}, f"latency model {path}")
         try:
             measured = arrays.pop("measured.population"), arrays.pop("measured.latencies_ms")
             device = None if about["device"] is None else Device.from_json(about["device"])
@@ -117,7 +120,10 @@ class PredictedCost(CostModel, LatencyModel):
             kept = {name.removeprefix(_FEATURES): arrays.pop(name) for name in of_features}
             features = Features(search_spaces.from_json(about["space"]), kept)
             machine = about.get("fingerprint")
+            require_measurements(*measured, fewest=1)
             model = cls._from_file(Stored(features, measured, about, arrays))
+            if not np.isfinite([model.margin, *model.predict(model.population), *model.tested()[1]]).all():
+                raise ValueError("some of its numbers are not finite")
             return model.measured_on(device, None if machine is None else dict(machine))
         except InputError:
             raise
@@ -195,9 +201,8 @@ def require_measurements(population: Population, latencies_ms: Floats, fewest: i
         raise InputError(f"{len(population)} networks and {len(latencies_ms)} latencies: expected one for each")
     if len(latencies_ms) < fewest:
         raise InputError(f"{len(latencies_ms)} measured networks: expected at least {fewest}")
-    wrong = np.flatnonzero(~(np.isfinite(latencies_ms) & (latencies_ms > 0)))
-    if len(wrong):
-        raise InputError(f"measured network {wrong[0]} took {latencies_ms[wrong[0]]} ms: expected a positive number")
+    for number, latency_ms in enumerate(latencies_ms.tolist()):
+        positive(latency_ms, f"measured network {number}: latency_ms is")
     _, first, count = np.unique(population, axis=0, return_index=True, return_counts=True)
     if (count > 1).any():
         raise InputError(f"measured network {first[count > 1].min()} is there twice: keep one of its latencies")

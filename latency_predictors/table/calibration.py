@@ -10,7 +10,7 @@ themselves, the sum alone, or the sum and a constant, does as well. Which form i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,12 @@ class Calibration:
         means = {form: float(of_networks.mean()) for form, of_networks in errors.items()}
         clearly_better = [form for form in errors if _clearly_less(errors[form], errors[_DEFAULT])]
         form = min(clearly_better, key=means.__getitem__, default=_DEFAULT)
-        return cls(form, *_solve(form, sums, measured_ms), means)
+        return replace(cls.of_form(form, sums, measured_ms), errors=means)
+
+    @classmethod
+    def of_form(cls, form: str, sums: Features, measured_ms: Floats) -> "Calibration":
+        """Fit one form to networks, whether or not another would do better; see `fit`."""
+        return cls(form, *_solve(form, sums, measured_ms), {})
 
     def block_values(self, features: Features) -> Floats:
         """Return (blocks,): what each block adds to a network's latency in ms; `constant` comes on top once."""

@@ -3,23 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import scipy  # loads its parts when they are used, and its statistics alone take 0.9 s
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
+from latency_predictors.latencies import measurement, positive, require_stated
 from latency_predictors.latency_model import LatencyModel
+from latency_predictors.on_device.kit import UNIT
 from latency_predictors.table.calibration import Calibration, block_features
 from search_spaces import Architecture, SearchSpace
-from search_spaces.errors import InputError, invalid
+from search_spaces.errors import InputError
 from search_spaces.storage import read_json, write_json
 
+T = TypeVar("T")
+
+TABLE = "table.json"
+"""What a table is called in an output directory."""
+
 _MARGIN_QUANTILE = 0.95
+_STATED = {"unit": UNIT, "statistic": STATISTIC}
 
 
 @dataclass(frozen=True)
@@ -139,14 +146,8 @@ class LatencyTable(LatencyModel):
         return {name: self.space.index.summed(column)(population) for name, column in features.items()}
 
     def _features(self, space: SearchSpace) -> dict[str, NDArray[np.float64]]:
-        blocks = space.index.blocks
-        for block in blocks:
-            if repr(block) not in self.blocks:
-                raise InputError(
-                    f"the latency table of {self.space.to_json()} lacks {block!r} of {space.to_json()}: "
-                    "profile this space, with these options"
-                )
-        return block_features(blocks, np.array([self.blocks[repr(block)].quantile_ms for block in blocks]))
+        latencies_ms = [measurement.quantile_ms for measurement in entries_of_blocks(self.blocks, self.space, space)]
+        return block_features(space.index.blocks, np.array(latencies_ms))
 
     def save(self, path: Path) -> None:
         """Write the table as JSON, with its errors for people to read."""
@@ -154,8 +155,7 @@ class LatencyTable(LatencyModel):
             path,
             self.schema,
             {
-                "unit": "ms",
-                "statistic": STATISTIC,
+                **_STATED,
                 "space": self.space.to_json(),
                 "device": self.device.to_json(),
                 "fingerprint": dict(self.fingerprint),
@@ -174,26 +174,46 @@ class LatencyTable(LatencyModel):
         """Read a table that `save` wrote.
 
         Raises:
-            InputError: the file is missing, damaged, or follows another schema.
+            InputError: the file is missing or damaged, follows another schema, or holds a latency that is none.
         """
         document = read_json(path, cls.schema)
+        origin = f"latency table {path}"
+        require_stated(document, _STATED, origin)
         try:
             return cls(
                 space=search_spaces.from_json(document["space"]),
                 device=Device.from_json(document["device"]),
                 fingerprint=dict(document["fingerprint"]),
-                blocks={key: Measurement(**measurement) for key, measurement in document["blocks"].items()},
-                calibration_networks=[_network_from_json(entry) for entry in document["calibration_networks"]],
-                held_out_networks=[_network_from_json(entry) for entry in document["held_out_networks"]],
+                blocks={key: measurement(entry, f"{origin}, {key}") for key, entry in document["blocks"].items()},
+                calibration_networks=_networks_from_json(document, "calibration_networks", origin),
+                held_out_networks=_networks_from_json(document, "held_out_networks", origin),
                 noise_floor=_number_or_none(document.get("noise_floor")),
                 interpolation_error=_number_or_none(document.get("interpolation_error")),
             )
         except InputError:
             raise
-        except ValidationError as error:
-            raise invalid(f"latency table {path}", error) from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is not a whole latency table ({error!r}): profile again") from None
+
+
+def entries_of_blocks(entries: Mapping[str, T], known: SearchSpace, space: SearchSpace) -> list[T]:
+    """Return a table's entries for a space's blocks, in the order of `space.index.blocks`.
+
+    Args:
+        entries: by block key, the block's `repr`.
+        known: the space that the table is of.
+        space: whose blocks are looked up.
+
+    Raises:
+        InputError: names the first block that is missing.
+    """
+    for block in space.index.blocks:
+        if repr(block) not in entries:
+            raise InputError(
+                f"the latency table of {known.to_json()} lacks {block!r} of {space.to_json()}: "
+                "profile this space, with these options"
+            )
+    return [entries[repr(block)] for block in space.index.blocks]
 
 
 def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -209,6 +229,12 @@ def _network_to_json(network: MeasuredNetwork) -> dict[str, Any]:
     return {**vars(network), "architecture": dict(network.architecture)}
 
 
-def _network_from_json(entry: Mapping[str, Any]) -> MeasuredNetwork:
-    architecture = Architecture(entry["architecture"])
-    return MeasuredNetwork(architecture, float(entry["latency_ms"]), float(entry["repeated_ms"]))
+def _networks_from_json(document: Mapping[str, Any], name: str, origin: str) -> list[MeasuredNetwork]:
+    if not document[name]:
+        raise InputError(f"{origin}: no {name}, expected at least one: profile again")
+    return [_network_from_json(entry, f"{origin}: {name}, {i}") for i, entry in enumerate(document[name])]
+
+
+def _network_from_json(entry: Mapping[str, Any], origin: str) -> MeasuredNetwork:
+    latencies = (positive(entry[name], f"{origin}: {name} is") for name in ("latency_ms", "repeated_ms"))
+    return MeasuredNetwork(Architecture(entry["architecture"]), *latencies)

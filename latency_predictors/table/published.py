@@ -3,28 +3,80 @@
 Neither kind says its unit; whoever reads a file states it.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 
+import search_spaces
 from latency_predictors.cost_model import BlockCost
+from latency_predictors.device import Device
+from latency_predictors.latencies import positive, require_stated
+from latency_predictors.latency_model import LatencyModel
+from latency_predictors.on_device.kit import UNIT
+from latency_predictors.table.latency_table import entries_of_blocks
 from latency_predictors.table.rows import Unit, factor_to_ms, read_rows
 from search_spaces import Block, SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, InvertedResidual, PooledClassifier
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
+from search_spaces.storage import read_json, write_json
 
 
-def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> BlockCost:
-    """Return the latency model of a table of Once-for-All (Cai et al., ICLR 2020) or ProxylessNAS (ICLR 2019).
+@dataclass(frozen=True)
+class PublishedTable(LatencyModel):
+    """Latencies of a space's blocks, as they were published for a device that nothing can be measured on from here.
 
     A network's latency is the sum of its blocks', as published; nothing says how wrong that is, so the margin is 0.
+
+    Attributes:
+        space: whose blocks they are.
+        latencies_ms: by block key, the block's `repr`.
+    """
+
+    schema: ClassVar[str] = "published-table/1"
+    device = None
+    fingerprint = None
+
+    space: SearchSpace
+    latencies_ms: Mapping[str, float]
+
+    def cost_model(self, space: SearchSpace) -> BlockCost:
+        values = entries_of_blocks(self.latencies_ms, self.space, space)
+        return BlockCost(space, "latency_ms", np.array(values, dtype=np.float64))
+
+    def on_device(self, device: Device) -> "PublishedTable":
+        raise InputError(f"a published table names no device: it cannot be at {device.host}")
+
+    def save(self, path: Path) -> None:
+        """Write the latencies as JSON."""
+        blocks = dict(self.latencies_ms)
+        write_json(path, self.schema, {"unit": UNIT, "space": self.space.to_json(), "blocks": blocks})
+
+    @classmethod
+    def load(cls, path: Path) -> "PublishedTable":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the file is missing or damaged, follows another schema, or holds a latency that is none.
+        """
+        document, origin = read_json(path, cls.schema), f"latency table {path}"
+        require_stated(document, {"unit": UNIT}, origin)
+        try:
+            blocks = {key: positive(ms, f"{origin}: {key} takes") for key, ms in document["blocks"].items()}
+            return cls(search_spaces.from_json(document["space"]), blocks)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is not a whole published table ({error!r}): import it again") from None
+
+
+def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> PublishedTable:
+    """Return the latency model of a table of Once-for-All (Cai et al., ICLR 2020) or ProxylessNAS (ICLR 2019).
 
     Args:
         path: YAML of `op-input:HxWxC-output:HxWxC[-expand:...]: {count, mean, var}`.
@@ -41,8 +93,11 @@ def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> BlockCos
         raise InputError(f"latency table {path}: {' '.join(str(error).split())}") from None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"latency table {path}: expected entries op-input:..-output:..: {{count, mean, var}}")
-    values = [factor * sum(_mean(path, entries, names) for names in _entries(block)) for block in space.index.blocks]
-    return BlockCost(space, "latency_ms", np.array(values))
+    found = {
+        repr(block): factor * sum(_mean(path, entries, names) for names in _entries(block))
+        for block in space.index.blocks
+    }
+    return PublishedTable(space, found)
 
 
 def _mean(path: Path, entries: Mapping[Any, Any], names: Sequence[str]) -> float:
@@ -50,10 +105,7 @@ def _mean(path: Path, entries: Mapping[Any, Any], names: Sequence[str]) -> float
     name = next((name for name in names if name in entries), None)
     if name is None:
         raise InputError(f"latency table {path} lacks {names[0]}: it is of another space")
-    mean = entries[name].get("mean")
-    if not isinstance(mean, int | float) or isinstance(mean, bool) or not (math.isfinite(mean) and mean > 0):
-        raise InputError(f"latency table {path}: {name} has mean {mean!r}, expected a positive number")
-    return float(mean)
+    return positive(entries[name].get("mean"), f"latency table {path}: {name} has mean")
 
 
 def _entries(block: Block) -> Iterator[tuple[str, ...]]:
@@ -115,13 +167,18 @@ def read_architecture_latencies(
         The population, (N, choices), and (N,) latencies in ms.
 
     Raises:
-        InputError: a file or column is missing, an option is not the space's, or a latency is not positive.
+        InputError: a file or column is missing, `key` repeats a value, an option is not the space's, or a latency is
+            not positive.
     """
     factor = factor_to_ms(unit)
-    table = reduce(lambda one, other: one.join(other, key, join_type="inner"), map(read_rows, paths))
+    table = _joined(paths, key)
     for name in (*columns, latency):
         if name not in table.column_names:
             raise unknown(f"column of {paths[0]}", name, table.column_names)
+
+    def place(row: int) -> str:
+        return f"{paths[0]}, " + (f"row {row}" if len(paths) == 1 else f"{key} {table[key][row]}")
+
     if len(columns) != len(space.choices):
         raise InputError(f"{len(columns)} columns for the {len(space.choices)} choices of {space.name}: give one each")
     chosen = np.column_stack([table[name].to_numpy() for name in columns])
@@ -133,11 +190,37 @@ def read_architecture_latencies(
     if (numbers < 0).any():
         row, column = np.argwhere(numbers < 0)[0]
         raise InputError(
-            f"{paths[0]}, row {row}: {columns[column]} is {chosen[row, column]}, which is no option of {space.name}: "
+            f"{place(row)}: {columns[column]} is {chosen[row, column]}, which is no option of {space.name}: "
             "the table is of another space"
         )
-    latencies = np.asarray(table[latency].to_numpy(), dtype=np.float64) * factor
-    if not (good := np.isfinite(latencies) & (latencies > 0)).all():
-        row = int(np.argmin(good))
-        raise InputError(f"{paths[0]}, row {row}: {latency} is {latencies[row] / factor:g}, expected a positive number")
-    return numbers, latencies
+    values = table[latency].to_pylist()
+    latencies = [positive(value, f"{place(row)}: {latency} is") for row, value in enumerate(values)]
+    return numbers, factor * np.array(latencies)
+
+
+def _joined(paths: Sequence[Path], key: str) -> pa.Table:
+    """Return the rows of files, joined by a column where they are several.
+
+    Raises:
+        InputError: a file cannot be read, lacks the column or repeats a value of it, or the files do not go together.
+    """
+    tables = [read_rows(path) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if key not in table.column_names:
+            if len(paths) > 1:
+                raise unknown(f"column of {path}", key, table.column_names)
+            continue
+        values, counts = np.unique(np.array(table[key].to_pylist(), dtype=str), return_counts=True)
+        if (counts > 1).any():
+            raise InputError(f"{path}: {key} {values[counts.argmax()]} stands there twice: keep one of its rows")
+    files = ", ".join(map(str, paths))
+    try:
+        joined = reduce(lambda one, other: one.join(other, key, join_type="inner"), tables)
+    except pa.ArrowException as error:
+        raise InputError(f"{files} cannot be joined by {key}: {' '.join(str(error).split())}") from None
+    repeated = next((name for name in joined.column_names if joined.column_names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{files}: column {repeated} stands in several of them: keep it in one")
+    if not joined.num_rows:
+        raise InputError(f"{files} have no {key} in common: expected files of the same architectures")
+    return joined

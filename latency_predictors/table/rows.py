@@ -1,7 +1,7 @@
 """Files with one row a network, and the units of the latencies in them, which such files rarely say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from search_spaces.errors import InputError, unknown
 Unit = Literal["us", "ms", "s"]
 
 _MS: Mapping[str, float] = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_NAMES = tuple(f"latency_{unit}" for unit in _MS)
 
 
 def factor_to_ms(unit: str) -> float:
@@ -33,19 +34,37 @@ def factor_to_ms(unit: str) -> float:
 class LatencyColumn:
     """Where latencies stand in a file of rows, and in which unit."""
 
-    name: str = Field(default="latency_ms", description="column of the latencies")
+    name: str | None = Field(
+        default=None,
+        description=f"column of the latencies; unset: {', '.join(_NAMES)}, whichever a file has",
+    )
     unit: Unit | None = Field(default=None, description="us, ms or s; unset: what the name ends in, as latency_ms does")
 
-    def factor_to_ms(self) -> float:
-        """Return how many ms the column's unit is.
+    def find(self, path: Path, columns: Sequence[str]) -> tuple[str, float]:
+        """Return which of a file's columns it is, and how many ms its unit is.
 
         Raises:
-            InputError: nothing says which unit that is.
+            InputError: there is no such column, or several, or nothing says its unit.
         """
+        if self.name is None:
+            return self._usual(path, columns)
+        if self.name not in columns:
+            raise unknown(f"column of {path}", self.name, columns)
         unit = self.unit or self.name.rpartition("_")[2]
         if unit not in _MS:
             raise InputError(f"column {self.name} does not say its unit: give us, ms or s, or call it {self.name}_ms")
-        return _MS[unit]
+        return self.name, _MS[unit]
+
+    def _usual(self, path: Path, columns: Sequence[str]) -> tuple[str, float]:
+        found = [(name, factor) for name, factor in zip(_NAMES, _MS.values(), strict=True) if name in columns]
+        if len(found) != 1:
+            has = " and ".join(name for name, _ in found) or f"no column {' or '.join(_NAMES)}"
+            raise InputError(f"{path} has {has}: name the column of its latencies")
+        if self.unit is not None:
+            raise InputError(
+                f"unit {self.unit} does nothing where the column says its own, {found[0][0]}: leave it out"
+            )
+        return found[0]
 
 
 def read_rows(path: Path) -> pa.Table:

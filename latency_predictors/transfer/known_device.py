@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.measured_networks import read_measured_networks
+from latency_predictors.learned.measured_networks import MeasuredNetworks, read_measured_networks
 from latency_predictors.learned.predicted_cost import require_measurements
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.rows import LatencyColumn
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
@@ -80,30 +81,35 @@ def fit_device(features: Features, name: str, population: Population, latencies_
     return KnownDevice(name, best[1], best[2] * latencies_ms.mean(), population, latencies_ms)
 
 
-def read_known_devices(paths: Sequence[Path], features: Features, column: LatencyColumn) -> list[KnownDevice]:
-    """Return devices by files of measured networks, or by tables in output directories of `nas profile`.
+def read_known_networks(paths: Sequence[Path], space: SearchSpace, column: LatencyColumn) -> list[MeasuredNetworks]:
+    """Return what is known of devices, by files of measured networks or by output directories of `nas profile`.
 
-    Of a table, the latencies that it predicts for random networks are learned from.
+    Of a table, it is the latencies that it predicts for random networks.
 
     Raises:
         InputError: a file cannot be read, holds too few networks, is of another space, or has the name of another.
     """
-    found = [_read(path, features, column) for path in paths]
-    names = [device.name for device in found]
+    found = [_read(path, space, column) for path in paths]
+    names = [measured.name for measured in found]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two known devices are called {name}, as their files are: rename one")
     return found
 
 
-def _read(path: Path, features: Features, column: LatencyColumn) -> KnownDevice:
+def _read(path: Path, space: SearchSpace, column: LatencyColumn) -> MeasuredNetworks:
     if path.is_dir():
-        population = features.reference[:_TABULATED]
-        table = LatencyTable.load(path / "table.json")
-        return fit_device(features, path.name, population, table.cost_model(features.space).predict(population))
-    measured = read_measured_networks(path, features.space, column)
+        population = space.sample(_TABULATED, np.random.default_rng(0))
+        table = LatencyTable.load(path / TABLE)
+        return MeasuredNetworks(path.name, population, table.cost_model(space).predict(population))
+    measured = read_measured_networks(path, space, column)
     require_measurements(measured.population, measured.latencies_ms, _FEWEST)
-    return fit_device(features, measured.name, measured.population, measured.latencies_ms)
+    return measured
+
+
+def fit_devices(features: Features, known: Sequence[MeasuredNetworks]) -> list[KnownDevice]:
+    """Return what the networks of each of some devices say of it; see `fit_device`."""
+    return [fit_device(features, one.name, one.population, one.latencies_ms) for one in known]
 
 
 def _expected(features: Features, rows: Floats, values: Floats, weights: Floats) -> Floats:

@@ -1,5 +1,6 @@
 """`nas design`: which networks to measure on a new device, so that `nas fit` learns most of the others."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from latency_predictors.model import network_model
 from latency_predictors.saved_models import model_file
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
-from latency_predictors.transfer.known_device import read_known_devices
+from latency_predictors.transfer.known_device import fit_devices, read_known_networks
 from latency_predictors.transfer.transfer import Transfer
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import Architecture, SearchSpace
-from search_spaces.plan_index import distinct
+from search_spaces.errors import InputError
+from search_spaces.plan_index import Population, distinct
 from search_spaces.storage import write_atomic
 
 NETWORKS = "networks.csv"
@@ -41,7 +43,7 @@ class DesignConfig:
     known: tuple[Path, ...] = Field(
         default=(), description="devices known in this space: files of rows, or output directories of `nas profile`"
     )
-    latency: LatencyColumn = LatencyColumn()
+    known_latency: LatencyColumn = LatencyColumn()
     device: Device | None = None
     measure: MeasureOptions = MeasureOptions()
     seed: int = Field(default=0, ge=0, description="of the networks to choose from")
@@ -51,34 +53,53 @@ class DesignConfig:
 def design(options: DesignConfig) -> dict[str, Any]:
     """Choose the networks that tell most of a new device, and measure them if it is named with --device.runtime.
 
-    They are rows of `networks.csv`. Without a device, fill in the column `latency_ms`. Then `nas fit --designed
-    --measured OUTPUT/networks.csv` makes the model.
+    They are rows of `networks.csv`. Without a device, fill in the column `latency_ms`. Then `nas fit --measured
+    OUTPUT/networks.csv` makes the model, with `--designed` and the same devices as `--known` if there are any.
     """
     if all(path.is_dir() for path in options.known):
-        require_unsaid(options, ["latency"], "known devices by files of rows")
+        require_unsaid(options, ["known_latency"], "known devices by files of rows")
     if options.device is None:
         require_unsaid(options, ["measure"], "a device to measure on")
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
-    features = Features(space)
-    known = read_known_devices(options.known, features, options.latency)
+    known = read_known_networks(options.known, space, options.known_latency)
+    candidates = _candidates(space, options)
     if options.device is not None:
         options.device.require_possible()
     inputs = {"space": space.id, **{f"known {path.name}": digest(model_file(path)) for path in options.known}}
     if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
         return done
-    drawn = space.canonical(space.sample(4 * _CANDIDATES, np.random.default_rng(options.seed)))
-    candidates = drawn[distinct(drawn)][:_CANDIDATES]
-    chosen = space.decode(candidates[most_telling(Transfer(features, known), candidates, options.networks)])
+    features = Features(space)
+    transfer = Transfer(features, fit_devices(features, known))
+    chosen = space.decode(candidates[most_telling(transfer, candidates, options.networks)])
     latencies = None if options.device is None else _measured(space, chosen, options.device, options.measure)
     path = options.output / NETWORKS
     _write(path, chosen, latencies)
     result = {
         "networks": str(path),
         "measured": latencies is not None,
-        "then": f"nas fit --designed --measured {path} --space {space.name} ...",
+        "then": f"nas fit --measured {path} {_as_known(options.known)}--space {space.name} ...",
     }
     finish_run(options.output, result)
     return result
+
+
+def _as_known(paths: Sequence[Path]) -> str:
+    return f"--designed --known {','.join(map(str, paths))} " if paths else ""
+
+
+def _candidates(space: SearchSpace, options: DesignConfig) -> Population:
+    """Return the networks (N, choices) to choose from.
+
+    Raises:
+        InputError: there are fewer than are wanted.
+    """
+    drawn = space.canonical(space.sample(4 * _CANDIDATES, np.random.default_rng(options.seed)))
+    candidates = drawn[distinct(drawn)][:_CANDIDATES]
+    if len(candidates) < options.networks:
+        raise InputError(
+            f"networks {options.networks}: {space.name} has {len(candidates)} different ones, ask for fewer"
+        )
+    return candidates
 
 
 def _measured(

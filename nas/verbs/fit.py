@@ -8,6 +8,7 @@ import scipy
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
@@ -15,9 +16,10 @@ from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
 from latency_predictors.learned.measured_networks import MeasuredNetworks, of_table, read_measured_networks
 from latency_predictors.learned.predicted_cost import PredictedCost
 from latency_predictors.saved_models import MODEL, model_file
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
+from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
-from latency_predictors.transfer.known_device import KnownDevice, read_known_devices
+from latency_predictors.transfer.known_device import fit_devices, read_known_networks
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from nas.config import require_unsaid
 from nas.data import DataOptions
@@ -27,6 +29,7 @@ from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
 _SHOWN = 3
+_PUBLISHED = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -34,7 +37,8 @@ class FitConfig:
     """What was measured, of which space, and what else is known."""
 
     measured: Path = Field(
-        description="Parquet, CSV or JSON, a row a network, a column a choice; or an output directory of `nas profile`"
+        description="Parquet, CSV or JSON, a row a network, a column a choice; an output directory of `nas profile`; "
+        "or the YAML of a published table of blocks"
     )
     output: Path = Field(description="directory for the model")
     space: SpaceConfig | None = None
@@ -43,6 +47,7 @@ class FitConfig:
     known: tuple[Path, ...] = Field(
         default=(), description="other devices in the same space to learn from, each as `measured` is given"
     )
+    known_latency: LatencyColumn = LatencyColumn()
     method: Literal["learned", "transferred"] | None = Field(
         default=None, description="unset: transferred with known devices or few networks, else learned"
     )
@@ -59,31 +64,69 @@ def fit(options: FitConfig) -> dict[str, Any]:
     itself or with `--device.host`; else a search takes them as they are predicted. The model remembers that machine, or
     that of a table, and is refused on another.
     """
-    if all(path.is_dir() for path in (options.measured, *options.known)):
-        require_unsaid(options, ["latency"], "files of rows")
+    if options.measured.suffix in _PUBLISHED:
+        return _published(options)
+    if options.measured.is_dir():
+        require_unsaid(options, ["latency"], "a file of rows")
+    if all(path.is_dir() for path in options.known):
+        require_unsaid(options, ["known_latency"], "known devices by files of rows")
     space, measured = _measured(options)
-    features = Features(space)
-    known = read_known_devices(options.known, features, options.latency)
+    known = read_known_networks(options.known, space, options.known_latency)
     method, device = _method(options, len(measured.population)), _device(options, measured)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
-    model, told = _fitted(options, method, features, measured, known)
-    machine = measured.fingerprint or (None if device is None else fingerprint(device))
+    model, told = _fitted(options, method, Features(space), measured, known)
+    machine = measured.fingerprint
+    if device is not None and machine is None:
+        machine = fingerprint(device)
     model = model.measured_on(device, machine)
     path = options.output / MODEL
     model.save(path)
-    result = {
-        "model": str(path),
-        "networks": len(measured.population),
-        **told,
-        "margin": model.margin,
-        "fastest_ms": model.cheapest()[0],
-        "slowest_ms": model.dearest()[0],
-    }
+    return _finished(options, {"model": str(path), "networks": len(measured.population), **told}, model)
+
+
+def _published(options: FitConfig) -> dict[str, Any]:
+    """Keep a published table of blocks as a model, to which nothing is fitted.
+
+    Raises:
+        InputError: the space or the unit is not said, the table is of another space, or another option does nothing.
+    """
+    others = ["known", "known_latency", "method", "designed", "device", "seed"]
+    require_unsaid(options, others, "measured networks")
+    require_unsaid(options.latency, ["name"], "a file of rows", of="latency")
+    if options.latency.unit is None:
+        raise InputError(f"{options.measured} does not say its unit: give --latency.unit us, ms or s")
+    space = _space(options)
+    table = read_block_latencies(options.measured, space, options.latency.unit)
+    inputs = {"space": space.id, "measured": digest(options.measured)}
+    if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
+        return done
+    path = options.output / TABLE
+    table.save(path)
+    told = {"model": str(path), "blocks": len(table.latencies_ms), "method": "published"}
+    return _finished(options, told, table.cost_model(space))
+
+
+def _finished(options: FitConfig, told: dict[str, Any], model: CostModel) -> dict[str, Any]:
+    """Finish the run, and return what is told of it and of the model."""
+    ends = {"fastest_ms": model.cheapest()[0], "slowest_ms": model.dearest()[0]}
+    result = {**told, "margin": model.margin, **ends}
     finish_run(options.output, result)
     return result
+
+
+def _space(options: FitConfig) -> SearchSpace:
+    """Return the space that is named.
+
+    Raises:
+        InputError: none is.
+    """
+    if options.space is None and options.data is None:
+        raise InputError(f"{options.measured} does not say of which space it is: give --space and its options")
+    asked = options.space or SpaceConfig()
+    return asked.load() if options.data is None else load_for(asked, options.data)[0]
 
 
 def _measured(options: FitConfig) -> tuple[SearchSpace, MeasuredNetworks]:
@@ -92,16 +135,11 @@ def _measured(options: FitConfig) -> tuple[SearchSpace, MeasuredNetworks]:
     Raises:
         InputError: they cannot be read, or the space is not said or another.
     """
-    space = None
-    if options.space is not None or options.data is not None:
-        asked = options.space or SpaceConfig()
-        space = asked.load() if options.data is None else load_for(asked, options.data)[0]
     if not options.measured.is_dir():
-        if space is None:
-            raise InputError(f"{options.measured} does not say of which space it is: give --space and its options")
+        space = _space(options)
         return space, read_measured_networks(options.measured, space, options.latency)
     table = LatencyTable.load(model_file(options.measured))
-    if space is not None and space.id != table.space.id:
+    if (options.space or options.data) is not None and (space := _space(options)).id != table.space.id:
         raise InputError(
             f"{options.measured} is of {table.space.to_json()}, not of {space.to_json()}: leave out --space"
         )
@@ -136,18 +174,20 @@ def _method(options: FitConfig, n: int) -> str:
     method = options.method or ("transferred" if options.known or n < FEWEST else "learned")
     if method == "transferred":
         require_unsaid(options, ["seed"], "method learned")
+        if not options.known:
+            require_unsaid(options, ["designed"], "known devices")
     else:
         require_unsaid(options, ["known", "designed"], "method transferred")
     return method
 
 
 def _fitted(
-    options: FitConfig, method: str, features: Features, measured: MeasuredNetworks, known: list[KnownDevice]
+    options: FitConfig, method: str, features: Features, measured: MeasuredNetworks, known: list[MeasuredNetworks]
 ) -> tuple[PredictedCost, dict[str, Any]]:
     """Return the model, and what a person wants to know of it."""
     given = measured.population, measured.latencies_ms
     if method == "transferred":
-        transferred = TransferredLatency.fit(features, known, *given, designed=options.designed)
+        transferred = TransferredLatency.fit(features, fit_devices(features, known), *given, designed=options.designed)
         found = transferred.posterior
         likely = sorted(found.resembles.items(), key=lambda one: -one[1])[:_SHOWN]
         return transferred, {

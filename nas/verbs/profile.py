@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
 from latency_predictors.profile import ProfileOptions
-from latency_predictors.table.latency_table import LatencyTable
+from latency_predictors.table.latency_table import TABLE, LatencyTable
 from nas.data import DataOptions, Dataset
 from nas.run_directory import begin_run, finish_run
 from nas.verbs.space_config import SpaceConfig, at_scene, load_for
@@ -68,7 +68,7 @@ def summary(table: LatencyTable, directory: Path, wanted: float) -> dict[str, An
     if stable_share < wanted:
         logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * stable_share)
     return {
-        "table": str(directory / "table.json"),
+        "table": str(directory / TABLE),
         "blocks": len(table.blocks),
         "blocks_measured": len(measured),
         "interpolation_error": table.interpolation_error,
@@ -89,7 +89,7 @@ def scene_table(profiled: Path, quantile: float) -> Path:
 
 def profiled_scenes(profiled: Path) -> list[float]:
     """Return the quantiles of size for which there are tables of their own."""
-    return sorted(scene_quantile(path.parent) for path in profiled.glob(f"{_SCENE}*/table.json"))
+    return sorted(scene_quantile(path.parent) for path in profiled.glob(f"{_SCENE}*/{TABLE}"))
 
 
 def scene_quantile(directory: Path) -> float:

@@ -14,6 +14,7 @@ from latency_predictors.latency_model import LatencyModel
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import LearnedLatency
 from latency_predictors.saved_models import KINDS, read_latency_model
+from latency_predictors.table.published import PublishedTable
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from search_spaces import InputError
 
@@ -33,10 +34,11 @@ def models() -> dict[str, LatencyModel]:
             Device(threads=1), fingerprint()
         ),
         "transferred.safetensors": TransferredLatency.fit(features, [], *measured),
+        "published.json": PublishedTable(SPACE, {repr(block): 1.0 + i for i, block in enumerate(SPACE.index.blocks)}),
     }
 
 
-@pytest.mark.parametrize("name", ["device.json", "learned.safetensors", "transferred.safetensors"])
+@pytest.mark.parametrize("name", ["device.json", "learned.safetensors", "transferred.safetensors", "published.json"])
 def test_a_model_is_read_as_it_was(name: str, models: dict[str, LatencyModel], tmp_path: Path) -> None:
     model = models[name]
     model.save(tmp_path / name)
@@ -54,6 +56,8 @@ def test_a_fitted_model_is_of_one_space(models: dict[str, LatencyModel]) -> None
     for name in ("learned.safetensors", "transferred.safetensors"):
         with pytest.raises(InputError, match="fit one to networks of this space"):
             models[name].cost_model(OTHER)
+    with pytest.raises(InputError, match="profile this space, with these options"):
+        models["published.json"].cost_model(OTHER)
     assert np.all(models["device.json"].cost_model(OTHER).predict(POPULATION) > 0)
 
 
@@ -61,7 +65,7 @@ def test_a_model_with_a_device_may_be_elsewhere(models: dict[str, LatencyModel])
     moved = models["learned.safetensors"].moved("ssh://pi@board")
     assert moved.device == Device(threads=1, host="ssh://pi@board")
     assert models["learned.safetensors"].device == Device(threads=1)
-    for name in ("device.json", "transferred.safetensors"):
+    for name in ("device.json", "transferred.safetensors", "published.json"):
         with pytest.raises(InputError, match="names no device"):
             models[name].moved("ssh://pi@board")
 
@@ -82,10 +86,45 @@ def test_a_model_that_lacks_a_part_is_refused_in_one_line(
         with pytest.raises(InputError, match=f"{name} is not a whole") as error:
             read_latency_model(tmp_path / name)
         assert len(str(error.value).splitlines()) == 1
+    save_file(arrays, tmp_path / name, {"about": json.dumps({**about, "unit": "us"})})
+    with pytest.raises(InputError, match=f"{name}: unit 'us', expected 'ms'"):
+        read_latency_model(tmp_path / name)
+    for key, value, message in (
+        ("measured.latencies_ms", 0.0, "latency_ms is 0.0, expected a positive number"),
+        *(
+            (key, np.nan, "not finite")
+            for key in arrays
+            if key.endswith("held_out_ms") or not key.startswith("measured.")
+        ),
+    ):
+        damaged = {
+            **arrays,
+            key: np.where(np.arange(arrays[key].size).reshape(arrays[key].shape) == 0, value, arrays[key]),
+        }
+        save_file(damaged, tmp_path / name, {"about": json.dumps(about)})
+        with pytest.raises(InputError, match=message):
+            read_latency_model(tmp_path / name)
     for lost in (key for key in arrays if key.startswith("measured.")):
         save_file({k: v for k, v in arrays.items() if k != lost}, tmp_path / name, {"about": json.dumps(about)})
         with pytest.raises(InputError, match="not a whole"):
             read_latency_model(tmp_path / name)
+
+
+def test_a_damaged_published_table_is_refused_in_one_line(models: dict[str, LatencyModel], tmp_path: Path) -> None:
+    path = tmp_path / "published.json"
+    models["published.json"].save(path)
+    whole = json.loads(path.read_text())
+    first = next(iter(whole["blocks"]))
+    for damage, message in (
+        ({"unit": "us"}, "unit 'us', expected 'ms'"),
+        ({"blocks": {first: float("nan")}}, "takes nan, expected a positive number"),
+        ({"blocks": [1.0]}, "not a whole published table"),
+        ({"space": None}, "not a whole published table"),
+    ):
+        path.write_text(json.dumps(whole | damage))
+        with pytest.raises(InputError, match=message) as error:
+            read_latency_model(path)
+        assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "run/1"}', "\xff"])

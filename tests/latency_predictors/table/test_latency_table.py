@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +142,21 @@ def test_other_files_are_refused_in_one_line(content: str, tmp_path: Path) -> No
     assert len(str(error.value).splitlines()) == 1
 
 
-DAMAGES = (None, "", "x", -1, 2.5, [], {}, {"x": {}})
+DAMAGES = (None, float("nan"), "", "x", -1, 2.5, [], {}, {"x": {}})
 
 
 def test_a_table_damaged_anywhere_is_read_or_refused_in_one_line(toy: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "table.json"
-    synthetic_table(toy(widths=(8, 16)), n_held_out=2).save(path)
+    space = toy(widths=(8, 16))
+    table = synthetic_table(space, n_held_out=2)
+    replace(table, calibration_networks=table.calibration_networks[:5]).save(path)
+    population = space.sample(5, np.random.default_rng(0))
     content = path.read_text()
     refusals = []
+    for name, stated in (("unit", "us"), ("statistic", "median")):
+        path.write_text(json.dumps({**json.loads(content), name: stated}))
+        with pytest.raises(InputError, match=f"{name} '{stated}', expected"):
+            LatencyTable.load(path)
     for place in places(json.loads(content)):
         for damage in DAMAGES:
             document = json.loads(content)
@@ -158,7 +166,14 @@ def test_a_table_damaged_anywhere_is_read_or_refused_in_one_line(toy: Callable[.
             owner[place[-1]] = damage
             path.write_text(json.dumps(document))
             try:
-                LatencyTable.load(path).require_at_hand()
+                table = LatencyTable.load(path)
+                if place[0] in ("device", "fingerprint"):
+                    table.require_at_hand()
+                elif table.space == space:  # the toy takes options that other spaces refuse
+                    model = table.cost_model()
+                    predicted = model.predict(population)
+                    assert np.all(np.isfinite(predicted) & (predicted > 0)), (place, damage)
+                    assert np.isfinite(model.margin), (place, damage)
             except InputError as error:
                 refusals.append(str(error))
     assert len(refusals) > 200

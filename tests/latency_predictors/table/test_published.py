@@ -41,7 +41,7 @@ def test_the_entries_of_a_published_network_add_up(tmp_path: Path, ofa: SearchSp
     blocks = dict.fromkeys(small.plan(small.smallest()).values())
     expected = sum(entries[alike[-1]]["mean"] for block in blocks for alike in published._entries(block))
     assert len(blocks) == len(small.plan(small.smallest())), "each once, so their sum is the network's"
-    in_ms, in_us = (read_block_latencies(path, small, unit) for unit in ("ms", "us"))
+    in_ms, in_us = (read_block_latencies(path, small, unit).cost_model(small) for unit in ("ms", "us"))
     assert in_ms.predict(smallest)[0] == pytest.approx(expected)
     assert in_ms.predict(smallest)[0] == pytest.approx(1000 * in_us.predict(smallest)[0])
     assert in_ms.cheapest()[0] <= in_ms.predict(smallest)[0] <= in_ms.dearest()[0]
@@ -80,6 +80,22 @@ def test_architectures_are_read_by_what_their_numbers_stand_for(tmp_path: Path) 
     population, latencies = read_architecture_latencies(files, space, names, FBNET, "phone", "s")
     found = {next(iter(a.values())): ms for a, ms in zip(space.decode(population), latencies, strict=True)}
     assert found == {"skip": 1000.0, "k3_e6": 2000.0, "k3_e1": 3000.0}
+    changed = {
+        r"index 1: op_3 is 9, which is no option": {"index": [1, 2, 0], "op_3": [9, 0, 8]},
+        r"choices\.parquet: index 1 stands there twice": {"index": [0, 1, 1]},
+        r"have no index in common": {"index": [5, 6, 7]},
+        r"cannot be joined by index": {"index": ["a", "b", "c"]},
+        r"column phone stands in several": {"phone": [1.0, 2.0, 3.0]},
+    }
+    for message, columns in changed.items():
+        pyarrow.parquet.write_table(rows(**columns), files[0])
+        with pytest.raises(InputError, match=message) as error:
+            read_architecture_latencies(files, space, names, FBNET, "phone", "ms")
+        assert len(str(error.value).splitlines()) == 1
+    pyarrow.parquet.write_table(rows().drop_columns("index"), files[0])
+    with pytest.raises(InputError, match=r"unknown column of .*choices\.parquet 'index'"):
+        read_architecture_latencies(files, space, names, FBNET, "phone", "ms")
+    pyarrow.parquet.write_table(rows(), files[0])
     with pytest.raises(InputError, match=r"unknown column of .* 'tablet'"):
         read_architecture_latencies(files, space, names, FBNET, "tablet", "ms")
     with pytest.raises(InputError, match="unknown unit of latency 'minutes'"):
@@ -90,7 +106,7 @@ def test_architectures_are_read_by_what_their_numbers_stand_for(tmp_path: Path) 
     ("changes", "message"),
     [
         ({"op_3": [8, 9, 0]}, r"row 1: op_3 is 9, which is no option of fbnet"),
-        ({"phone": [1.0, 2.0, 0.0]}, r"row 2: phone is 0, expected a positive"),
+        ({"phone": [1.0, 2.0, 0.0]}, r"row 2: phone is 0\.0, expected a positive"),
         ({"phone": [1.0, float("nan"), 2.0]}, r"row 1: phone is nan, expected a positive"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+import yaml
 from click.testing import CliRunner
 
 import search_spaces
@@ -14,9 +15,13 @@ from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.saved_models import read_latency_model
+from latency_predictors.table import published
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
+from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
+from latency_predictors.transfer import known_device
 from nas.commands import _command
+from nas.config import build
 from nas.objectives import parse_budget
 from nas.verbs import DesignConfig, FitConfig, design, fit
 from nas.verbs.search import feasible_region, load_table
@@ -76,21 +81,29 @@ def test_a_learned_model_is_searched_under(tmp_path: Path) -> None:
     assert budget_ms == parse_budget("50%", model.cost_model(SPACE))
 
 
-def test_a_few_designed_networks_and_known_devices_make_a_model(tmp_path: Path) -> None:
-    known = tuple(write(tmp_path, name, networks(60)) for name in ("slow", "launching"))
-    column = LatencyColumn("latency_us")
-    designed = design(DesignConfig(tmp_path / "design", NAMED, networks=5, known=known, latency=column))
-    rows = pyarrow.csv.read_csv(designed["networks"]).to_pylist()
+def test_a_few_designed_networks_and_known_devices_make_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = tuple(write(tmp_path, name, networks(60)) for name in ("slow", "launching"))  # in latency_us
+    designed = design(DesignConfig(tmp_path / "design", NAMED, networks=5, known=known))
+    assert f"--designed --known {known[0]},{known[1]} --space" in designed["then"]
+    path = Path(designed["networks"])
+    rows = pyarrow.csv.read_csv(path).to_pylist()
     assert [row["latency_ms"] for row in rows] == [None] * 5
     chosen = SPACE.encode([{name: row[name] for name in row if name != "latency_ms"} for row in rows])
-    path = write(tmp_path, "here", chosen)
-    result = fit(FitConfig(path, tmp_path / "model", NAMED, latency=column, known=known, designed=True))
+    latencies = DEVICES["here"].cost_model(SPACE).predict(chosen).tolist()
+    filled = pa.Table.from_pylist([{**row, "latency_ms": ms} for row, ms in zip(rows, latencies, strict=True)])
+    pyarrow.csv.write_csv(filled, path)
+    options = FitConfig(path, tmp_path / "model", NAMED, known=known, designed=True)
+    result = fit(options)
     assert result["method"] == "transferred"
     found = read_latency_model(tmp_path / "model")
     predicted = found.cost_model(SPACE).predict(networks(100))
     truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
     assert np.median(np.abs(predicted / truth - 1)) < 0.1
     assert found.device is None
+    monkeypatch.setattr(known_device, "fit_device", None)
+    assert fit(options) == result, "known devices are not fitted for a result that is there"
 
 
 def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> None:
@@ -122,7 +135,7 @@ def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
 def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
     known = tuple(profiled(tmp_path, name, cpu="an abacus") for name in ("slow", "launching"))
     path = write(tmp_path, "here", networks(8))
-    result = fit(FitConfig(path, tmp_path / "model", NAMED, latency=LatencyColumn("latency_us"), known=known))
+    result = fit(FitConfig(path, tmp_path / "model", NAMED, known=known))
     assert result["method"] == "transferred"
     assert load_table(tmp_path / "model").device is None
     truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
@@ -139,6 +152,8 @@ def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
         ({"known": (Path("absent.csv"),)}, r"latencies absent\.csv: .*No such file"),
         ({"method": "learned", "designed": True}, "designed True does nothing without method transferred"),
         ({"seed": 3}, "seed 3 does nothing without method learned"),
+        ({"designed": True}, "designed True does nothing without known devices"),
+        ({"known_latency": LatencyColumn("latency_us")}, "known_latency .* does nothing without known devices"),
     ],
 )
 def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str, tmp_path: Path) -> None:
@@ -148,6 +163,50 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     with pytest.raises(InputError, match=message) as error:
         fit(FitConfig(**asked))  # type: ignore[arg-type]
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_columns_of_known_devices_may_be_others(tmp_path: Path) -> None:
+    known = write(tmp_path, "slow", networks(12))
+    rows = pyarrow.csv.read_csv(known)
+    pyarrow.csv.write_csv(rows.rename_columns([*rows.column_names[:-1], "pixel"]), known)
+    asked = {"measured": write(tmp_path, "here", networks(5)), "output": tmp_path / "model", "known": [known]}
+    asked["space"] = {"name": "nasbench201", "options": OPTIONS}
+    with pytest.raises(InputError, match=r"slow\.csv has no column latency_us or latency_ms or latency_s"):
+        fit(build(FitConfig, asked))
+    named = {"latency": "latency_us", "known_latency": {"name": "pixel", "unit": "us"}}
+    assert fit(build(FitConfig, asked | named))["method"] == "transferred"
+
+
+def test_a_published_table_becomes_a_model(tmp_path: Path) -> None:
+    space = search_spaces.load("ofa_mobilenet_v3", resolutions=(224,), width=0.25)
+    path = tmp_path / "phone.yaml"
+    names = dict.fromkeys(alike[-1] for block in space.index.blocks for alike in published._entries(block))
+    path.write_text(yaml.safe_dump({name: {"count": 10, "mean": 1000.0, "var": 0.1} for name in names}))
+    asked = {"measured": path, "output": tmp_path / "model"}
+    asked["space"] = {"name": "ofa_mobilenet_v3", "options": {"resolutions": (224,), "width": 0.25}}
+    for more, message in {
+        "unit": ({}, r"phone\.yaml does not say its unit: give --latency\.unit"),
+        "name": ({"latency": "mean"}, "latency name mean does nothing without a file of rows"),
+        "seed": ({"seed": 3}, "seed 3 does nothing without measured networks"),
+    }.values():
+        with pytest.raises(InputError, match=message):
+            fit(build(FitConfig, asked | more))
+    assert not (tmp_path / "model").exists()
+    result = fit(build(FitConfig, asked | {"latency": {"unit": "us"}}))
+    assert (result["method"], result["margin"]) == ("published", 0)
+    model = load_table(tmp_path / "model")
+    assert model.device is None
+    largest = space.encode([space.largest()])
+    expected = read_block_latencies(path, space, "us").cost_model(space).predict(largest)
+    assert model.cost_model(space).predict(largest) == expected == result["slowest_ms"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_no_more_networks_are_designed_than_there_are(tmp_path: Path) -> None:
+    small = SpaceConfig("toy", {"widths": (8, 16), "depths": (1, 2)})
+    with pytest.raises(InputError, match="networks 7: toy has 6 different ones"):
+        design(DesignConfig(tmp_path / "design", small, networks=7))
+    assert not (tmp_path / "design").exists()
 
 
 def test_a_design_measures_only_on_a_device(tmp_path: Path) -> None:
