@@ -1,6 +1,7 @@
 """The contract of what is known of a device's latencies and kept as a file: measured, learned, or given by numbers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,10 +21,12 @@ class LatencyModel(ABC):
 
     Attributes:
         schema: of its files.
+        metrics: of what `cost_models` returns.
         device: what found networks are measured on; None where there is nothing to measure on.
     """
 
     schema: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]] = ("latency_ms",)
     device: Device | None
 
     @abstractmethod
@@ -33,6 +36,14 @@ class LatencyModel(ABC):
         Raises:
             InputError: nothing is known of this space.
         """
+
+    def cost_models(self, space: SearchSpace) -> Mapping[str, CostModel]:
+        """Return all that the model knows of what a space's networks cost, by metric.
+
+        Raises:
+            InputError: nothing is known of this space.
+        """
+        return {"latency_ms": self.cost_model(space)}
 
     @abstractmethod
     def on_device(self, device: Device) -> Self:

@@ -26,6 +26,8 @@ FLOPS = ChainMap(  # not a copy: operators of the project's own come to the regi
     flop_registry,
 )
 
+COUNTS = ("macs", "n_parameters", "peak_activation_bytes")
+
 
 @dataclass(frozen=True)
 class Counts:
