@@ -93,13 +93,17 @@ def measure_kit(path: Path, say: Callable[[str], object]) -> None:
         raise KitError(
             f"the kit wants {device['threads']} threads, here are {machine.n_cores()} cores: make another kit"
         )
+    cores = device.get("cores")  # kits made before cores could be chosen do not say
+    if cores is not None and (why := machine.unusable(cores)):
+        raise KitError(f"the kit wants cores {', '.join(map(str, cores))}, but {why}; make another kit")
     header = {"schema": RESULTS_SCHEMA, "kit": kit["id"], "statistic": STATISTIC, "machine": here}
     with _claimed(results_path(path), say) as file:
         n_done = _begin(file, header, results_path(path))
         for number, asked in list(enumerate(passes))[n_done:]:
             names = list(asked["models"])
             tell = _Progress(f"pass {number + 1} of {len(passes)}, {len(names)} models", say)
-            found = measure(names, _loader(kit, asked, path.parent), asked["options"], device["threads"], tell.round)
+            load = _loader(kit, asked, path.parent)
+            found = measure(names, load, asked["options"], device["threads"], tell.round, cores)
             _append(file, {"pass": number, "unit": UNIT, "measurements": found})
     say(f"done: take {results_path(path)} to where the kit was made")
 

@@ -84,9 +84,7 @@ def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, 
     )
     energy_mj = device.cost_models(space)["energy_mj"].predict(found.history.population)
     assert found.history.metrics["energy_mj"].tolist() == energy_mj.tolist()
-    with pytest.raises(
-        InputError, match=r"search\.costs energy_mj: .* knows latency_ms alone; give --table a"
-    ):
+    with pytest.raises(InputError, match=r"search\.costs energy_mj: .* knows latency_ms alone; give --table a"):
         require_costs(options.costs, LatencyTable)
 
 
