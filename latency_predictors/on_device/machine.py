@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+DECISIVE = ("cpu", "cores", "architecture")
+"""The entries that, with the versions of the runtime, make a machine another one as far as its latencies go."""
+
 _CPU_VERSION = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))
 
 
