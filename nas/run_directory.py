@@ -69,6 +69,8 @@ def begin_run(
         paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
         without = () if finished else _PLACES
         require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
+        if _identity(recorded, paths) != _identity(asked, paths):
+            _record(directory, asked)  # the device is elsewhere now
     else:  # nothing came of what was asked before, if anything was
         _record(directory, asked)
     return read_run(directory)[1] if finished else None
@@ -78,7 +80,7 @@ def _holds_work(directory: Path) -> bool:
     return any(path.name not in (_ASKED, run_lock.FILE) and path.stat().st_size for path in directory.iterdir())
 
 
-def _identity(document: Mapping[str, Any], paths: Collection[str], without: Collection[str]) -> dict[str, Any]:
+def _identity(document: Mapping[str, Any], paths: Collection[str], without: Collection[str] = ()) -> dict[str, Any]:
     """Return what must be equal for a run to be the same: digests stand for paths, for directories may be moved."""
     options = {name: value for name, value in document["options"].items() if name not in paths}
     return {"verb": document["verb"], "options": material(options, without), "inputs": document.get("inputs", {})}
