@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.analytic.counts import COUNTS, count_models
+from latency_predictors.analytic.counts import COUNTS, count_models, require_countable
 from latency_predictors.cost_model import CostModel
 from latency_predictors.latency_model import LatencyModel
 from nas import strategies
@@ -203,13 +203,14 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
     strategies.require_searches(options.load_strategy(), space)
 
 
-def require_costs(names: Sequence[str], latency_model: type[LatencyModel]) -> None:
-    """Raise unless a kind of latency model knows of the costs that are to be lowered, or they are counts.
+def require_costs(names: Sequence[str], latency_model: type[LatencyModel], space: SearchSpace) -> None:
+    """Raise unless a kind of latency model knows of the costs that are to be lowered, or they are counts of the space.
 
     Raises:
-        InputError: names the one that is unknown.
+        InputError: names the one that is unknown, or only bounded.
     """
     for name in names:
+        require_countable(name, space)
         if name not in (*COUNTS, *latency_model.metrics):
             raise InputError(
                 f"search.costs {name}: nothing measured here tells it, and the latency model knows "

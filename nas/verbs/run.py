@@ -65,10 +65,10 @@ def run(options: RunConfig) -> dict[str, Any]:
     require_possible(data, loaded, options.search)
     if options.table is None:
         options.device.require_possible()
-        require_costs(options.search.costs, LatencyTable)
+        require_costs(options.search.costs, LatencyTable, loaded)
     else:
         require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
-        require_costs(options.search.costs, type(read_latency_model(options.table)))
+        require_costs(options.search.costs, type(read_latency_model(options.table)), loaded)
     _require_cluster(options)
     data_digest = {"data": data.fingerprint}
     done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)

@@ -74,7 +74,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
-    require_costs(options.search.costs, type(table))
+    require_costs(options.search.costs, type(table), supernet.space)
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(model_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
