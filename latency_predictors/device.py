@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 from pydantic.dataclasses import dataclass
@@ -28,6 +28,10 @@ class Device:
     batch_size: int = Field(default=1, ge=1, description="images a run")
     precision: Literal["float32", "int8"] = Field(
         default="float32", description="number format of weights and activations: float32 or int8"
+    )
+    cores: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        default=None,
+        description="numbers of the cores to hold the runs on, as many as threads; unset: the last ones",
     )
     host: str | None = Field(
         default=None,
@@ -56,10 +60,15 @@ class Device:
             parse_address(host)
         return host
 
+    def __post_init__(self) -> None:
+        if self.cores is not None and not len({*self.cores}) == len(self.cores) == self.threads:
+            told = ", ".join(map(str, self.cores))
+            raise InputError(f"device cores {told} are not {self.threads} different ones: give one a thread")
+
     def require_possible(self) -> None:
         """Raise unless the runtime is installed and does what the device says, with the cores that there are.
 
-        Of a device elsewhere, the number of cores is found out there.
+        Of a device elsewhere, the cores are found out there.
 
         Raises:
             InputError: names the field that is to be another.
@@ -73,6 +82,8 @@ class Device:
             raise InputError(
                 f"device threads {self.threads} are more than the {machine.n_cores()} cores here: lower `threads`"
             )
+        if self.cores is not None and (why := machine.unusable(self.cores)):
+            raise InputError(f"device cores {', '.join(map(str, self.cores))}: {why}")
 
     def require_portable(self) -> None:
         """Raise unless a kit can take what the device needs to a machine where the project is not.

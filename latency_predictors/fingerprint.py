@@ -11,9 +11,6 @@ from search_spaces.errors import InputError
 
 _PACKAGES = ("onnxruntime", "torch", "onnx")
 
-_DECISIVE = ("cpu", "cores", "architecture")
-"""The entries that, with those of the runtime, make a machine another one as far as its latencies go."""
-
 
 def fingerprint(device: Device | None = None) -> dict[str, str]:
     """Describe the machine of a device and its versions, by name and without anything of its owner.
@@ -30,18 +27,23 @@ def fingerprint(device: Device | None = None) -> dict[str, str]:
     return here if device is None else here | runtimes.load(device.runtime).fingerprint(device)
 
 
+def decisive(described: Mapping[str, str], device: Device) -> dict[str, str | None]:
+    """Return the entries of a fingerprint that make a device's machine another one; None for what it does not say."""
+    names = [*machine.DECISIVE, *runtimes.load(device.runtime).fingerprint(device)]
+    return {name: described.get(name) for name in names}
+
+
 def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
     """Raise unless `recorded` is the fingerprint of a device, up to entries that leave latencies alone.
 
     Raises:
         InputError: the machine is another; the message names what differs.
     """
-    found = fingerprint(device)
-    decisive = [*_DECISIVE, *runtimes.load(device.runtime).fingerprint(device)]
+    there, here = decisive(recorded, device), decisive(fingerprint(device), device)
     different = [
-        f"{name} {recorded.get(name)!r} there, {found.get(name)!r} {device.host or 'here'}"
-        for name in decisive
-        if recorded.get(name) != found.get(name)
+        f"{name} {there[name]!r} there, {here[name]!r} {device.host or 'here'}"
+        for name in here
+        if there[name] != here[name]
     ]
     if different:
         raise InputError(f"measured on another machine ({'; '.join(different)}): measure again on this one")

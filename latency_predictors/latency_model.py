@@ -22,11 +22,13 @@ class LatencyModel(ABC):
 
     Attributes:
         schema: of its files.
+        metrics: of what `cost_models` returns.
         device: what found networks are measured on; None where there is nothing to measure on.
         fingerprint: of the device's machine and its software; None where nothing tells which that was.
     """
 
     schema: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]] = ("latency_ms",)
     device: Device | None
     fingerprint: Mapping[str, str] | None
 
@@ -37,6 +39,14 @@ class LatencyModel(ABC):
         Raises:
             InputError: nothing is known of this space.
         """
+
+    def cost_models(self, space: SearchSpace) -> Mapping[str, CostModel]:
+        """Return all that the model knows of what a space's networks cost, by metric.
+
+        Raises:
+            InputError: nothing is known of this space.
+        """
+        return {"latency_ms": self.cost_model(space)}
 
     @abstractmethod
     def on_device(self, device: Device) -> Self:

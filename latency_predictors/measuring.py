@@ -27,7 +27,7 @@ def measure(
     in one call: between two calls, neighbours on the machine shift latencies by up to 2 %.
 
     Args:
-        device: the device; its threads must fit the machine.
+        device: the device; its threads and cores must fit the machine.
         models: the models by name.
         options: how long to measure.
         progress: whether to show the rounds on stderr.
@@ -50,6 +50,7 @@ def measure(
             asdict(options),
             device.threads,
             bar.update,
+            device.cores,
         )
     return {name: Measurement(**entry) for name, entry in found.items()}
 

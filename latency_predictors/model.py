@@ -3,14 +3,17 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from search_spaces import Block, SearchSpace, TensorSpec
-from search_spaces.onnx import feed, to_onnx
+from search_spaces.onnx import OnnxNetwork, feed, to_onnx
+
+if TYPE_CHECKING:
+    from latency_predictors.device import Device
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +64,15 @@ def network_model(space: SearchSpace, architecture: Mapping[str, Any], network: 
 
 
 def exported_model(
-    space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module, content: bytes, batch_size: int
+    space: SearchSpace, architecture: Mapping[str, Any], network: nn.Module, content: bytes, device: "Device"
 ) -> Model:
-    """Return a network that is exported already, with open axes, to be measured at a batch size."""
-    return Model(content, feed(content, space.example(architecture, batch_size, _generator())), network)
+    """Return a network that is exported already, with open axes, to be measured on a device.
+
+    One in int8 is checked against itself under onnxruntime here: its ranges are those of data, which examples leave.
+    """
+    example = space.example(architecture, device.batch_size, _generator())
+    module = network if device.precision == "float32" else OnnxNetwork(content)
+    return Model(content, feed(content, example), module)
 
 
 def _batch_axes(inputs: Iterable[TensorSpec]) -> set[str]:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 import search_spaces
 from latency_predictors.device import Device, Measurement
-from latency_predictors.fingerprint import fingerprint
+from latency_predictors.fingerprint import decisive, fingerprint
 from latency_predictors.kit.folder import SCRIPT, write_kit
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
 from latency_predictors.kit.results import kit_of, read_results
@@ -37,7 +37,7 @@ def profile(
     """
     kit, machine = Kit(space, device, options, progress=progress), fingerprint(device)
     with Journal(directory / "measurements.jsonl") as journal:
-        passes = _recorded_passes(journal, {**kit.describe(), "machine": machine}, directory)
+        passes = _recorded_passes(journal, {**kit.describe(), "machine": machine}, device, directory)
         if len(passes) < options.noise_repeats:
             found = measure_repeats(kit)[len(passes) :]
             journal.append(map(_record, found))
@@ -99,11 +99,20 @@ def _record(found: Pass) -> dict[str, Any]:
     return {name: asdict(measurement) for name, measurement in found.items()}
 
 
-def _recorded_passes(journal: Journal, what: Mapping[str, Any], directory: Path) -> list[Pass]:
-    """Return the passes that the journal holds, or begin one."""
+def _identity(header: Mapping[str, Any], device: Device) -> dict[str, Any]:
+    """Return of what a journal begins with what must be equal for it to be gone on with."""
+    placeless = {name: value for name, value in header["device"].items() if name != "host"}
+    return {**header, "device": placeless, "machine": decisive(header["machine"], device)}
+
+
+def _recorded_passes(journal: Journal, what: Mapping[str, Any], device: Device, directory: Path) -> list[Pass]:
+    """Return the passes that the journal holds, or begin one.
+
+    A device may come back at another address, or with another kernel.
+    """
     if not journal.recovered:
         journal.append([what])
         return []
     header, *records = journal.recovered
-    require_same(f"the profile in {directory}", header, what)
+    require_same(f"the profile in {directory}", *(_identity(described, device) for described in (header, what)))
     return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]

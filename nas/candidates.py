@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.analytic.counts import count_models
+from latency_predictors.analytic.counts import COUNTS, count_models, require_countable
 from latency_predictors.cost_model import CostModel
+from latency_predictors.latency_model import LatencyModel
 from nas import strategies
 from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
@@ -22,7 +23,7 @@ from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
 from search_spaces import SearchSpace
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
 
@@ -50,17 +51,19 @@ def find_candidates(
     options: SearchOptions,
     belongs_to: Mapping[str, Any],
     *,
+    costs: Mapping[str, CostModel] | None = None,
     progress: bool = True,
     executor: Executor | None = None,
 ) -> Candidates:
     """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
 
-    `belongs_to` says which weights and costs these are, so that no others' journals are gone on with.
+    `belongs_to` says which weights and costs these are, so that no others' journals are gone on with. `costs` are what
+    may be lowered, by metric, beside what the region bounds and the counts.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
     with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
     An executor evaluates; a predictor is asked here, where a message would take longer than the prediction.
     """
-    search = _CandidateSearch(weights, region, directory, options, belongs_to, progress, executor)
+    search = _CandidateSearch(weights, region, directory, options, belongs_to, costs or {}, progress, executor)
     find = {
         "predictor": search.by_predictor,
         "shared_weights": search.by_shared_weights,
@@ -79,13 +82,14 @@ class _CandidateSearch:
         directory: Path,
         options: SearchOptions,
         belongs_to: Mapping[str, Any],
+        costs: Mapping[str, CostModel],
         progress: bool,
         executor: Executor | None,
     ) -> None:
         self._weights, self._region, self._directory, self._options = weights, region, directory, options
         self._belongs_to, self._progress, self._executor = belongs_to, progress, executor
         self._sought = sought_metric(weights.data, options)
-        self._costs = _lowered(region, options.costs)
+        self._costs = _lowered(region, options.costs, costs)
         self._strategy = options.load_strategy()
         self._strategy.use(weights, directory / "strategy", belongs_to)
 
@@ -164,9 +168,9 @@ class _CandidateSearch:
         return Candidates(history, finalists, n_predicted, kendall)
 
 
-def _lowered(region: FeasibleRegion, names: Sequence[str]) -> list[Objective]:
-    """Return the costs of these names as objectives: those that are bounded, and counts."""
-    models: dict[str, CostModel] = {constraint.metric: constraint.model for constraint in region.constraints}
+def _lowered(region: FeasibleRegion, names: Sequence[str], costs: Mapping[str, CostModel]) -> list[Objective]:
+    """Return the costs of these names as objectives: those that are bounded or given, and counts."""
+    models = {**costs, **{constraint.metric: constraint.model for constraint in region.constraints}}
     if any(name not in models for name in names):
         models = count_models(region.space) | models
     return [Objective(name, maximise=False, model=models[name]) for name in names]
@@ -197,6 +201,21 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
     """
     sought_metric(data, options)
     strategies.require_searches(options.load_strategy(), space)
+
+
+def require_costs(names: Sequence[str], latency_model: type[LatencyModel], space: SearchSpace) -> None:
+    """Raise unless a kind of latency model knows of the costs that are to be lowered, or they are counts of the space.
+
+    Raises:
+        InputError: names the one that is unknown, or only bounded.
+    """
+    for name in names:
+        require_countable(name, space)
+        if name not in (*COUNTS, *latency_model.metrics):
+            raise InputError(
+                f"search.costs {name}: nothing measured here tells it, and the latency model knows "
+                f"{' and '.join(latency_model.metrics)} alone; give --table a roofline device, or leave it out"
+            )
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

@@ -17,9 +17,10 @@ from search_spaces.errors import InputError
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.storage import read_json, write_atomic, write_json
 
-ARCHITECTURE, ONNX, WEIGHTS, REPORT, README = (
+ARCHITECTURE, ONNX, FLOAT32, WEIGHTS, REPORT, README = (
     "architecture.json",
     "model.onnx",
+    "model.float32.onnx",
     "model.safetensors",
     "report.json",
     "README.md",
@@ -27,6 +28,10 @@ ARCHITECTURE, ONNX, WEIGHTS, REPORT, README = (
 _ARCHITECTURE_SCHEMA = "architecture/1"
 _REPORT_SCHEMA = "report/2"
 _LARGEST_DIFFERENCE = 1e-4
+_QUANTISED = f"""
+`{ONNX}` computes in int8, with ranges from training examples: its latency and scores are those above, the scores under
+onnxruntime. `{FLOAT32}` is what it was made from.
+"""
 _BATCH_SIZES = (2, 3, 1)  # traced with the first, compared at all
 
 
@@ -48,12 +53,17 @@ def to_model(network: nn.Module, space: SearchSpace, architecture: Architecture)
 
 
 def write_network(
-    directory: Path, model: bytes, network: nn.Module, space: SearchSpace, architecture: Architecture
+    directory: Path,
+    models: Mapping[str, bytes],
+    network: nn.Module,
+    space: SearchSpace,
+    architecture: Architecture,
 ) -> None:
-    """Write `model.onnx`, `model.safetensors`, what the space adds to them, and `architecture.json`."""
+    """Write a network as ONNX files, by name, `model.safetensors`, what the space adds, and `architecture.json`."""
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     document = {"id": architecture.id, "space": space.to_json(), "choices": dict(architecture)}
-    write_atomic(directory / ONNX, lambda temporary: temporary.write_bytes(model))
+    for name, model in models.items():
+        write_atomic(directory / name, partial(Path.write_bytes, data=model))
     write_atomic(directory / WEIGHTS, lambda temporary: temporary.write_bytes(save(tensors)))
     for name, text in space.bundle_files().items():
         write_atomic(directory / name, partial(Path.write_text, data=text))
@@ -125,7 +135,8 @@ def _readme(report: Mapping[str, Any], data: Dataset) -> str:
         f"test {metric}": f"{scores['test'][metric]:.2%}, {scores['n_test']} {scores['examples']}, read once",
         f"validation {metric}": f"{scores['validation'][metric]:.2%}, {scores['n_validation']} {scores['examples']}",
         "parameters, multiply-adds": f"{report['counts']['n_parameters']:,}, {report['counts']['macs']:,}",
-        "onnxruntime against torch": f"largest difference {report['parity']:.2g}",
+        **_float32_rows(scores, metric),
+        "onnxruntime against torch": f"largest difference {report['parity']:.2g}, in float32",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""# Network {report["architecture"]} of {report["space"]["name"]}, for {report["data"]["name"]}
@@ -139,6 +150,16 @@ Run it, in this folder, with `pip install {data.requirements}`:
 ```python
 {data.snippet}```
 
-`architecture.json` says which network this is, `model.onnx` takes {data.onnx_takes}, `model.safetensors` holds the
+`architecture.json` says which network this is, `{ONNX}` takes {data.onnx_takes}, `{WEIGHTS}` holds the
 weights as torch has them, and `report.json` holds all figures, the input's normalisation, and how they were made.
-"""
+{_QUANTISED if "float32" in scores else ""}"""
+
+
+def _float32_rows(scores: Mapping[str, Any], metric: str) -> dict[str, str]:
+    """Return what the table says of a network in int8 beside that in float32."""
+    if (float32 := scores.get("float32")) is None:
+        return {}
+    return {
+        f"test {metric} in float32": f"{float32['test'][metric]:.2%}",
+        "classes predicted as in float32": f"{float32['agreement']:.2%} of those of the test {scores['examples']}",
+    }

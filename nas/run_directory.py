@@ -21,6 +21,9 @@ _ASKED, RESULT = "run.json", "result.json"
 _IMMATERIAL = ("memory_gb", "checkpoint_seconds", "ranks", "cluster", "force")
 """Options that decide how, not what."""
 
+_PLACES = ("host",)
+"""Options that say where a device is. Who goes on sees whether it is the same; what is finished is of the one asked."""
+
 
 def begin_run(
     directory: Path,
@@ -64,7 +67,10 @@ def begin_run(
         raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
     if recorded is not None and (finished or not of_verbs):
         paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
-        require_same(str(directory), *(_identity(document, paths) for document in (recorded, asked)))
+        without = () if finished else _PLACES
+        require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
+        if _identity(recorded, paths) != _identity(asked, paths):
+            _record(directory, asked)  # the device is elsewhere now
     else:  # nothing came of what was asked before, if anything was
         _record(directory, asked)
     return read_run(directory)[1] if finished else None
@@ -74,18 +80,18 @@ def _holds_work(directory: Path) -> bool:
     return any(path.name not in (_ASKED, run_lock.FILE) and path.stat().st_size for path in directory.iterdir())
 
 
-def _identity(document: Mapping[str, Any], paths: Collection[str]) -> dict[str, Any]:
+def _identity(document: Mapping[str, Any], paths: Collection[str], without: Collection[str] = ()) -> dict[str, Any]:
     """Return what must be equal for a run to be the same: digests stand for paths, for directories may be moved."""
     options = {name: value for name, value in document["options"].items() if name not in paths}
-    return {"verb": document["verb"], "options": material(options), "inputs": document.get("inputs", {})}
+    return {"verb": document["verb"], "options": material(options, without), "inputs": document.get("inputs", {})}
 
 
-def material(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options, as plain values, without those that cannot change a result."""
+def material(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """Return options, as plain values, without those that cannot change a result, and others of these names."""
     return {
-        name: material(value) if isinstance(value, dict) else value
+        name: material(value, without) if isinstance(value, dict) else value
         for name, value in options.items()
-        if name not in _IMMATERIAL
+        if name not in (*_IMMATERIAL, *without)
     }
 
 

@@ -66,16 +66,27 @@ def feed(model: onnx.ModelProto | bytes, example: Example) -> dict[str, NDArray[
     return {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, example, strict=True)}
 
 
+class OnnxNetwork(nn.Module):
+    """An exported model under onnxruntime on the processor, to be called as the module that it was exported from."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._content = content
+        self._session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        (output,) = self._session.run(["output"], feed(self._content, inputs))
+        return torch.from_numpy(output)
+
+
 def parity(model: onnx.ModelProto | bytes, module: nn.Module, examples: Sequence[Example]) -> float:
     """Return the largest absolute difference between onnxruntime's output and the module's, over all examples."""
-    content = model if isinstance(model, bytes) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    network = OnnxNetwork(model if isinstance(model, bytes) else model.SerializeToString())
     largest = 0.0
     with _evaluating(module), torch.no_grad():
         for example in examples:
-            (actual,) = session.run(["output"], feed(model, example))
-            expected: Tensor = module(*(tensor.to(_device_of(module)) for tensor in example))
-            difference = np.abs(actual - expected.cpu().numpy()).max(initial=0.0)
+            expected: Tensor = module(*(tensor.to(device_of(module)) for tensor in example))
+            difference = np.abs(network(*example).numpy() - expected.cpu().numpy()).max(initial=0.0)
             largest = float(np.maximum(largest, difference))  # unlike `max`, this keeps a NaN
     return largest
 
@@ -108,7 +119,7 @@ def _export_joint(
     from search_spaces.sparse import onnx_form  # brings onnxscript, for which only an export need wait
 
     tensors = tuple(
-        tuple(tensor.to(_device_of(module)) for tensor in example)
+        tuple(tensor.to(device_of(module)) for tensor in example)
         for module, example in zip(joint.branches, examples, strict=True)
     )
     # an axis of its own for each branch, which would else read its size from another's input
@@ -205,6 +216,7 @@ def _joint_name(index: int, name: str) -> str:
     return f"branch_{index}_{name}"
 
 
-def _device_of(module: nn.Module) -> torch.device:
+def device_of(module: nn.Module) -> torch.device:
+    """Return where a module takes its inputs: the processor, if it has no tensors of its own."""
     tensors = [*module.parameters(), *module.buffers()]
     return tensors[0].device if tensors else torch.device("cpu")

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from latency_predictors.cost_model import BlockCost
 from search_spaces import Block, SearchSpace
+from search_spaces.errors import InputError
 
 _ATEN = torch.ops.aten
 
@@ -25,6 +26,8 @@ FLOPS = ChainMap(  # not a copy: operators of the project's own come to the regi
     {_ATEN._scaled_dot_product_flash_attention_for_cpu: flop_registry[_ATEN._scaled_dot_product_efficient_attention]},
     flop_registry,
 )
+
+COUNTS = ("macs", "n_parameters", "peak_activation_bytes")
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,26 @@ class _Trace(TorchDispatchMode):
         return output
 
 
+def require_countable(name: str, space: SearchSpace) -> None:
+    """Raise unless a count of `count_models` is exact for a space's networks.
+
+    Raises:
+        InputError: it is the peak memory of networks that are no chains of blocks.
+    """
+    if name == "peak_activation_bytes" and type(space).assemble is not SearchSpace.assemble:
+        raise InputError(
+            f"{name} of {space.name}: its networks are no chains of blocks and hold several tensors at a time, of "
+            f"which only a lower bound is known; take another cost, such as {COUNTS[0]}"
+        )
+
+
 def count_models(space: SearchSpace) -> dict[str, BlockCost]:
-    """Return the exact counts of a space's networks as cost models, by metric.
+    """Return the counts of a space's networks as cost models, by metric.
 
     `macs` and `n_parameters` add up over blocks; `peak_activation_bytes` is the largest block's, which holds for
     chains of blocks: a caller that keeps the network's input while later blocks run needs so much more. Where a space
-    wires its blocks otherwise, a network may hold several outputs at a time, and this is a lower bound.
+    wires its blocks otherwise, a network may hold several outputs at a time, and this is a lower bound, which
+    `require_countable` refuses.
     """
     counts = [count(block) for block in space.index.blocks]
     return {

@@ -26,6 +26,7 @@ class Roofline(LatencyModel):
     """Peak figures of a device; the defaults are of the order of one core of a server processor."""
 
     schema: ClassVar[str] = "roofline-device/1"
+    metrics: ClassVar[tuple[str, ...]] = ("latency_ms", "energy_mj")
     device = None
     fingerprint = None
 

@@ -1,6 +1,5 @@
 """Kits as folders: models as files, what to measure side by side, and the one file of Python that measures it."""
 
-import hashlib
 import io
 import json
 import zipfile
@@ -17,12 +16,11 @@ import latency_predictors
 from latency_predictors import runtimes
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.model import Model
-from latency_predictors.on_device.kit import KIT_SCHEMA
+from latency_predictors.on_device.kit import KIT_SCHEMA, content_id
 from search_spaces.storage import write_atomic, write_json
 
 SCRIPT = "measure.pyz"
 _FILES = "files"
-_ID_LENGTH = 16
 _MAIN = "import sys\n\nfrom latency_predictors.on_device.__main__ import main\n\nsys.exit(main())\n"
 
 Part = tuple[Mapping[str, Model], MeasureOptions]
@@ -50,7 +48,7 @@ def write_kit(path: Path, device: Device, parts: Iterable[Part], described: Mapp
         passes.append({"options": asdict(options), "models": {name: written[model] for name, model in models.items()}})
     device = replace(device, host=None)  # not the device's to know
     document = {**(described or {}), "device": device.to_json(), "files": files.sizes, "passes": passes}
-    kit_id = hashlib.sha256(json.dumps(document).encode()).hexdigest()[:_ID_LENGTH]
+    kit_id = content_id(json.dumps(document).encode())
     write_atomic(path.with_name(SCRIPT), lambda temporary: temporary.write_bytes(script()))
     write_json(path, KIT_SCHEMA, {"id": kit_id, **document})
     return kit_id
@@ -87,9 +85,9 @@ class _Files:
         }
 
     def add(self, suffix: str, content: bytes) -> str:
-        name = f"{_FILES}/{hashlib.sha256(content).hexdigest()[:_ID_LENGTH]}.{suffix}"
+        name = f"{_FILES}/{content_id(content)}.{suffix}"
         file = self._folder / name
-        if not file.exists():
+        if not file.exists() or file.read_bytes() != content:
             write_atomic(file, lambda temporary: temporary.write_bytes(content))
         self.sizes[name] = len(content)
         return name

@@ -6,6 +6,7 @@ holds a line on the kit and the machine, and one for each pass that is done. A p
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -26,6 +27,9 @@ except ImportError:  # Windows, whose locks do not end with their process
     fcntl = None  # type: ignore[assignment]
 
 _SECONDS_BETWEEN_LINES = 10
+
+_DECISIVE = (*machine.DECISIVE, "onnxruntime")
+_ID_LENGTH = 16
 
 KIT = "kit.json"
 KIT_SCHEMA, RESULTS_SCHEMA, UNIT = "kit/1", "kit-results/1", "ms"
@@ -67,10 +71,24 @@ def _is_kit(path: Path) -> bool:
         return False
 
 
+def content_id(content: bytes) -> str:
+    """Return what stands for a content: files of a kit are named by it."""
+    return hashlib.sha256(content).hexdigest()[:_ID_LENGTH]
+
+
 def missing_files(kit: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return the kit's files that are not in the folder whole, as relative paths."""
-    present = {name: (folder / name).stat().st_size if (folder / name).exists() else -1 for name in kit["files"]}
-    return [name for name, n_bytes in kit["files"].items() if present[name] != n_bytes]
+    """Return the kit's files that are not in the folder whole, as relative paths.
+
+    Each is read: after a power cut, a file may have its size and hold zeros.
+    """
+    return [name for name in kit["files"] if not _is_whole(folder / name)]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return content_id(path.read_bytes()) == path.stem
+    except FileNotFoundError:
+        return False
 
 
 def results_path(kit_path: Path) -> Path:
@@ -88,18 +106,22 @@ def measure_kit(path: Path, say: Callable[[str], object]) -> None:
     kit, here = read_kit(path), describe_machine()
     device, passes = kit["device"], kit["passes"]
     if missing := missing_files(kit, path.parent):
-        raise KitError(f"{len(missing)} files of the kit are missing or cut short, {missing[0]} first: copy them again")
+        raise KitError(f"{len(missing)} files of the kit are missing or damaged, {missing[0]} first: copy them again")
     if device["threads"] > machine.n_cores():
         raise KitError(
             f"the kit wants {device['threads']} threads, here are {machine.n_cores()} cores: make another kit"
         )
+    cores = device.get("cores")  # kits made before cores could be chosen do not say
+    if cores is not None and (why := machine.unusable(cores)):
+        raise KitError(f"the kit wants cores {', '.join(map(str, cores))}, but {why}; make another kit")
     header = {"schema": RESULTS_SCHEMA, "kit": kit["id"], "statistic": STATISTIC, "machine": here}
     with _claimed(results_path(path), say) as file:
         n_done = _begin(file, header, results_path(path))
         for number, asked in list(enumerate(passes))[n_done:]:
             names = list(asked["models"])
             tell = _Progress(f"pass {number + 1} of {len(passes)}, {len(names)} models", say)
-            found = measure(names, _loader(kit, asked, path.parent), asked["options"], device["threads"], tell.round)
+            load = _loader(kit, asked, path.parent)
+            found = measure(names, load, asked["options"], device["threads"], tell.round, cores)
             _append(file, {"pass": number, "unit": UNIT, "measurements": found})
     say(f"done: take {results_path(path)} to where the kit was made")
 
@@ -134,14 +156,16 @@ def _loader(kit: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> C
 
     def load(name: str) -> Runner:
         files = asked["models"][name]
-        with np.load(folder / files["feed"]) as feed:
-            arrays = {key: feed[key] for key in feed.files}
         try:
+            with np.load(folder / files["feed"]) as feed:
+                arrays = {key: feed[key] for key in feed.files}
+            expected = np.load(folder / files["output"])
             runner = Session((folder / files["model"]).read_bytes(), arrays, device["threads"], device["batch_size"])
             runner.run()
         except Exception as error:  # of types that onnxruntime keeps to itself
-            raise KitError(f"{name} does not run under this onnxruntime: {str(error).splitlines()[0]}") from None
-        found = difference(runner.output(), np.load(folder / files["output"]))
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise KitError(f"{name} does not run under this onnxruntime: {reason}") from None
+        found = difference(runner.output(), expected)
         if not found <= LARGEST_DIFFERENCE[device["precision"]]:
             raise KitError(f"{name} computes something else here: its output is off by {found:.2g} of its size")
         return runner
@@ -176,9 +200,15 @@ def _begin(file: BinaryIO, header: Mapping[str, Any], path: Path) -> int:
     if not records:
         _append(file, header)
         return 0
-    for name in ("kit", "machine"):
-        if records[0].get(name) != header[name]:
-            raise KitError(f"{path} is of another {name}, or of other versions: move it away to begin anew")
+    if records[0].get("kit") != header["kit"]:
+        raise KitError(f"{path} is of another kit: move it away to begin anew")
+    there, here = records[0].get("machine") or {}, header["machine"]
+    for name in _DECISIVE:
+        if there.get(name) != here[name]:
+            raise KitError(
+                f"{path} is of another machine: {name} {there.get(name)!r} there, {here[name]!r} here; move it away to "
+                "begin anew"
+            )
     return len(records) - 1
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+DECISIVE = ("cpu", "cores", "architecture")
+"""The entries that, with the versions of the runtime, make a machine another one as far as its latencies go."""
 
 _CPU_VERSION = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))
 
@@ -24,7 +27,20 @@ def describe() -> dict[str, str]:
 
 def n_cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(usable_cores()) or os.cpu_count() or 1
+
+
+def usable_cores() -> list[int]:
+    """Return the numbers of the cores that this process may be held on; none where the system knows no affinity."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+
+
+def unusable(cores: Sequence[int]) -> str:
+    """Return what is wrong with holding runs on these cores, in words; nothing where it can be done."""
+    usable = usable_cores()
+    absent = [core for core in cores if core not in usable]
+    told = ", ".join(map(str, usable)) or "none that it can choose"
+    return f"core {absent[0]} is not among those that this process may use: {told}" if absent else ""
 
 
 def _cpu_model() -> str:
@@ -52,16 +68,20 @@ def load_average() -> float | None:
 
 
 @contextmanager
-def pinned(cores: int) -> Iterator[int | None]:
-    """Hold the calling thread, and threads started within, on the last cores: the first serve most interrupts.
+def pinned(n: int, cores: Sequence[int] | None = None) -> Iterator[int | None]:
+    """Hold the calling thread, and threads started within, on some cores.
 
     Yields one of them, or None where the system knows no affinity.
+
+    Args:
+        n: how many.
+        cores: which; None for the last, as the first serve most interrupts.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    allowed = usable_cores()
+    if not allowed:
         yield None
         return
-    allowed = os.sched_getaffinity(0)
-    held = sorted(allowed)[-cores:]
+    held = allowed[-n:] if cores is None else cores
     os.sched_setaffinity(0, held)
     try:
         yield held[-1]

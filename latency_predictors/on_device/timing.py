@@ -24,6 +24,7 @@ def measure(
     options: Mapping[str, Any],
     threads: int,
     on_round: Callable[[], object] = lambda: None,
+    cores: Sequence[int] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure models side by side: every round visits each of them once, in an order drawn anew.
 
@@ -33,11 +34,12 @@ def measure(
         options: the fields of `latency_predictors.device.MeasureOptions`.
         threads: how many cores to hold the runs on.
         on_round: called after each round.
+        cores: which ones; None for the last.
 
     Returns:
         The fields of `latency_predictors.device.Measurement`, by name.
     """
-    with pinned(threads) as core:
+    with pinned(threads, cores) as core:
         runners = [load(name) for name in names]
         for runner in runners:
             _warm_up(runner, options)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,6 +16,7 @@ from nas.evaluation.scores import scores
 from nas.supernet import Supernet
 from search_spaces import Architecture
 from search_spaces.images import channels_last
+from search_spaces.onnx import device_of
 from search_spaces.plan_index import Population
 
 
@@ -89,7 +90,7 @@ def estimate_statistics(network: nn.Module, batches: Batches, prepare: Prepare) 
 
 def score(network: nn.Module, batches: Batches, prepare: Prepare) -> dict[str, float]:
     """Return a network's scores on some examples, by the data set's metrics."""
-    device = next(network.parameters()).device
+    device = device_of(network)
     n = len(batches.data.classes)
     confusion, loss = torch.zeros(n, n, dtype=torch.int64), 0.0
     with torch.inference_mode():
@@ -100,3 +101,11 @@ def score(network: nn.Module, batches: Batches, prepare: Prepare) -> dict[str, f
             cells = labels[counted] * n + logits.argmax(1)[counted]
             confusion += torch.bincount(cells, minlength=n * n).reshape(n, n).cpu()
     return scores(batches.data.metrics, confusion, loss)
+
+
+def predictions(network: nn.Module, batches: Batches, prepare: Prepare) -> Tensor:
+    """Return (rows,): the class that a network predicts for each row of some examples, labelled or not."""
+    with torch.inference_mode():
+        return torch.cat(
+            [network(*inputs).argmax(1).cpu() for inputs, _ in batches.prepared(prepare, device_of(network))]
+        )

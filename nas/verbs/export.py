@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
@@ -17,12 +18,13 @@ from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
+from latency_predictors.quantisation import quantise
 from latency_predictors.saved_models import model_file
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
-from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
-from nas.export import describe_inputs, to_model, write_network, write_report
+from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, predictions, score
+from nas.export import FLOAT32, ONNX, describe_inputs, to_model, write_network, write_report
 from nas.finalists import Latency, LatencyOptions, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, input_path, read_asked, read_run
 from nas.training import TrainingOptions, finetune
@@ -32,9 +34,11 @@ from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_ta
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, unknown
+from search_spaces.onnx import OnnxNetwork, feed
 from search_spaces.storage import read_json, write_atomic
 
 _SCENES = (0.1, 0.5, 0.9)  # of the training examples, by size
+_N_CALIBRATION = 256  # training examples, at most: their smallest and largest activations are the ranges
 _FINETUNED = "finetuned.safetensors"  # kept until the export is done
 
 
@@ -92,14 +96,14 @@ def export(options: ExportConfig) -> dict[str, Any]:
         "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
         "latency_by_scene": _by_scene(exported, weights, table, options.export, scenes),
         "device": table.device and table.device.to_json(),
-        "scores": _scores(exported.network, data, exported.prepare) | training,
+        "scores": _scores(exported, data) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
         "parity": exported.difference,
         "fingerprint": fingerprint(table.device),
         "seed": searched["search"]["seed"],
         "commands": {"train": read_asked(supernet_directory)["command"], "search": asked["command"]},
     }
-    write_network(options.output, exported.model, exported.network, weights.space, exported.architecture)
+    write_network(options.output, exported.models, exported.network, weights.space, exported.architecture)
     write_report(options.output, report, data)
     result = {"bundle": str(options.output), **_summary(report)}
     finish_run(options.output, result)
@@ -125,13 +129,23 @@ def _scene_tables(table: Path, allow_foreign: bool, host: str | None) -> dict[fl
 
 @dataclasses.dataclass(frozen=True)
 class _Exported:
-    """A network as it may be handed out, measured in that form."""
+    """A network as it may be handed out, measured in that form.
+
+    Attributes:
+        finalist: as the search recorded it.
+        architecture: of the network.
+        network: in float32.
+        prepare: makes its inputs of a batch.
+        models: as ONNX, by file name: the first is what was measured; beside one in int8, that in float32.
+        difference: of ONNX from torch in float32.
+        latency: None without a device.
+    """
 
     finalist: Mapping[str, Any]
     architecture: Architecture
     network: nn.Module
     prepare: Prepare
-    model: bytes
+    models: Mapping[str, bytes]
     difference: float
     latency: Latency | None
 
@@ -175,12 +189,22 @@ def _measured(
     options: ExportOptions,
 ) -> _Exported:
     architecture = Architecture(finalist["architecture"])
+    prepare = weights.prepare(architecture)
     content, difference = to_model(network, weights.space, architecture)
-    latency = None
+    models, latency = {ONNX: content}, None
     if device is not None:
-        model = exported_model(weights.space, architecture, network, content, device.batch_size)
+        if device.precision != "float32":
+            models = {ONNX: _quantised(content, weights.data, prepare), FLOAT32: content}
+        model = exported_model(weights.space, architecture, network, models[ONNX], device)
         (latency,) = measure_networks(device, [model], options.latency)
-    return _Exported(finalist, architecture, network, weights.prepare(architecture), content, difference, latency)
+    return _Exported(finalist, architecture, network, prepare, models, difference, latency)
+
+
+def _quantised(content: bytes, data: Dataset, prepare: Prepare) -> bytes:
+    """Return a network in int8, with the ranges that its activations have on training examples."""
+    batches = Batches(data, data.train, min(_N_CALIBRATION, data.n_statistics))
+    examples = (inputs for inputs, _ in batches.prepared(prepare, torch.device("cpu")))
+    return quantise(content, (feed(content, example) for example in examples))
 
 
 def _by_scene(
@@ -201,7 +225,7 @@ def _by_scene(
     if len(set(spaces.values())) == 1:
         return []
     models = [
-        exported_model(space, exported.architecture, exported.network, exported.model, device.batch_size)
+        exported_model(space, exported.architecture, exported.network, exported.models[ONNX], device)
         for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency)
@@ -269,21 +293,36 @@ def _latency(latency: Latency | None, predicted_ms: float, budget_ms: float) -> 
     }
 
 
-def _scores(network: nn.Module, data: Dataset, prepare: Prepare) -> dict[str, Any]:
-    """Return the scores on validation and test examples; no other verb reads the latter."""
-    test = data.read_test()
+def _scores(exported: _Exported, data: Dataset) -> dict[str, Any]:
+    """Return the scores on validation and test examples of what is handed out; no other verb reads the latter.
+
+    Of one in int8 these are the file's, under onnxruntime; beside them stand those in float32.
+    """
+    parts = {"validation": Batches(data, data.validation), "test": Batches(data, data.read_test())}
+    prepare = exported.prepare
+
+    def of(network: nn.Module) -> dict[str, Any]:
+        return {part: score(network, batches, prepare) for part, batches in parts.items()}
+
+    sizes = {f"n_{part}": len(batches.indices) for part, batches in parts.items()}
+    if FLOAT32 not in exported.models:
+        return {"examples": data.examples, **of(exported.network), **sizes}
+    handed_out = OnnxNetwork(exported.models[ONNX])
+    classes = [predictions(network, parts["test"], prepare) for network in (handed_out, exported.network)]
+    agreement = (classes[0] == classes[1]).double().mean().item()
     return {
         "examples": data.examples,
-        "validation": score(network, Batches(data, data.validation), prepare),
-        "n_validation": len(data.validation),
-        "test": score(network, Batches(data, test), prepare),
-        "n_test": len(test),
+        **of(handed_out),
+        **sizes,
+        "float32": {**of(exported.network), "agreement": agreement},
     }
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    float32 = report["scores"].get("float32")
     return {
         "architecture": report["architecture"],
+        **({} if float32 is None else {"agreement_with_float32": float32["agreement"]}),
         **{f"test_{name}": value for name, value in report["scores"]["test"].items()},
         **{f"validation_{name}": value for name, value in report["scores"]["validation"].items()},
         "measured_ms": report["latency"]["measured_ms"],

@@ -30,7 +30,7 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
         raise InputError(f"{options.bundle} names no device: its latency was predicted by a model that has none")
     device, budget_ms = Device.from_json(report["device"]), report["latency"]["budget_ms"]
     once = LatencyOptions(passes=1, measure=options.measure)
-    model = exported_model(*read_network(options.bundle), device.batch_size)
+    model = exported_model(*read_network(options.bundle), device)
     latencies = []
     with progress_bar(options.repeats, "measure", "time") as bar:
         for _ in range(options.repeats):

@@ -9,7 +9,9 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
 from latency_predictors.profile import ProfileOptions
-from nas.candidates import require_possible
+from latency_predictors.saved_models import read_latency_model
+from latency_predictors.table.latency_table import LatencyTable
+from nas.candidates import require_costs, require_possible
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.executors.options import ClusterOptions, load_executor
@@ -63,8 +65,10 @@ def run(options: RunConfig) -> dict[str, Any]:
     require_possible(data, loaded, options.search)
     if options.table is None:
         options.device.require_possible()
+        require_costs(options.search.costs, LatencyTable, loaded)
     else:
         require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
+        require_costs(options.search.costs, type(read_latency_model(options.table)), loaded)
     _require_cluster(options)
     data_digest = {"data": data.fingerprint}
     done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)

@@ -13,7 +13,7 @@ from latency_predictors.device import STATISTIC
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.saved_models import model_file, read_latency_model
 from nas import plots
-from nas.candidates import Candidates, find_candidates, require_possible
+from nas.candidates import Candidates, find_candidates, require_costs, require_possible
 from nas.constraint import Constraint
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
@@ -74,6 +74,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     supernet, data = load_supernet(options.supernet)
     region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
+    require_costs(options.search.costs, type(table), supernet.space)
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(model_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
@@ -85,7 +86,10 @@ def search(options: SearchConfig) -> dict[str, Any]:
     with load_executor(options.cluster) as executor:
         if elsewhere and not options.allow_foreign_table:
             executor.measure(table.require_at_hand)
-        candidates = find_candidates(weights, region, options.output, options.search, belongs_to, executor=executor)
+        costs = table.cost_models(supernet.space)
+        candidates = find_candidates(
+            weights, region, options.output, options.search, belongs_to, costs=costs, executor=executor
+        )
         if not elsewhere:
             executor.close()  # what it may have started here would disturb the measurements
         finalists = measured_finalists(

@@ -27,6 +27,18 @@ def test_device_refuses_impossible_threads() -> None:
         Device(threads=100_000).require_possible()
 
 
+def test_cores_are_chosen_one_a_thread_among_those_that_there_are() -> None:
+    device = Device(threads=2, cores=(0, 100_000))
+    assert Device.from_json(device.to_json()) == device
+    assert Device.from_json({"threads": 1}).cores is None, "tables made before say nothing"
+    with pytest.raises(InputError, match="device cores 0, 0 are not 2 different ones"):
+        Device.from_json({"threads": 2, "cores": [0, 0]})
+    with pytest.raises(InputError, match="device cores 0 are not 2 different ones"):
+        Device.from_json({"threads": 2, "cores": [0]})
+    with pytest.raises(InputError, match="device cores 100000: core 100000 is not among those that this process may"):
+        Device(cores=(100_000,)).require_possible()
+
+
 @pytest.mark.parametrize("field", [{"runtime": "onnx"}, {"name": "gpu"}, {"host": "pi@board"}, {"precision": "int4"}])
 def test_unknown_names_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(InputError) as error:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model
 from latency_predictors.on_device import timing
-from latency_predictors.on_device.machine import n_cores
+from latency_predictors.on_device.machine import n_cores, usable_cores
 from latency_predictors.on_device.runner import Runner
 from search_spaces.errors import InputError
 
@@ -65,6 +66,23 @@ def test_affinity_is_restored_after_success_and_after_failure(matmul: Make) -> N
     with pytest.raises(InputError):
         measure(Device(), {"network": Model(b"no model", {}, torch.nn.Identity())}, options=SHORT)
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_runs_are_held_on_the_cores_that_were_chosen(matmul: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[set[int]] = []
+    warm_up = timing._warm_up
+
+    def recording(*arguments: Any) -> None:
+        held.append(os.sched_getaffinity(0))
+        warm_up(*arguments)
+
+    monkeypatch.setattr(timing, "_warm_up", recording)
+    usable = usable_cores()
+    for cores, expected in (((usable[0],), {usable[0]}), (None, {usable[-1]})):
+        held.clear()
+        measure(Device(cores=cores), {"network": matmul(2)}, options=SHORT)
+        assert held == [expected]
 
 
 def test_a_model_that_cannot_run_is_named(matmul: Make) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 import latency_predictors.kit.kit as kit_module
 import latency_predictors.profile as profile_module
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.fingerprint import fingerprint
 from latency_predictors.profile import ProfileOptions, profile
 from latency_predictors.table.latency_table import LatencyTable
 from search_spaces import Block, InputError, SearchSpace
@@ -161,6 +162,20 @@ def test_the_profile_of_something_else_is_refused(
     assert len(str(error.value).splitlines()) == 1
     assert not machine.passes
     assert (whole / "measurements.jsonl").read_bytes() == before
+
+
+def test_a_device_that_comes_back_elsewhere_with_another_kernel_goes_on(
+    machine: Machine, toy: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        profile(toy(), Device(), tmp_path, OPTIONS, progress=False)
+    machine.stop_after = 1000
+    monkeypatch.setattr(profile_module, "fingerprint", lambda device: fingerprint() | {"os": "Linux 99", "python": "4"})
+    moved = Device(host="ssh://pi@elsewhere")
+    table = profile(toy(), moved, tmp_path, OPTIONS, progress=False)
+    assert len(machine.passes) == len({frozenset(found) for found in machine.passes}), "each is measured once"
+    assert table.device == moved
 
 
 def test_the_profile_of_another_machine_is_refused(whole: Path, toy: Callable[..., Any]) -> None:

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from nas.candidates import find_candidates
+import search_spaces
+from latency_predictors.analytic.roofline import Roofline
+from latency_predictors.table.latency_table import LatencyTable
+from nas.candidates import find_candidates, require_costs
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion
 from nas.search_options import SearchOptions, StrategyOptions, WarmStart
 from nas.supernet import Supernet
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +72,24 @@ def test_the_best_by_a_proxy_are_evaluated_on_shared_weights(weights: SharedWeig
     assert found.kendall is None
     assert set(found.history.metrics) == set(weights.metrics)
     assert sorted(found.history.population.tolist()) == sorted(best(tmp_path / "proxy.jsonl", "macs", 3))
+
+
+def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, tmp_path: Path) -> None:
+    options = SearchOptions(
+        evaluator="zero_cost", proxy="n_parameters", n_evaluated=20, n_candidates=3, costs=("energy_mj",)
+    )
+    space, device = weights.space, Roofline()
+    require_costs(options.costs, Roofline, space)
+    found = find_candidates(
+        weights, FeasibleRegion(space), tmp_path, options, {}, costs=device.cost_models(space), progress=False
+    )
+    energy_mj = device.cost_models(space)["energy_mj"].predict(found.history.population)
+    assert found.history.metrics["energy_mj"].tolist() == energy_mj.tolist()
+    with pytest.raises(InputError, match=r"search\.costs energy_mj: .* knows latency_ms alone; give --table a"):
+        require_costs(options.costs, LatencyTable, space)
+    with pytest.raises(InputError, match="peak_activation_bytes of darts: its networks are no chains of blocks"):
+        require_costs(["peak_activation_bytes"], Roofline, search_spaces.load("darts"))
+    require_costs(["peak_activation_bytes"], Roofline, space)
 
 
 @pytest.mark.parametrize("make", [WarmStart, lambda proxy: SearchOptions(evaluator="zero_cost", proxy=proxy)])

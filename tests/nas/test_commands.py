@@ -78,6 +78,7 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
             ["--search.costs", "latency_ms,macs", "--search.strategy", "ofa_evolution"],
             "nas: strategy ofa_evolution serves one objective",
         ),
+        (["--search.costs", "energy_mj"], "nas: search.costs energy_mj: nothing measured here tells it"),
         (["--search.costs", "latency"], "search.costs.0 'latency': input should be 'latency_ms', 'macs'"),
         (["--train.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
         (["--export.training.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),

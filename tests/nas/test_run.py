@@ -7,23 +7,31 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import search_spaces
+from latency_predictors import runtimes
 from latency_predictors.analytic.roofline import Roofline
-from latency_predictors.device import MeasureOptions
+from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.model import Model
 from latency_predictors.profile import ProfileOptions
 from nas.data import DataOptions
+from nas.evaluation.batches import Batches
+from nas.evaluation.shared_weights import score
 from nas.executors.options import ClusterOptions
-from nas.finalists import FinalistOptions, Latency, LatencyOptions
+from nas.export import read_network
+from nas.finalists import FinalistOptions, Latency, LatencyOptions, measure_networks
+from nas.run_directory import digest
 from nas.search_options import SearchOptions, StrategyOptions
 from nas.training import SupernetOptions, TrainingOptions
 from nas.verbs import (
@@ -39,8 +47,10 @@ from nas.verbs import (
     show,
 )
 from nas.verbs.export import ExportOptions
+from nas.verbs.search import load_supernet
 from nas.verbs.space_config import SpaceConfig
 from search_spaces.errors import InputError
+from search_spaces.onnx import OnnxNetwork, parity
 
 EXPORTING = import_module("nas.verbs.export")  # whose name is that of its function, too
 SHORT = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.5)
@@ -90,10 +100,13 @@ def test_the_exported_files_are_one_network(config: RunConfig, result: dict[str,
 
 
 def test_the_snippet_of_the_readme_runs_within_the_bundle(config: RunConfig, result: dict[str, object]) -> None:
-    bundle = config.output / "export"
+    assert runs_its_snippet(config.output / "export") in {str(digit) for digit in range(10)}
+
+
+def runs_its_snippet(bundle: Path) -> str:
     (snippet,) = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(), re.DOTALL)
     done = subprocess.run([sys.executable, "-c", snippet], cwd=bundle, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() in {str(digit) for digit in range(10)}
+    return done.stdout.strip()
 
 
 def test_a_finished_run_is_shown(config: RunConfig, result: dict[str, object]) -> None:
@@ -273,6 +286,47 @@ def test_fine_tuning_is_not_lost(asked: ExportConfig, monkeypatch: pytest.Monkey
     assert sorted(path.name for path in asked.output.iterdir()) == sorted(
         path.name for path in asked.output.with_name("whole").iterdir()
     )
+
+
+def test_an_int8_budget_is_kept_by_the_int8_network_that_is_handed_out(
+    config: RunConfig, asked: ExportConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured, what is scored and what the bundle's README runs are one file."""
+    table = json.loads((config.output / "profile" / "table.json").read_text())
+    table["device"]["precision"] = "int8"
+    path = asked.search.with_name("table.json")
+    path.write_text(json.dumps(table))
+    run_json = asked.search / "run.json"
+    document = json.loads(run_json.read_text())
+    document["inputs"]["table"], document["options"]["table"] = digest(path), str(path)
+    run_json.write_text(json.dumps(document))
+    measured: list[bytes] = []
+
+    def recording(device: Device, models: list[Model], options: LatencyOptions) -> list[Latency]:
+        measured.extend(runtimes.load(device.runtime).convert(model, device).content for model in models)
+        return measure_networks(device, models, options)
+
+    monkeypatch.setattr(EXPORTING, "measure_networks", recording)
+    result = export(dataclasses.replace(asked, export=dataclasses.replace(asked.export, finetune=False)))
+    bundle = asked.output
+    content = (bundle / "model.onnx").read_bytes()
+    assert measured == [content]
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(content).graph.node}
+    float32 = onnx.load(bundle / "model.float32.onnx")
+    space, architecture, network, _ = read_network(bundle)
+    network.eval()
+    assert parity(float32, network, [space.example(architecture, 2, torch.Generator())]) < 1e-4
+    _, data = load_supernet(config.output / "train")
+    test = Batches(data, data.read_test())
+    prepare = partial(space.prepare, architecture=architecture)
+    scores = json.loads((bundle / "report.json").read_text())["scores"]
+    assert scores["test"] == score(OnnxNetwork(content), test, prepare)
+    assert scores["float32"]["test"] == score(network, test, prepare)
+    assert result["test_accuracy"] == scores["test"]["accuracy"]
+    assert 0.5 < result["agreement_with_float32"] <= 1
+    assert runs_its_snippet(bundle) in {str(digit) for digit in range(10)}
+    assert "accuracy in float32" in (bundle / "README.md").read_text()
+    assert measure(MeasureConfig(bundle, repeats=1, measure=SHORT))["repeats"] == 1
 
 
 def test_a_supernet_that_was_trained_anew_is_not_exported_from(

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from latency_predictors.device import Device
 from nas.remote.working_copy import at_hand, told
-from nas.run_directory import input_path
+from nas.run_directory import begin_run, finish_run, input_path
+from search_spaces.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("own_copies")
 
@@ -27,6 +30,25 @@ def test_a_path_is_preferred_to_where_it_may_have_been_moved(tmp_path: Path) -> 
     assert input_path(tmp_path / "new" / "search", "supernet") == tmp_path / "old" / "train"
     shutil.rmtree(tmp_path / "old")
     assert input_path(tmp_path / "new" / "search", "supernet") == tmp_path / "new" / "train"
+
+
+@dataclass(frozen=True)
+class Asked:
+    device: Device
+
+
+def test_an_unfinished_run_goes_on_where_its_device_is_now(tmp_path: Path) -> None:
+    """Which is that of the result, so that another device's is not told for it."""
+    there, elsewhere = (Asked(Device(host=f"ssh://pi@{name}")) for name in ("there", "elsewhere"))
+    assert begin_run(tmp_path, "profile", there) is None
+    (tmp_path / "measurements.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=r"options\.device\.threads = 1, asked for is 2"):
+        begin_run(tmp_path, "profile", Asked(Device(threads=2)))
+    assert begin_run(tmp_path, "profile", elsewhere) is None
+    finish_run(tmp_path, {"blocks": 1})
+    assert begin_run(tmp_path, "profile", elsewhere) == {"blocks": 1}
+    with pytest.raises(InputError, match=r"options\.device\.host = 'ssh://pi@elsewhere'"):
+        begin_run(tmp_path, "profile", there)
 
 
 @pytest.mark.parametrize("recorded", ["s3://gone/runs", "/gone/runs", "file://{here}"])

@@ -18,6 +18,7 @@ from latency_predictors import on_device
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.fingerprint import fingerprint, require_same_machine
 from latency_predictors.kit.folder import SCRIPT
+from latency_predictors.on_device.kit import KitError, measure_kit, missing_files
 from latency_predictors.profile import ProfileOptions, make_kit, table_of_results
 from search_spaces.errors import InputError
 
@@ -132,6 +133,41 @@ def test_a_file_that_was_not_copied_whole_is_named(folder: Path, tmp_path: Path)
     status, _, told = run(board)
     assert (status, len(told.splitlines())) == (2, 1)
     assert cut.name in told
+
+
+def test_a_file_of_zeros_and_a_core_that_there_is_not_are_told(folder: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    shutil.copytree(folder, board)
+    document = json.loads((board / "kit.json").read_text())
+    zeros = board / next(name for name in document["files"] if name.endswith(".npz"))
+    content = zeros.read_bytes()
+    zeros.write_bytes(bytes(len(content)))  # as a power cut leaves it
+    assert missing_files(document, board) == [f"files/{zeros.name}"]
+    with pytest.raises(KitError, match=f"1 files of the kit are missing or damaged, files/{zeros.name} first"):
+        measure_kit(board / "kit.json", print)
+    zeros.write_bytes(content)
+    document["device"]["cores"] = [100_000]
+    (board / "kit.json").write_text(json.dumps(document))
+    with pytest.raises(KitError, match="wants cores 100000, but core 100000 is not among those"):
+        measure_kit(board / "kit.json", print)
+
+
+def test_results_go_on_under_another_kernel_but_not_on_another_machine(measured: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    shutil.copytree(measured, board)
+    header, *passes = (board / RESULTS).read_text().splitlines(keepends=True)
+
+    def measure_again(**changed: str) -> str:
+        document = json.loads(header)
+        document["machine"].update(changed)
+        begun = json.dumps(document) + "\n" + "".join(passes[:-1])
+        (board / RESULTS).write_text(begun)
+        measure_kit(board / "kit.json", lambda line: None)
+        return (board / RESULTS).read_text().removeprefix(begun)
+
+    assert measure_again(os="Linux 99", python="4", numpy="9").count("\n") == 1, "the last pass alone"
+    with pytest.raises(KitError, match="is of another machine: cpu 'abacus' there, "):
+        measure_again(cpu="abacus")
 
 
 def damaged(change: Callable[[list[dict[str, Any]]], object]) -> Callable[[bytes], bytes]:
