@@ -17,7 +17,7 @@ from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, Mixture, drawn
 from nas.differentiable.relaxation import Relaxation
 from nas.evaluation.shared_weights import SharedWeights
-from nas.training.descent import Student, random_numbers
+from nas.training.descent import Student, random_numbers, seed_dropout
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
 from search_spaces import Architecture
@@ -218,7 +218,9 @@ class ArchitectureDescent(JointDescent):
         return partial(self.space.prepare, architecture=self.space.decode([mixture.row])[0])
 
     def _loss(self, mixture: Mixture, batch: tuple[Any, Tensor]) -> Tensor:
+        """Return the cross entropy on some examples; all losses of a step drop out the same, as differences need."""
         examples, labels = batch
+        seed_dropout(self.seed, self.descent.step, "dropout for the logits")
         output = self._relaxation(mixture.weights, mixture.support, self._prepare(mixture)(examples))
         return cross_entropy(output, labels, ignore_index=IGNORED)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
@@ -215,6 +216,20 @@ def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion
     first, second = (np.concatenate([p.detach().numpy() for p in descent.probabilities()]) for descent in descents)
     assert not np.allclose(first, second)
     assert np.isfinite(second).all()
+
+
+def test_a_step_depends_on_no_random_numbers_but_its_own(weights: SharedWeights, region: FeasibleRegion) -> None:
+    """Networks drop out: what is differenced must drop the same, and a search that goes on what it would have."""
+    assert any(isinstance(module, nn.Dropout) and module.p for module in weights.supernet.store.modules())
+    after = []
+    for noise in (1, 2):
+        descent = ArchitectureDescent(load("gdas"), weights, region.constraints, 0)
+        torch.manual_seed(noise)
+        descent._step_logits()
+        after.append(descent.log_probabilities())
+    assert np.array_equal(*after)
+    at = torch.zeros(len(after[0]))
+    assert torch.equal(descent._gradient_at(at), descent._gradient_at(at))
 
 
 def test_what_it_cannot_do_is_refused_before_anything_runs(
