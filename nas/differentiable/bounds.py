@@ -1,7 +1,7 @@
 """Bounds on expected costs in a descent: the tightest is hit from either side, the others are kept.
 
-An augmented Lagrangian (Hestenes 1969; for inequalities Rockafellar 1973). Were every bound to be hit, a slack one would
-pull costs up against a tight one, and both multipliers would grow without end.
+An augmented Lagrangian (Hestenes 1969; for inequalities Rockafellar 1973). Were every bound to be hit, a slack one
+would pull costs up against a tight one, and both multipliers would grow without end.
 """
 
 import torch

@@ -29,11 +29,14 @@ from search_spaces.plan_index import Population
 NAMES = [name for name in strategies.names() if isinstance(strategies.load(name), DifferentiableStrategy)]
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
 
+OWN: dict[str, dict[str, Any]] = {"robust_darts": {"window": 1, "sharpening": 1e-6}}
+"""What a strategy needs to go through so few epochs."""
+
 every_strategy = pytest.mark.parametrize("name", NAMES)
 
 
 def load(name: str, **options: Any) -> DifferentiableStrategy:
-    strategy = strategies.load(name, **QUICK | options)
+    strategy = strategies.load(name, **QUICK | OWN.get(name, {}) | options)
     assert isinstance(strategy, DifferentiableStrategy)
     return strategy
 
@@ -169,6 +172,14 @@ def test_robust_darts_ends_where_the_loss_becomes_sharp(
     assert descent.epoch == 5, "1.6 on average, 1 two epochs before"
     then = torch.cat(list(descent._logits))
     assert torch.equal(then, descent._state.history[3])
+
+
+def test_robust_darts_refuses_epochs_too_few_to_end_early(weights: SharedWeights, region: FeasibleRegion) -> None:
+    with pytest.raises(InputError, match="epochs 10: expected more than two windows of 5"):
+        proposed(load("robust_darts", epochs=10, window=5), weights, region)
+    strategy = strategies.load("robust_darts")
+    strategy.use(weights, None, {})
+    strategy.begin(region, [Objective("accuracy")], 0)
 
 
 def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
