@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class Objective:
         values = metrics[self.metric]
         return values if self.maximise else -values
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a search for it is told apart by."""
+        return {"metric": self.metric, "maximise": self.maximise}
+
 
 @dataclass(frozen=True)
 class Reward(Objective):
@@ -89,6 +93,10 @@ class Reward(Objective):
             return np.asarray(values + self.exponent * np.abs(ratio - 1))
         penalty = ratio**self.exponent
         return np.asarray(values * (penalty if self.kind == "soft" else np.where(ratio > 1, penalty, 1.0)))
+
+    def to_json(self) -> dict[str, Any]:
+        own = {"cost": self.cost.metric, "target": self.target, "kind": self.kind, "exponent": self.exponent}
+        return super().to_json() | own
 
 
 @dataclass(frozen=True)
@@ -237,3 +245,13 @@ class FeasibleRegion:
             if len(found) >= n:
                 break
         return found
+
+
+def identity(region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> dict[str, Any]:
+    """Return what a search is told apart by from others, as JSON."""
+    return {
+        "space": region.space.to_json(),
+        "seed": seed,
+        "objectives": {str(i): objective.to_json() for i, objective in enumerate(objectives, 1)},
+        "bounds": {c.metric: {"bound": c.bound, "margin": c.model.margin} for c in region.constraints},
+    }

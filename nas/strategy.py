@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Objective, identity
 from nas.pareto import Scores
 from search_spaces import SearchSpace
 from search_spaces.plan_index import Population
@@ -33,6 +33,7 @@ class Strategy(ABC):
         region: the networks that may be proposed.
         objectives: what is to be raised or lowered; a column of the scores each.
         rng: the only source of randomness.
+        search: what the search is told apart by from others that keep something in one place.
     """
 
     multi_objective: ClassVar[bool] = False
@@ -45,6 +46,7 @@ class Strategy(ABC):
     region: FeasibleRegion
     objectives: tuple[Objective, ...]
     rng: np.random.Generator
+    search: Mapping[str, Any]
 
     @classmethod
     def lacks(cls, space: SearchSpace) -> str | None:
@@ -61,12 +63,26 @@ class Strategy(ABC):
         """
         self.weights, self._directory, self._belongs_to = weights, directory, belongs_to
 
-    def begin(self, region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> None:
-        """Start anew on a region of a space."""
+    def begin(
+        self,
+        region: FeasibleRegion,
+        objectives: Sequence[Objective],
+        seed: int,
+        belongs_to: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start anew on a region of a space.
+
+        Args:
+            region: the networks that may be proposed.
+            objectives: what is to be raised or lowered.
+            seed: of the random numbers.
+            belongs_to: what the search is recorded under; None: the region, the objectives and the seed alone.
+        """
         assert len(objectives) == 1 or self.multi_objective, "a search refuses that before it begins"
         self.region = region
         self.objectives = tuple(objectives)
         self.rng = np.random.default_rng(seed)
+        self.search = identity(region, objectives, seed) if belongs_to is None else belongs_to
         self._begin()
 
     def ask(self) -> Population:
