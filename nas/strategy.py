@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nas.objectives import FeasibleRegion, Objective, identity
 from nas.pareto import Scores
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Strategy(ABC):
     Attributes:
         multi_objective: whether it serves several objectives at once.
         searches_weights: whether it works on shared weights themselves, which `use` then gives it.
+        looks_at_networks: whether it asks what networks consist of, rather than which options they have.
         learns: whether what it proposes depends on what it is told.
         asynchronous: whether it may be asked again before it is told of what it asked for.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
@@ -38,6 +39,7 @@ class Strategy(ABC):
 
     multi_objective: ClassVar[bool] = False
     searches_weights: ClassVar[bool] = False
+    looks_at_networks: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     asynchronous: ClassVar[bool] = False
     for_dear_evaluations: ClassVar[bool] = False
@@ -51,7 +53,8 @@ class Strategy(ABC):
     @classmethod
     def lacks(cls, space: SearchSpace) -> str | None:
         """Return what a space lacks to be searched by this strategy, in the plural; None if it can be."""
-        return None
+        needed = cls.searches_weights or cls.looks_at_networks
+        return "networks to build" if needed and not _has_networks(space) else None
 
     def use(self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
         """Take the shared weights that are searched, before the search begins; most learn from scores alone.
@@ -116,6 +119,15 @@ class Strategy(ABC):
     @abstractmethod
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         """Take note of scores (N, objectives), finite or -inf throughout a row, and violations (N,) from 0 to inf."""
+
+
+def _has_networks(space: SearchSpace) -> bool:
+    """Tell whether there are networks behind a space's choices; behind those of a table there are results alone."""
+    try:
+        space.plan(space.decode(np.zeros((1, len(space.choices)), np.int64))[0])
+    except InputError:
+        return False
+    return True
 
 
 def best_first(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
