@@ -129,8 +129,8 @@ class ArchitectureDescent(JointDescent):
         """Return those of the Hessian of the validation loss in the logits, after each epoch until this one."""
         if self._state.eigenvalues[self.epoch].isnan():
             generator = random_numbers(self.seed, self.epoch, "eigenvalue")
-            value = dominant_eigenvalue(self._gradient_at, len(self._state.kept), generator)
-            self._state.eigenvalues[self.epoch] = value
+            direction = torch.randn(len(self._state.kept), generator=generator).to(self.descent.device)
+            self._state.eigenvalues[self.epoch] = dominant_eigenvalue(self._gradient_at, direction)
         found: list[float] = self._state.eigenvalues[: self.epoch + 1].tolist()
         return found
 
