@@ -127,6 +127,19 @@ def test_no_score_breaks_a_strategy(name: str, kind: str) -> None:
 
 
 @every_strategy
+@pytest.mark.parametrize("exceeded", [(0.0, 0.1, 1e9, np.inf, np.nan), (np.inf,)])
+def test_no_violation_breaks_a_strategy(name: str, exceeded: tuple[float, ...]) -> None:
+    strategy, rng = strategies.load(name), np.random.default_rng(0)
+    n_objectives = len(objectives_of(strategy))
+    strategy.begin(mobile(), objectives_of(strategy), 0)
+    for scoring in (additive, HOSTILE["anything"], HOSTILE["failed"], additive):
+        asked = strategy.ask()
+        strategy.tell(asked, scoring(asked, n_objectives, rng), rng.choice(exceeded, len(asked)))
+        assert mobile().contains(asked).all()
+    assert mobile().contains(strategy.ask()).all()
+
+
+@every_strategy
 def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
     strategy = strategies.load(name)
     objectives = objectives_of(strategy)

@@ -17,6 +17,7 @@ from nas import strategies
 from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.differentiable.descent import ArchitectureDescent
+from nas.differentiable.gates import Mixture
 from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective, Reward
@@ -244,6 +245,34 @@ def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion
     first, second = (np.concatenate([p.detach().numpy() for p in descent.probabilities()]) for descent in descents)
     assert not np.allclose(first, second)
     assert np.isfinite(second).all()
+
+
+def test_second_order_gradients_are_those_of_an_unrolled_step(
+    weights: SharedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descent, rate = ArchitectureDescent(load("darts", second_order=True), weights, (), 0), 0.5
+    parameter = next(iter(descent.supernet.parameters()))
+    losses = {
+        "train": lambda w, a: ((w - a) ** 2).sum() + w.prod() * a.sum(),
+        "validation": lambda w, a: (w.sin() * a).sum(),
+    }
+
+    def loss(mixture: Mixture, batch: str, moved: torch.Tensor = parameter) -> torch.Tensor:
+        shares = torch.stack([weights[0] for weights in mixture.weights])
+        return losses[batch](moved.flatten()[: len(shares)], shares)
+
+    mixture = descent._mixture("logits")
+    (step,) = torch.autograd.grad(loss(mixture, "train"), parameter, create_graph=True)
+    exact = torch.autograd.grad(
+        loss(mixture, "validation", parameter - rate * step), descent._logits, allow_unused=True
+    )
+    monkeypatch.setattr(descent, "_loss", loss)
+    monkeypatch.setattr(descent, "_batch", lambda: "validation")
+    monkeypatch.setattr(descent.descent, "batch", lambda: "train")
+    monkeypatch.setattr(descent.descent, "learning_rate", lambda: rate)
+    descent._step_logits()
+    for logits, wanted in zip(descent._logits, exact, strict=True):
+        assert torch.allclose(logits.grad, torch.zeros_like(logits) if wanted is None else wanted, rtol=0.01, atol=1e-5)
 
 
 def test_a_step_depends_on_no_random_numbers_but_its_own(weights: SharedWeights, region: FeasibleRegion) -> None:
