@@ -37,14 +37,14 @@ class Controller(nn.Module):
 
     def draw(self, n: int, rng: np.random.Generator) -> Population:
         """Return n architectures (n, choices) drawn by the probabilities."""
-        uniform = torch.from_numpy(rng.random((n, len(self.n_options))))
+        uniform = torch.from_numpy(rng.random((n, len(self.n_options)))).to(self.begin.device)
         with torch.no_grad():
             rows, _ = self._unroll(n, uniform=uniform)
-        return rows.numpy()
+        return rows.cpu().numpy()
 
     def log_probabilities(self, population: Population) -> tuple[Tensor, Tensor]:
         """Return (N,): the logarithm of each architecture's probability, and the entropy along its way."""
-        rows = torch.from_numpy(np.ascontiguousarray(population, np.int64))
+        rows = torch.from_numpy(np.ascontiguousarray(population, np.int64)).to(self.begin.device)
         _, steps = self._unroll(len(rows), rows=rows)
         taken = [step.gather(1, column[:, None])[:, 0] for step, column in zip(steps, rows.T, strict=True)]
         entropy = [-(step.exp() * step).sum(1) for step in steps]
@@ -88,4 +88,4 @@ class ControllerStrategy(PolicyGradient):
 
     def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
         log_probability, entropy = self._controller.log_probabilities(rows)
-        self._climb((self._advantages(rewards) * log_probability).mean(), entropy)
+        self._climb((self._advantages(rewards).to(log_probability) * log_probability).mean(), entropy)

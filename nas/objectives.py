@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ _SAMPLING_ROUNDS = 50
 _BREEDING_ROUNDS = 20
 _WALKING_SWEEPS = 5
 """So often a random walk draws each choice anew: enough for costs to spread as they do in uniform samples."""
+
+
+_PUBLISHED = {"soft": -0.07, "hard": -1.0, "absolute": -0.07}
+"""Exponents of rewards."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Objective:
         values = metrics[self.metric]
         return values if self.maximise else -values
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what a search for it is told apart by."""
+        return {"metric": self.metric, "maximise": self.maximise}
+
 
 @dataclass(frozen=True)
 class Reward(Objective):
@@ -60,7 +68,7 @@ class Reward(Objective):
         cost: predicts the cost.
         target: the cost that is aimed at, in the model's unit.
         kind: which of the three.
-        exponent: w, negative.
+        exponent: w, negative; None for that of the kind's paper.
 
     Raises:
         InputError: the target is not positive, or the exponent not negative.
@@ -69,12 +77,12 @@ class Reward(Objective):
     cost: CostModel = field(kw_only=True)
     target: float = field(kw_only=True)
     kind: Literal["soft", "hard", "absolute"] = field(default="absolute", kw_only=True)
-    exponent: float = field(default=-0.07, kw_only=True)
+    exponent: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.target) and self.target > 0):
             raise InputError(f"a reward's target of {self.target} is no cost: expected a positive number")
-        if self.exponent >= 0:
+        if not self._w < 0:
             raise InputError(f"a reward's exponent of {self.exponent} would reward high costs: expected a negative one")
         if not self.maximise:
             raise InputError(f"a reward raises a metric: {self.metric} is to be lowered; give its negative")
@@ -83,12 +91,20 @@ class Reward(Objective):
     def costs(self) -> Mapping[str, CostModel]:
         return {self.cost.metric: self.cost, **super().costs}
 
+    @property
+    def _w(self) -> float:
+        return _PUBLISHED[self.kind] if self.exponent is None else self.exponent
+
     def score(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         values, ratio = metrics[self.metric], metrics[self.cost.metric] / self.target
         if self.kind == "absolute":
-            return np.asarray(values + self.exponent * np.abs(ratio - 1))
-        penalty = ratio**self.exponent
+            return np.asarray(values + self._w * np.abs(ratio - 1))
+        penalty = ratio**self._w
         return np.asarray(values * (penalty if self.kind == "soft" else np.where(ratio > 1, penalty, 1.0)))
+
+    def to_json(self) -> dict[str, Any]:
+        own = {"cost": self.cost.metric, "target": self.target, "kind": self.kind, "exponent": self._w}
+        return super().to_json() | own
 
 
 @dataclass(frozen=True)
@@ -237,3 +253,13 @@ class FeasibleRegion:
             if len(found) >= n:
                 break
         return found
+
+
+def identity(region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> dict[str, Any]:
+    """Return what a search is told apart by from others, as JSON."""
+    return {
+        "space": region.space.to_json(),
+        "seed": seed,
+        "objectives": {str(i): objective.to_json() for i, objective in enumerate(objectives, 1)},
+        "bounds": {c.metric: {"bound": c.bound, "margin": c.model.margin} for c in region.constraints},
+    }

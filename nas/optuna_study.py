@@ -3,6 +3,7 @@
 import json
 import warnings
 from abc import abstractmethod
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,19 +65,25 @@ class OptunaStrategy(Strategy):
         self._waiting: dict[bytes, Trial] = {}
         self._study = self._create(int(self.rng.integers(2**31)))
 
+    def _identity(self) -> str:
+        """Return what a study is told apart by from those of other searches: all but where it is kept, as JSON."""
+        options = {name: value for name, value in asdict(self).items() if name not in ("storage", "study")}
+        return json.dumps({**self.search, "sampler": type(self).__name__, "options": options}, sort_keys=True)
+
     def _create(self, seed: int) -> optuna.Study:
         """Return a new study, in the place of that of the same search if there is one.
 
         Raises:
             InputError: the storage holds another search's study of this name, or cannot be opened.
         """
-        search = json.dumps({"space": self.region.space.id, "seed": seed, "sampler": type(self).__name__})
+        search = self._identity()
         try:
             if self.storage is not None and self.study in optuna.get_all_study_names(self.storage):
                 held = optuna.load_study(study_name=self.study, storage=self.storage).user_attrs.get("search")
                 if held != search:
                     raise InputError(
-                        f"{self.storage} holds a study {self.study!r} of another search: give this one another name"
+                        f"{self.storage} holds a study {self.study!r} of another search: give this one another name "
+                        "with the strategy's option study=NAME, or go on with the same search"
                     )
                 optuna.delete_study(study_name=self.study, storage=self.storage)
             study = optuna.create_study(

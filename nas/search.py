@@ -16,7 +16,7 @@ from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.executors.executor import Executor
 from nas.executors.in_order import InOrder
 from nas.executors.local import LocalExecutor
-from nas.objectives import FeasibleRegion, Limit, Objective, scores_of, violations_of
+from nas.objectives import FeasibleRegion, Limit, Objective, identity, scores_of, violations_of
 from nas.pareto import front
 from nas.recorder import Recorder
 from nas.strategy import Strategy
@@ -68,7 +68,8 @@ class Search:
         budget: distinct networks to evaluate; equal networks are evaluated once.
         seed: of the strategy.
         journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
-        belongs_to: what the journal is recorded under, so that it is not continued by another search.
+        belongs_to: what the journal is recorded under beside the space, seed, objectives, bounds, limits and metrics,
+            such as which weights are evaluated, so that it is not continued by another search.
         first: networks (n, choices) that are evaluated before the strategy proposes any, which it is told of.
         executor: where evaluations run; the outcome is the same wherever they do.
         ahead: asks by which the strategy is always ahead of what it was told, so that no worker waits for the last
@@ -118,7 +119,13 @@ class Search:
         self.executor = executor or LocalExecutor()
         self.ahead = ahead if strategy.learns else max(ahead, _FREE_LEAD)
         lag = {"ahead": ahead} if ahead else {}
-        self.belongs_to = {"space": region.space.to_json(), "seed": seed, **lag, **(belongs_to or {})}
+        self.belongs_to = {
+            **identity(region, objectives, seed),
+            "metrics": list(evaluator.metrics),
+            "limits": {limit.metric: limit.at_most for limit in limits},
+            **lag,
+            **(belongs_to or {}),
+        }
 
     def run(self, *, progress: bool = True) -> History:
         """Search until the budget is spent or the strategy has nothing new to propose.
@@ -127,7 +134,7 @@ class Search:
             InputError: the journal is another search's, the last evaluations failed alike, or none can come to an end.
         """
         known: dict[bytes, int] = {}
-        self.strategy.begin(self.region, self.objectives, self.seed)
+        self.strategy.begin(self.region, self.objectives, self.seed, self.belongs_to)
         asks = self._asks(known)
         untold: deque[tuple[Population, int]] = deque()
         bar = progress_bar(self.budget, "search", "network", show=progress)

@@ -100,6 +100,11 @@ class SearchOptions:
     def __post_init__(self) -> None:
         require_known(self.proxy)
         self._require_heeded()
+        if self.warm_start.proxy is not None and self.warm_start.n_kept >= self.n_evaluated:
+            raise InputError(
+                f"a warm start that keeps {self.warm_start.n_kept} networks leaves none of {self.n_evaluated} "
+                "evaluations to others: keep fewer (n_kept), or evaluate more (n_evaluated)"
+            )
         strategy, name = self.load_strategy(), self.strategy_name
         if strategy.searches_weights and self.evaluator != "shared_weights":
             raise InputError(f"strategy {name} searches shared weights, nothing else: say evaluator shared_weights")

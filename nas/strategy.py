@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Objective, identity
 from nas.pareto import Scores
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Strategy(ABC):
     Attributes:
         multi_objective: whether it serves several objectives at once.
         searches_weights: whether it works on shared weights themselves, which `use` then gives it.
+        looks_at_networks: whether it asks what networks consist of, rather than which options they have.
         learns: whether what it proposes depends on what it is told.
         asynchronous: whether it may be asked again before it is told of what it asked for.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
@@ -33,10 +34,12 @@ class Strategy(ABC):
         region: the networks that may be proposed.
         objectives: what is to be raised or lowered; a column of the scores each.
         rng: the only source of randomness.
+        search: what the search is told apart by from others that keep something in one place.
     """
 
     multi_objective: ClassVar[bool] = False
     searches_weights: ClassVar[bool] = False
+    looks_at_networks: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     asynchronous: ClassVar[bool] = False
     for_dear_evaluations: ClassVar[bool] = False
@@ -45,11 +48,13 @@ class Strategy(ABC):
     region: FeasibleRegion
     objectives: tuple[Objective, ...]
     rng: np.random.Generator
+    search: Mapping[str, Any]
 
     @classmethod
     def lacks(cls, space: SearchSpace) -> str | None:
         """Return what a space lacks to be searched by this strategy, in the plural; None if it can be."""
-        return None
+        needed = cls.searches_weights or cls.looks_at_networks
+        return "networks to build" if needed and not _has_networks(space) else None
 
     def use(self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
         """Take the shared weights that are searched, before the search begins; most learn from scores alone.
@@ -61,12 +66,26 @@ class Strategy(ABC):
         """
         self.weights, self._directory, self._belongs_to = weights, directory, belongs_to
 
-    def begin(self, region: FeasibleRegion, objectives: Sequence[Objective], seed: int) -> None:
-        """Start anew on a region of a space."""
+    def begin(
+        self,
+        region: FeasibleRegion,
+        objectives: Sequence[Objective],
+        seed: int,
+        belongs_to: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start anew on a region of a space.
+
+        Args:
+            region: the networks that may be proposed.
+            objectives: what is to be raised or lowered.
+            seed: of the random numbers.
+            belongs_to: what the search is recorded under; None: the region, the objectives and the seed alone.
+        """
         assert len(objectives) == 1 or self.multi_objective, "a search refuses that before it begins"
         self.region = region
         self.objectives = tuple(objectives)
         self.rng = np.random.default_rng(seed)
+        self.search = identity(region, objectives, seed) if belongs_to is None else belongs_to
         self._begin()
 
     def ask(self) -> Population:
@@ -100,6 +119,15 @@ class Strategy(ABC):
     @abstractmethod
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         """Take note of scores (N, objectives), finite or -inf throughout a row, and violations (N,) from 0 to inf."""
+
+
+def _has_networks(space: SearchSpace) -> bool:
+    """Tell whether there are networks behind a space's choices; behind those of a table there are results alone."""
+    try:
+        space.plan(space.decode(np.zeros((1, len(space.choices)), np.int64))[0])
+    except InputError:
+        return False
+    return True
 
 
 def best_first(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:

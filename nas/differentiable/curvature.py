@@ -11,18 +11,15 @@ _DISTANCE = 0.01
 _TINY = 1e-12
 
 
-def dominant_eigenvalue(
-    gradient: Callable[[Tensor], Tensor], n: int, generator: torch.Generator, iterations: int = 8
-) -> float:
+def dominant_eigenvalue(gradient: Callable[[Tensor], Tensor], direction: Tensor, iterations: int = 8) -> float:
     """Return the eigenvalue of largest magnitude of a Hessian, by power iteration.
 
     Args:
         gradient: at a displacement (n,) from where the Hessian is wanted, (n,).
-        n: dimensions.
-        generator: of the first direction.
+        direction: the first, (n,), drawn at random.
         iterations: products with the Hessian.
     """
-    direction, eigenvalue = torch.randn(n, generator=generator), 0.0
+    eigenvalue = 0.0
     for _ in range(iterations):
         direction = direction / direction.norm().clamp(min=_TINY)
         product = (gradient(_DISTANCE * direction) - gradient(-_DISTANCE * direction)) / (2 * _DISTANCE)

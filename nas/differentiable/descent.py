@@ -12,24 +12,19 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from nas.constraint import Constraint
 from nas.data.dataset import IGNORED
+from nas.differentiable.bounds import penalty, raised
 from nas.differentiable.curvature import dominant_eigenvalue, unrolled_gradients
 from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, Mixture, drawn
 from nas.differentiable.relaxation import Relaxation
 from nas.evaluation.shared_weights import SharedWeights
-from nas.training.descent import Student, random_numbers
+from nas.training.descent import Student, random_numbers, seed_dropout
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
 from search_spaces import Architecture
 
 if TYPE_CHECKING:
     from nas.differentiable.strategy import DifferentiableStrategy
-
-_ASCENT = 0.1
-"""By how much a multiplier rises in a step, relative to the logarithm of expected cost over bound."""
-
-_STIFFNESS = 1.0
-"""Weight of the square of that logarithm, which damps the multiplier's swings (augmented Lagrangian; Hestenes 1969)."""
 
 _MEMORY = 0.9
 """Share of the score function's baseline that a step leaves as it is."""
@@ -60,8 +55,9 @@ class ArchitectureDescent(JointDescent):
     """A differentiable search under way.
 
     Where a bound holds, T, the loss is the cross entropy plus m g + g^2 / 2 with g = log(expected cost / T); the
-    multiplier m rises by a share of g in each step, so that the expectation comes to T from either side. A choice that
-    can only be sampled (`Relaxation.sampled`) gets the score function's gradient (Williams, Machine Learning 1992).
+    multiplier m rises by a share of g in each step, so that the expectation comes to T: from either side where that
+    bound is the tightest, from above where another is (`nas.differentiable.bounds`). A choice that can only be sampled
+    (`Relaxation.sampled`) gets the score function's gradient (Williams, Machine Learning 1992).
 
     Args:
         strategy: says how options are mixed, and how long and fast to descend.
@@ -115,8 +111,8 @@ class ArchitectureDescent(JointDescent):
 
     def shares_of_bounds(self) -> list[float]:
         """Return the expected costs as shares of their bounds."""
-        probabilities = [p.detach() for p in self.probabilities()]
-        return [float(cost(probabilities)) / target for cost, target in self._costs]
+        shares: list[float] = self._excesses().exp().tolist()
+        return shares
 
     def keep(self, options: NDArray[np.bool_]) -> None:
         """Go on with some of all options alone, those of one choice after the other."""
@@ -133,8 +129,8 @@ class ArchitectureDescent(JointDescent):
         """Return those of the Hessian of the validation loss in the logits, after each epoch until this one."""
         if self._state.eigenvalues[self.epoch].isnan():
             generator = random_numbers(self.seed, self.epoch, "eigenvalue")
-            value = dominant_eigenvalue(self._gradient_at, len(self._state.kept), generator)
-            self._state.eigenvalues[self.epoch] = value
+            direction = torch.randn(len(self._state.kept), generator=generator).to(self.descent.device)
+            self._state.eigenvalues[self.epoch] = dominant_eigenvalue(self._gradient_at, direction)
         found: list[float] = self._state.eigenvalues[: self.epoch + 1].tolist()
         return found
 
@@ -160,7 +156,8 @@ class ArchitectureDescent(JointDescent):
         mixture = self._mixture("logits")
         loss = self._loss(mixture, batch)
         baseline = loss.detach() if self._state.baseline.isnan() else self._state.baseline.clone()
-        surrogate = loss + (loss.detach() - baseline) * self._log_probability(mixture) + self._penalty()
+        surrogate = loss + (loss.detach() - baseline) * self._log_probability(mixture)
+        surrogate = surrogate + penalty(self._state.multipliers, self._excesses())
         self._optimizer.zero_grad()
         surrogate.backward()  # type: ignore[no-untyped-call]
         if self.strategy.second_order:
@@ -169,8 +166,7 @@ class ArchitectureDescent(JointDescent):
         self._optimizer.step()
         self._state.baseline.copy_(_MEMORY * baseline + (1 - _MEMORY) * loss.detach())
         with torch.no_grad():
-            for multiplier, share in zip(self._state.multipliers, self.shares_of_bounds(), strict=True):
-                multiplier += _ASCENT * float(np.log(share))
+            self._state.multipliers.copy_(raised(self._state.multipliers, self._excesses()))
 
     def _add_second_order(self, batch: tuple[Any, Tensor]) -> None:
         """Put what the weights' next step changes about the gradients of the cross entropy into those of the logits."""
@@ -218,7 +214,9 @@ class ArchitectureDescent(JointDescent):
         return partial(self.space.prepare, architecture=self.space.decode([mixture.row])[0])
 
     def _loss(self, mixture: Mixture, batch: tuple[Any, Tensor]) -> Tensor:
+        """Return the cross entropy on some examples; all losses of a step drop out the same, as differences need."""
         examples, labels = batch
+        seed_dropout(self.seed, self.descent.step, "dropout for the logits")
         output = self._relaxation(mixture.weights, mixture.support, self._prepare(mixture)(examples))
         return cross_entropy(output, labels, ignore_index=IGNORED)
 
@@ -230,14 +228,11 @@ class ArchitectureDescent(JointDescent):
             total = total + probabilities[choice][mixture.row[choice]].log()
         return total
 
-    def _penalty(self) -> Tensor:
-        """Return what the expected costs add to the loss."""
+    def _excesses(self) -> Tensor:
+        """Return the logarithms of expected costs as shares of their bounds, (bounds,)."""
         probabilities = self.probabilities()
-        total = torch.zeros((), device=probabilities[0].device)
-        for (cost, target), multiplier in zip(self._costs, self._state.multipliers, strict=True):
-            excess = (cost(probabilities) / target).log()
-            total = total + multiplier * excess + _STIFFNESS / 2 * excess.square()
-        return total
+        shares = [cost(probabilities)[None] / target for cost, target in self._costs]
+        return torch.cat([self._state.multipliers[:0], *shares]).log()
 
     def _gradient_at(self, displacement: Tensor) -> Tensor:
         """Return the gradient of the validation loss in all logits, (options,), when they are displaced."""

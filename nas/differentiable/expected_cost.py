@@ -34,7 +34,7 @@ class ExpectedCost:
         for factor in model.space.index.factors(model.values):
             scopes.setdefault(factor.choices, []).append(factor)
         self._terms = [
-            (scope, torch.from_numpy(np.ascontiguousarray(join(factors, np.add).values, dtype=np.float32)))
+            (scope, torch.from_numpy(np.asarray(join(factors, np.add).values, np.float32, order="C")))
             for scope, factors in scopes.items()
         ]
 

@@ -32,9 +32,10 @@ _NEAR = 0.03
 class DifferentiableStrategy(Strategy):
     """Descends logits of options on validation data and shared weights on training data, step by step in turn.
 
-    The weights are a copy of the supernet's. Costs that are bounded are held at their bounds in expectation, each by a
-    multiplier that rises while the expectation is above the bound and falls while it is below. In the end, networks are
-    proposed in the order of their probabilities, those first that are within 3 % of a bound.
+    The weights are a copy of the supernet's. Costs that are bounded are kept within their bounds in expectation, each
+    by a multiplier that rises while the expectation is above the bound and falls while it is below; that of the
+    tightest bound may pull costs up, too, so that it is hit. In the end, networks are proposed in the order of their
+    probabilities, those first that are within 3 % of a bound.
     """
 
     searches_weights = True

@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,25 @@ class Inherited(Evaluator):
         data: the data set; its test part is never read.
         directory: keeps weights; an existing one of the same space, data and options is gone on with.
         options: of each network's training.
+        first: a network that was trained elsewhere, and its architecture: its scores are its own, and others grow out
+            of it. Give its architecture to the search as `first`, too, so that the strategy begins there.
 
     Raises:
-        InputError: the directory holds networks of another space, other data or other options; or an option does
-            nothing to the data.
+        InputError: the directory holds networks of another space, other data, other options or another first; an
+            option does nothing to the data; or the first network is not of its architecture, or has no finite scores.
     """
 
     independent = False
     batch_size = 1
 
     def __init__(
-        self, space: SearchSpace, data: Dataset, directory: Path, options: InheritanceOptions | None = None
+        self,
+        space: SearchSpace,
+        data: Dataset,
+        directory: Path,
+        options: InheritanceOptions | None = None,
+        *,
+        first: tuple[Architecture, nn.Module] | None = None,
     ) -> None:
         self.space = space
         self.data = data
@@ -87,6 +96,9 @@ class Inherited(Evaluator):
             "data": data.fingerprint,
             "options": material(dataclasses.asdict(self.options)),
         }
+        given = None if first is None else (first[0], self._rebuilt(*first))
+        if given is not None:
+            belongs_to["first"] = {"architecture": given[0].id, "weights": sha256(_content(given[1])).hexdigest()}
         with Journal(directory / JOURNAL) as journal:
             if journal.recovered:
                 require_same(f"{directory}", journal.recovered[0], belongs_to)
@@ -94,6 +106,8 @@ class Inherited(Evaluator):
                 journal.append([belongs_to])
             for record in journal.recovered[1:]:
                 self._records[np.array(record["row"]).tobytes()] = record
+        if given is not None and not self._records:
+            self._begin_with(*given)
 
     def evaluate(self, population: Population) -> Metrics:
         results = [self._evaluate(row) for row in self.space.canonical(population).astype(np.int64)]
@@ -113,12 +127,33 @@ class Inherited(Evaluator):
     def _evaluate(self, row: NDArray[np.int64]) -> dict[str, float]:
         """Return the metrics of one canonical architecture (choices,), NaN if its training failed."""
         if row.tobytes() not in self._records:
-            record = self._train(row)
-            with Journal(self.directory / JOURNAL) as journal:
-                journal.append([record])
-            self._records[row.tobytes()] = record
+            self._remember(self._train(row))
         found = self._records[row.tobytes()]
         return {name: found.get(name, math.nan) for name in self.metrics}
+
+    def _remember(self, record: dict[str, Any]) -> None:
+        with Journal(self.directory / JOURNAL) as journal:
+            journal.append([record])
+        self._records[np.array(record["row"]).tobytes()] = record
+
+    def _rebuilt(self, architecture: Architecture, trained: nn.Module) -> nn.Module:
+        """Return a network of this space with a trained one's weights and statistics, in evaluation mode."""
+        network = self.space.build(architecture)
+        try:
+            network.load_state_dict(trained.state_dict())
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"the first network is none of {architecture.id} in {self.space.name}: {reason}") from None
+        return network.eval()
+
+    def _begin_with(self, architecture: Architecture, network: nn.Module) -> None:
+        """Take note of the network that all begins with."""
+        found = score(network, self._validation, partial(self.space.prepare, architecture=architecture))
+        if not np.isfinite(list(found.values())).all():
+            raise InputError(f"the first network, {architecture.id}, has scores that are not finite: {found}")
+        (row,) = self.space.canonical(self.space.encode([architecture])).astype(np.int64)
+        self._save(row, network)
+        self._remember({"row": row.tolist(), "ancestor": None, "failed": False} | found)
 
     def _train(self, row: NDArray[np.int64]) -> dict[str, Any]:
         """Train a network, keep its weights, and return what to remember of it."""
@@ -141,8 +176,7 @@ class Inherited(Evaluator):
         found = score(network.eval(), self._validation, prepare)
         if not np.isfinite(list(found.values())).all():
             return record | {"failed": True}
-        content = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-        write_atomic(self._path(row), lambda temporary: temporary.write_bytes(content))
+        self._save(row, network)
         return record | found
 
     def _ancestor(self, row: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -167,6 +201,10 @@ class Inherited(Evaluator):
         grow = inherit if self.options.approximate else morph
         return grow(self.space, self._load(ancestor), source, target)
 
+    def _save(self, row: NDArray[np.int64], network: nn.Module) -> None:
+        content = _content(network)
+        write_atomic(self._path(row), lambda temporary: temporary.write_bytes(content))
+
     def _load(self, row: NDArray[np.int64]) -> nn.Module:
         (architecture,) = self.space.decode(row[None])
         network = self.space.build(architecture)
@@ -176,3 +214,8 @@ class Inherited(Evaluator):
     def _path(self, row: NDArray[np.int64]) -> Path:
         (architecture,) = self.space.decode(row[None])
         return self.directory / f"{architecture.id}.safetensors"
+
+
+def _content(network: nn.Module) -> bytes:
+    """Return a network's weights and statistics as they are kept."""
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})

@@ -19,7 +19,7 @@ from nas.data import Dataset
 from nas.data.dataset import IGNORED
 from nas.evaluation.evaluator import Evaluator, Metrics
 from search_spaces import Architecture, SearchSpace
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
 Batch = tuple[tuple[Tensor, ...], Tensor]
@@ -36,7 +36,7 @@ class Candidate:
         space: that it is of.
         architecture: its choices.
         network: with random weights.
-        batches: of training examples, two or more.
+        batches: of training examples; `zico` compares gradients of two or more.
     """
 
     space: SearchSpace
@@ -55,8 +55,8 @@ def naswot(candidate: Candidate) -> float:
     found = [module for module in candidate.network.modules() if isinstance(module, _ACTIVATIONS)]
     hooks = [module.register_forward_hook(keep) for module in found]
     inputs, _ = candidate.batches[0]
-    with torch.no_grad():
-        candidate.network.train()(*inputs)
+    with torch.no_grad(), _restored(candidate.network) as network:
+        network.train()(*inputs)
     for hook in hooks:
         hook.remove()
     n = len(inputs[0])
@@ -148,7 +148,7 @@ class ZeroCost(Evaluator):
         seed: of the networks' weights.
 
     Raises:
-        InputError: there is no such proxy.
+        InputError: there is no such proxy, or too few batches for it.
     """
 
     batch_size = 1
@@ -165,6 +165,8 @@ class ZeroCost(Evaluator):
     ) -> None:
         for proxy in proxies:
             require_known(proxy)
+        if "zico" in proxies and n_batches < 2:
+            raise InputError(f"zico compares gradients of batches, of which there are {n_batches}: give at least 2")
         self.space = space
         self.data = data
         self.metrics = tuple(proxies)
@@ -197,21 +199,32 @@ def _gradients(candidate: Candidate, batch: Batch) -> dict[str, Tensor]:
     """Return the gradient of the mean cross entropy of a batch by the parameters it depends on, by name."""
     inputs, labels = batch
     named = dict(candidate.network.named_parameters())
-    loss = cross_entropy(candidate.network.train()(*inputs), labels, ignore_index=IGNORED)
-    gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    with _restored(candidate.network) as network:
+        loss = cross_entropy(network.train()(*inputs), labels, ignore_index=IGNORED)
+        gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     return {name: gradient for name, gradient in zip(named, gradients, strict=True) if gradient is not None}
+
+
+@contextmanager
+def _restored(network: nn.Module) -> Iterator[nn.Module]:
+    """Put a network's state and mode back after its use: norms in training take statistics that synflow reads."""
+    state, mode = {name: tensor.clone() for name, tensor in network.state_dict().items()}, network.training
+    try:
+        yield network
+    finally:
+        network.load_state_dict(state)
+        network.train(mode)
 
 
 @contextmanager
 def _positive(network: nn.Module) -> Iterator[nn.Module]:
     """Make a network linear where it can be, for as long: weights positive and in float64, norms at their start."""
-    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    network.double().eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.abs_()
-    try:
-        yield network
-    finally:
-        network.float().zero_grad()
-        network.load_state_dict(state)
+    with _restored(network):
+        network.double().eval()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.abs_()
+        try:
+            yield network
+        finally:
+            network.float().zero_grad()

@@ -66,6 +66,8 @@ class EAS(PolicyGradient):
     networks that are tried when the policy has nothing new.
     """
 
+    looks_at_networks = True
+
     steps: int = Field(default=3, ge=1, description="transformations from the start of an episode to its end")
     starts: int = Field(default=1, ge=0, description="best networks that episodes begin at, beside the smallest")
     hidden: int = Field(default=32, ge=1, description="width of the policy's network in each direction")

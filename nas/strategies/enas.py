@@ -79,7 +79,7 @@ class _ControllerDescent(JointDescent):
         student = Student(self.supernet.network(architecture), partial(self.space.prepare, architecture=architecture))
         loss = self.descent.descend([student], distil=False)
         rows = self._draw(self._strategy.rewarded, rng)
-        rewards = torch.tensor([-self._loss(row) for row in rows])
+        rewards = torch.tensor([-self._loss(row) for row in rows], device=self.descent.device)
         baseline = rewards.mean() if self._state.baseline.isnan() else self._state.baseline.clone()
         log_probability, entropy = self._state.controller.log_probabilities(rows)
         gain = ((rewards - baseline) * log_probability).mean() + self._strategy.entropy * entropy.mean()

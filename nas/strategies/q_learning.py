@@ -51,13 +51,13 @@ class QLearning(PolicyStrategy):
         self._rows = np.concatenate([self._rows, rows])[-_REPLAYED:]
         self._rewards = np.concatenate([self._rewards, rewards])[-_REPLAYED:]
         for i in self.rng.integers(len(self._rows), size=self.replays):
-            reward = target = self._rewards[i]
+            target = self._rewards[i]
             for choice in reversed(range(len(self._values))):
                 state = self._rows[i, choice - 1] if choice else 0
                 values = self._values[choice]
                 taken = state, self._rows[i, choice]
                 values[taken] += self.learning_rate * (target - values[taken])
-                target = self.trace * reward + (1 - self.trace) * values[state].max()
+                target = self.trace * target + (1 - self.trace) * values[state].max()
 
 
 _REPLAYED = 1000

@@ -6,6 +6,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.strategy import DifferentiableStrategy
+from search_spaces.errors import InputError
 
 
 @dataclass(config={"extra": "forbid"})
@@ -16,8 +17,17 @@ class RobustDARTS(DifferentiableStrategy):
     the result.
     """
 
+    epochs: int = Field(default=50, ge=1, description="passes over the training examples, at most; 50 as published")
     window: int = Field(default=5, ge=1, description="epochs that are averaged, and compared with as many before")
     sharpening: float = Field(default=0.75, gt=0, lt=1, description="ends when the average of then over now is below")
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self.epochs <= 2 * self.window:
+            raise InputError(
+                f"epochs {self.epochs}: expected more than two windows of {self.window}, before which nothing ends "
+                "early; give more epochs, or a smaller window"
+            )
 
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         eigenvalues = np.abs(descent.dominant_eigenvalues())

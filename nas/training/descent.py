@@ -67,7 +67,7 @@ class Descent:
         """
         batch, labels = self.batch()
         n_counted = self.ranks.sum((labels != IGNORED).sum())
-        torch.manual_seed(_seed(self.options.seed, self.step, "dropout"))
+        seed_dropout(self.options.seed, self.step, "dropout")
         for group in self._optimizer.param_groups:
             group["lr"] = self.learning_rate()
         targets, losses = labels, []
@@ -192,6 +192,11 @@ def _seed(seed: int, count: int, purpose: str) -> int:
     """Return a seed of its own for each purpose and count, 63 bits."""
     text = f"{seed}/{count}/{purpose}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def seed_dropout(seed: int, count: int, purpose: str) -> None:
+    """Begin torch's own random numbers, of which dropout takes, anew for each purpose and count."""
+    torch.manual_seed(_seed(seed, count, purpose))
 
 
 def random_numbers(seed: int, count: int, purpose: str) -> torch.Generator:

@@ -103,6 +103,13 @@ def test_a_warm_start_that_keeps_more_than_it_draws_is_refused() -> None:
         WarmStart("macs", n_drawn=10)
 
 
+def test_a_warm_start_that_leaves_a_strategy_no_evaluations_is_refused() -> None:
+    with pytest.raises(ValidationError, match="keeps 20 networks leaves none of 20 evaluations to others: keep fewer"):
+        SearchOptions(warm_start=WarmStart("macs"), n_evaluated=20)
+    SearchOptions(warm_start=WarmStart("macs"), n_evaluated=21)
+    SearchOptions(n_evaluated=20)
+
+
 def test_a_strategy_that_searches_weights_is_given_no_proxy() -> None:
     with pytest.raises(ValidationError, match="searches shared weights, nothing else"):
         SearchOptions(evaluator="zero_cost", strategy=StrategyOptions("darts"))

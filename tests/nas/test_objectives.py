@@ -171,7 +171,7 @@ def test_bounds_that_exclude_each_other_are_told(toy: Callable[..., Any]) -> Non
     assert len(str(error.value).splitlines()) == 1
 
 
-def rewards(toy: Callable[..., Any], kind: str, exponent: float, ratios: list[float]) -> list[float]:
+def rewards(toy: Callable[..., Any], kind: str, exponent: float | None, ratios: list[float]) -> list[float]:
     cost = random_cost(toy())
     reward = Reward("accuracy", cost=cost, target=2.0, kind=kind, exponent=exponent)  # type: ignore[arg-type]
     metrics = {"accuracy": np.full(len(ratios), 0.8), cost.metric: 2.0 * np.array(ratios)}
@@ -184,9 +184,14 @@ def rewards(toy: Callable[..., Any], kind: str, exponent: float, ratios: list[fl
         ("soft", -0.07, [0.8 * 0.5**-0.07, 0.8, 0.8 * 2**-0.07]),
         ("hard", -1.0, [0.8, 0.8, 0.4]),
         ("absolute", -0.1, [0.75, 0.8, 0.7]),
+        ("soft", None, [0.8 * 0.5**-0.07, 0.8, 0.8 * 2**-0.07]),
+        ("hard", None, [0.8, 0.8, 0.4]),
+        ("absolute", None, [0.765, 0.8, 0.73]),
     ],
 )
-def test_rewards_are_as_published(toy: Callable[..., Any], kind: str, exponent: float, expected: list[float]) -> None:
+def test_rewards_are_as_published(
+    toy: Callable[..., Any], kind: str, exponent: float | None, expected: list[float]
+) -> None:
     assert rewards(toy, kind, exponent, [0.5, 1.0, 2.0]) == pytest.approx(expected)
 
 

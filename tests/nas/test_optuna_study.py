@@ -9,7 +9,9 @@ import optuna
 import pytest
 
 import search_spaces
+from latency_predictors.cost_model import BlockCost
 from nas import strategies
+from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, Limit, Objective
 from nas.search import History, Search
 from search_spaces import InputError
@@ -68,6 +70,30 @@ def test_the_study_of_another_search_is_left_alone(
     assert len(trials(storage)) == 3
     search(region, additive, storage=storage, study="mine", budget=5)
     assert len(trials(storage, "mine")) == 5
+
+
+def test_a_search_that_differs_in_anything_leaves_the_study_alone(
+    region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path
+) -> None:
+    """In its bound, its strategy's options or the weights it looks at, which a caller names in `belongs_to`."""
+    storage = f"sqlite:///{tmp_path}/study.db"
+    model = BlockCost(region.space, "latency_ms", np.ones(len(region.space.index.blocks)))
+    loose, tight = (FeasibleRegion(region.space, [Constraint(model, share * model.dearest()[0])]) for share in (1, 0.9))
+
+    def run(region: FeasibleRegion, weights: str = "these", **options: Any) -> None:
+        strategy = strategies.load("optuna_nsga2", storage=storage, **options)
+        objectives, belongs_to = [Objective("score")], {"weights": weights}
+        evaluator = additive(region.space)
+        Search(evaluator, strategy, objectives, region, budget=3, seed=0, belongs_to=belongs_to).run(progress=False)
+
+    run(loose)
+    for change in ({"region": tight}, {"weights": "others"}, {"batch": 2}):
+        with pytest.raises(InputError, match=r"holds a study 'nas' of another search: .* option study=NAME"):
+            run(**{"region": loose, **change})
+        assert len(trials(storage)) == 3
+    run(tight, study="tight")
+    run(loose)
+    assert len(trials(storage)) == len(trials(storage, "tight")) == 3
 
 
 @pytest.mark.parametrize("storage", ["sqlite:////no/such/folder/study.db", "no-such-thing://x", "nothing"])

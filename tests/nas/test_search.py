@@ -16,7 +16,7 @@ from nas import strategies
 from nas.constraint import Constraint
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator, Metrics
-from nas.objectives import FeasibleRegion, Objective, parse_budget
+from nas.objectives import FeasibleRegion, Limit, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import History, Search
 from nas.strategy import Strategy
@@ -222,7 +222,13 @@ def test_a_search_may_be_given_more_budget(
 
 @pytest.mark.parametrize(
     ("change", "what"),
-    [({"seed": 1}, "seed"), ({"belongs_to": {"budget": "40%"}}, "budget = None, asked for is '40%'")],
+    [
+        ({"seed": 1}, "seed"),
+        ({"belongs_to": {"budget": "40%"}}, "budget = None, asked for is '40%'"),
+        ({"objectives": [Objective("loss")]}, "objectives.1.metric = 'score', asked for is 'loss'"),
+        ({"objectives": [Objective("score", maximise=False)]}, "objectives.1.maximise = True"),
+        ({"limits": [Limit("loss", 0.5)]}, "limits.loss = None, asked for is 0.5"),
+    ],
 )
 def test_the_journal_of_another_search_is_refused(
     change: dict[str, Any],
@@ -238,6 +244,19 @@ def test_the_journal_of_another_search_is_refused(
         search(additive(region.space), region, path, **change)
     assert len(str(error.value).splitlines()) == 1
     assert path.read_bytes() == unkilled[1]
+
+
+def test_the_journal_of_other_metrics_or_bounds_is_refused(
+    region: FeasibleRegion, additive: Callable[..., Any], unkilled: tuple[History, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unkilled[1])
+    with pytest.raises(InputError, match=r"made with metrics = \['score', 'loss'\], asked for is \['score'\]"):
+        search(PartlyFailing(region.space), region, path)
+    (constraint,) = region.constraints
+    other = FeasibleRegion(region.space, [dataclasses.replace(constraint, bound=0.99 * constraint.bound)])
+    with pytest.raises(InputError, match=r"made with bounds\.latency_ms\.bound = "):
+        search(additive(region.space), other, path)
 
 
 def test_the_journal_of_another_space_is_refused(

@@ -1,6 +1,6 @@
 """What every strategy keeps: a new file in nas/strategies is tested here as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -19,8 +19,9 @@ from nas.pareto import Scores
 from nas.search import Search
 from nas.search_options import SearchOptions, StrategyOptions
 from nas.strategy import Strategy
-from search_spaces import InputError, SearchSpace
+from search_spaces import Block, InputError, SearchSpace
 from search_spaces.plan_index import Population
+from search_spaces.space import Choice
 
 SEEDS = st.integers(0, 2**32 - 1)
 N_ROUNDS = 4
@@ -123,6 +124,19 @@ HOSTILE: dict[str, Scoring] = {
 def test_no_score_breaks_a_strategy(name: str, kind: str) -> None:
     for asked in run(strategies.load(name), mobile(), 0, HOSTILE[kind]):
         assert mobile().contains(asked).all()
+
+
+@every_strategy
+@pytest.mark.parametrize("exceeded", [(0.0, 0.1, 1e9, np.inf, np.nan), (np.inf,)])
+def test_no_violation_breaks_a_strategy(name: str, exceeded: tuple[float, ...]) -> None:
+    strategy, rng = strategies.load(name), np.random.default_rng(0)
+    n_objectives = len(objectives_of(strategy))
+    strategy.begin(mobile(), objectives_of(strategy), 0)
+    for scoring in (additive, HOSTILE["anything"], HOSTILE["failed"], additive):
+        asked = strategy.ask()
+        strategy.tell(asked, scoring(asked, n_objectives, rng), rng.choice(exceeded, len(asked)))
+        assert mobile().contains(asked).all()
+    assert mobile().contains(strategy.ask()).all()
 
 
 @every_strategy
@@ -258,6 +272,25 @@ def test_a_strategy_that_cannot_search_a_space_says_what_it_lacks_and_names_thos
     with pytest.raises(InputError, match=r"cannot search nasbench201, which lacks choices of numbers: use .*nsga2"):
         Search(evaluator, strategy, [Objective("score")], FeasibleRegion(cells), budget=5, seed=0)
     assert not evaluator.evaluated
+
+
+class Results(SearchSpace):
+    """Choices of which there are results alone, as in a table."""
+
+    name = "results"
+    choices = (Choice("one", (1, 2)), Choice("other", (1, 2)))
+
+    def blocks(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Block]]:
+        raise InputError("no networks to build")
+
+
+@pytest.mark.parametrize("name", ["eas", "enas", "darts"])
+def test_a_strategy_that_looks_at_networks_refuses_a_space_that_has_none(name: str) -> None:
+    with pytest.raises(InputError, match=r"cannot search results, which lacks networks to build: use .*nsga2") as error:
+        strategies.require_searches(strategies.load(name), Results())
+    able = str(error.value).partition(": use ")[2].split(", ")
+    assert not {"eas", "enas", "gdas"} & set(able)
+    assert {"lemonade", "random_search"} <= set(able)
 
 
 def test_a_search_without_a_strategy_gets_the_one_for_what_an_evaluation_costs() -> None:

@@ -13,7 +13,7 @@ def test_the_dominant_eigenvalue_of_a_quadratic_form(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     basis, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator))
     hessian = basis @ torch.diag(torch.tensor([-9.0, 1.0, 2.0, 0.5, 0.0, 3.0])) @ basis.T
-    found = dominant_eigenvalue(lambda x: hessian @ x, 6, generator, iterations=30)
+    found = dominant_eigenvalue(lambda x: hessian @ x, torch.randn(6, generator=generator), iterations=30)
     assert found == pytest.approx(-9, rel=1e-2)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
@@ -16,6 +17,7 @@ from nas import strategies
 from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.differentiable.descent import ArchitectureDescent
+from nas.differentiable.gates import Mixture
 from nas.differentiable.strategy import DifferentiableStrategy
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective, Reward
@@ -28,11 +30,14 @@ from search_spaces.plan_index import Population
 NAMES = [name for name in strategies.names() if isinstance(strategies.load(name), DifferentiableStrategy)]
 QUICK: dict[str, Any] = {"epochs": 3, "batch_size": 32, "warmup": 0.2}
 
+OWN: dict[str, dict[str, Any]] = {"robust_darts": {"window": 1, "sharpening": 1e-6}}
+"""What a strategy needs to go through so few epochs."""
+
 every_strategy = pytest.mark.parametrize("name", NAMES)
 
 
 def load(name: str, **options: Any) -> DifferentiableStrategy:
-    strategy = strategies.load(name, **QUICK | options)
+    strategy = strategies.load(name, **QUICK | OWN.get(name, {}) | options)
     assert isinstance(strategy, DifferentiableStrategy)
     return strategy
 
@@ -139,6 +144,23 @@ def test_a_choice_that_can_only_be_sampled_learns_from_the_loss(
     assert descent.probabilities()[resolution][0] > 0.8
 
 
+def test_of_two_bounds_the_tight_one_is_hit(
+    weights: SharedWeights, region: FeasibleRegion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tight,) = region.constraints
+    slack = BlockCost(region.space, "macs", np.ones(len(region.space.index.blocks)))
+    constraints = [tight, Constraint(slack, 2 * slack.dearest()[0])]
+    descent = ArchitectureDescent(load("darts", logit_learning_rate=0.2), weights, constraints, 0)
+    monkeypatch.setattr(descent, "_batch", lambda: None)
+    monkeypatch.setattr(descent, "_loss", lambda mixture, batch: sum(w[0] for w in mixture.weights) / 10)
+    for _ in range(60):
+        descent._step_logits()
+    of_tight, of_slack = descent.shares_of_bounds()
+    assert of_tight == pytest.approx(1, abs=0.02)
+    assert of_slack < 0.7
+    assert descent._state.multipliers.abs().max() < 2
+
+
 def test_robust_darts_ends_where_the_loss_becomes_sharp(
     tiny: SearchSpace, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +173,14 @@ def test_robust_darts_ends_where_the_loss_becomes_sharp(
     assert descent.epoch == 5, "1.6 on average, 1 two epochs before"
     then = torch.cat(list(descent._logits))
     assert torch.equal(then, descent._state.history[3])
+
+
+def test_robust_darts_refuses_epochs_too_few_to_end_early(weights: SharedWeights, region: FeasibleRegion) -> None:
+    with pytest.raises(InputError, match="epochs 10: expected more than two windows of 5"):
+        proposed(load("robust_darts", epochs=10, window=5), weights, region)
+    strategy = strategies.load("robust_darts")
+    strategy.use(weights, None, {})
+    strategy.begin(region, [Objective("accuracy")], 0)
 
 
 def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
@@ -215,6 +245,45 @@ def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion
     first, second = (np.concatenate([p.detach().numpy() for p in descent.probabilities()]) for descent in descents)
     assert not np.allclose(first, second)
     assert np.isfinite(second).all()
+
+
+def test_second_order_gradients_are_those_of_an_unrolled_step(
+    weights: SharedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descent, rate = ArchitectureDescent(load("darts", second_order=True), weights, (), 0), 0.5
+    parameter = next(iter(descent.supernet.parameters()))
+    losses = {
+        "train": lambda w, a: ((w - a) ** 2).sum() + w.prod() * a.sum(),
+        "validation": lambda w, a: (w.sin() * a).sum(),
+    }
+
+    def loss(mixture: Mixture, batch: str, moved: torch.Tensor = parameter) -> torch.Tensor:
+        shares = torch.stack([weights[0] for weights in mixture.weights])
+        return losses[batch](moved.flatten()[: len(shares)], shares)
+
+    mixture = descent._mixture("logits")
+    (step,) = torch.autograd.grad(loss(mixture, "train"), parameter, create_graph=True)
+    exact = torch.autograd.grad(
+        loss(mixture, "validation", parameter - rate * step), descent._logits, allow_unused=True
+    )
+    monkeypatch.setattr(descent, "_loss", loss)
+    monkeypatch.setattr(descent, "_batch", lambda: "validation")
+    monkeypatch.setattr(descent.descent, "batch", lambda: "train")
+    monkeypatch.setattr(descent.descent, "learning_rate", lambda: rate)
+    descent._step_logits()
+    for logits, wanted in zip(descent._logits, exact, strict=True):
+        assert torch.allclose(logits.grad, torch.zeros_like(logits) if wanted is None else wanted, rtol=0.01, atol=1e-5)
+
+
+def test_a_step_depends_on_no_random_numbers_but_its_own(weights: SharedWeights, region: FeasibleRegion) -> None:
+    """Networks drop out: what is differenced must drop the same, and a search that goes on what it would have."""
+    assert any(isinstance(module, nn.Dropout) and module.p for module in weights.supernet.store.modules())
+    descent, gradients = ArchitectureDescent(load("gdas"), weights, region.constraints, 0), []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        gradients.append(descent._gradient_at(torch.zeros(int(weights.space.n_options.sum()))))
+    assert torch.equal(*gradients)
+    assert gradients[0].any()
 
 
 def test_what_it_cannot_do_is_refused_before_anything_runs(

@@ -28,6 +28,7 @@ def test_at_one_hot_probabilities_it_is_the_cost(name: str) -> None:
     expected = ExpectedCost(model)
     for row in space.sample(5, np.random.default_rng(1)):
         probabilities = [one_hot(torch.tensor(i), int(n)).float() for i, n in zip(row, space.n_options, strict=True)]
+        assert expected(probabilities).shape == ()
         assert float(expected(probabilities)) == pytest.approx(float(model.predict(row[None])[0]), rel=1e-5)
 
 

@@ -12,6 +12,7 @@ import search_spaces
 from nas import strategies
 from nas.data import Augmentation, Dataset
 from nas.evaluation.inherited import JOURNAL, InheritanceOptions, Inherited
+from nas.morphism import possible
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import Search
 from search_spaces import InputError, SearchSpace
@@ -159,6 +160,43 @@ def test_a_training_that_diverges_is_a_failed_evaluation_and_no_ancestor(
     assert records(tmp_path)[-1]["ancestor"] is None
     with pytest.raises(InputError, match="holds no weights"):
         again.network(tiny.decode(lineage)[0])
+
+
+@pytest.mark.parametrize("name", ["eas", "lemonade"])
+def test_a_search_may_start_from_a_trained_network(
+    name: str, tiny: SearchSpace, data: Dataset, lineage: Population, tmp_path: Path
+) -> None:
+    """It is scored as it is, told first, and what the strategy proposes grows out of it."""
+    (architecture,) = tiny.decode(lineage[2:3])
+    torch.manual_seed(5)
+    trained = tiny.build(architecture)
+    evaluator = Inherited(tiny, data, tmp_path, OPTIONS, first=(architecture, trained))
+    found = evaluator.network(architecture).state_dict()
+    assert all(torch.equal(tensor, found[path]) for path, tensor in trained.state_dict().items())
+    strategy = strategies.load(name, batch=1, steps=1)
+    region, start = FeasibleRegion(tiny), tiny.encode([architecture])
+    Search(evaluator, strategy, [Objective("accuracy")], region, budget=2, seed=0, first=start).run(progress=False)
+    begun, grown = records(tmp_path)
+    assert begun["row"] == start[0].tolist()
+    proposed = np.array([grown["row"]])
+    if name == "eas":
+        assert possible(tiny, np.concatenate([start, tiny.encode([tiny.smallest()])]), proposed.repeat(2, 0)).any()
+    else:
+        assert (tiny.canonical(tiny.neighbours(start[0])) == proposed).all(axis=1).any()
+    again = Inherited(tiny, data, tmp_path, OPTIONS, first=(architecture, trained))
+    assert again.evaluate(start)["accuracy"] == begun["accuracy"]
+    with pytest.raises(InputError, match=r"made with first\.architecture = "):
+        Inherited(tiny, data, tmp_path, OPTIONS)
+
+
+def test_a_first_network_of_another_architecture_is_refused(
+    tiny: SearchSpace, data: Dataset, lineage: Population, tmp_path: Path
+) -> None:
+    smallest, other = tiny.decode(lineage[[0, 2]])
+    with pytest.raises(InputError, match=f"the first network is none of {other.id} in mobilenet_v3_32: ") as error:
+        Inherited(tiny, data, tmp_path / "new", OPTIONS, first=(other, tiny.build(smallest)))
+    assert len(str(error.value).splitlines()) == 1
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("change", ["options", "data", "space"])

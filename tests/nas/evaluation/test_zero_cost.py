@@ -84,12 +84,13 @@ def test_zico_knows_no_scale(tiny: SearchSpace) -> None:
 
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_what_is_looked_at_stays_as_it_was(tiny: SearchSpace, proxy: str) -> None:
-    network = two_layers()
+    network = nn.Sequential(*two_layers()[:2], nn.BatchNorm1d(8), nn.Linear(8, 3))
     before = copy.deepcopy(network.state_dict())
     PROXIES[proxy](candidate(tiny, network)) if proxy != "macs" else None
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert network.training
 
 
 def test_networks_of_a_space_are_evaluated_the_same_each_time(tiny: SearchSpace, data: Dataset) -> None:
@@ -105,6 +106,19 @@ def test_networks_of_a_space_are_evaluated_the_same_each_time(tiny: SearchSpace,
         assert len(set(values)) == 4, name
     networks = [(architecture, tiny.build(architecture)) for architecture in tiny.decode(population)]
     assert found["macs"].tolist() == [count_network(tiny, architecture, net).macs for architecture, net in networks]
+
+
+def test_a_proxy_says_the_same_alone_and_after_others(tiny: SearchSpace, data: Dataset) -> None:
+    rows = tiny.encode([tiny.smallest()])
+    together = ZeroCost(tiny, data, ["naswot", "snip", "synflow"]).evaluate(rows)
+    for name, values in together.items():
+        assert np.array_equal(ZeroCost(tiny, data, [name]).evaluate(rows)[name], values), name
+
+
+def test_zico_of_one_batch_is_refused(tiny: SearchSpace, data: Dataset) -> None:
+    with pytest.raises(InputError, match="zico compares gradients of batches, of which there are 1: give at least 2"):
+        ZeroCost(tiny, data, ["macs", "zico"], n_batches=1)
+    ZeroCost(tiny, data, ["macs"], n_batches=1)
 
 
 def test_a_search_may_ask_a_proxy(tiny: SearchSpace, data: Dataset) -> None:

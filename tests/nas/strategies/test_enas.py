@@ -9,6 +9,7 @@ import torch
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.constraint import Constraint
+from nas.controller import Controller
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
@@ -81,3 +82,24 @@ def test_evaluations_go_on_teaching_it(weights: SharedWeights, region: FeasibleR
     history = Search(weights, strategy, [Objective("accuracy")], region, budget=12, seed=0).run(progress=False)
     assert len(history.population) == 12
     assert region.contains(history.population).all()
+
+
+def test_a_controller_works_where_its_parameters_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device, which as a graphics card refuses tensors of another."""
+    controller = Controller([3, 2], hidden=4, seed=0).to("meta")
+    log_probability, entropy = controller.log_probabilities(np.zeros((5, 2), np.int64))
+    assert log_probability.device.type == entropy.device.type == "meta"
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: torch.zeros(tensor.shape, dtype=tensor.dtype))
+    assert controller.draw(5, np.random.default_rng(0)).shape == (5, 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
+@pytest.mark.parametrize("name", ["enas", "robust_darts"])
+def test_weights_on_a_graphics_card_are_searched_there(name: str, tiny: SearchSpace, data: Dataset) -> None:
+    own = {"window": 1} if name == "robust_darts" else {}
+    strategy = strategies.load(name, epochs=3, batch_size=48, **own)
+    strategy.use(SharedWeights(Supernet(tiny).cuda(), data), None, {})
+    strategy.begin(FeasibleRegion(tiny), [Objective("accuracy")], 0)
+    asked = strategy.ask()
+    strategy.tell(asked, np.zeros((len(asked), 1)))
+    assert len(strategy.ask())
