@@ -69,7 +69,7 @@ class PredictorGuided(SurrogateStrategy):
         self._improvement = HypervolumeImprovement(self._seen[self._kept], reference)
 
     def _floor(self, typical: float) -> float:
-        """Return from where on the first objective counts: a typical score, or the worst if limits keep all below it."""
+        """Return where the first objective begins to count: a typical score, or the worst if limits keep all below."""
         within = self._seen[self._kept, 0]
         if within.max(initial=-np.inf) >= typical:
             return typical
