@@ -71,7 +71,8 @@ class Protocol:
         for other in self._others.values():
             if device in other.data.latencies_ms and here & set(other.data.devices("source")):
                 known = [source for source in other.sources(device) if source.name in here]
-                return resemblance(other.features, other.known(device), known)
+                predicted = other.known(device).predict(other.features, other.features.reference)
+                return resemblance(other.features, predicted, known)
         return {}
 
     def run(self, run: Run) -> dict[str, float]:
@@ -93,7 +94,7 @@ class Protocol:
         """Return the figures of a prediction from the whole pool; and what noise leaves, where networks have copies."""
         data, known = self.data, self.known(device)
         latencies = data.latencies_ms[device]
-        predicted = self.features(data.population[data.test], known.form) @ known.coefficients
+        predicted = known.predict(self.features, data.population[data.test])
         return {**figures(latencies[data.test], predicted, predicted), "noise": _noise_ceiling(data, latencies)}
 
 

@@ -55,6 +55,10 @@ class KnownDevice:
     population: Population
     latencies_ms: Floats
 
+    def predict(self, features: Features, population: Population) -> Floats:
+        """Return expected latencies (N,) in ms of a population (N, choices)."""
+        return np.asarray(features(population, self.form) @ self.coefficients)
+
 
 def fit_device(features: Features, name: str, population: Population, latencies_ms: Floats) -> KnownDevice:
     """Return what measured networks (N, choices) and their latencies (N,) say of a device.
@@ -130,11 +134,18 @@ def _expected(features: Features, rows: Floats, values: Floats, weights: Floats)
     return best[1]
 
 
-def resemblance(features: Features, device: KnownDevice, others: Sequence[KnownDevice]) -> dict[str, float]:
-    """Return how much of each other device adds up to one device, by name: not negative, and zero for most.
+def resemblance(features: Features, latencies_ms: Floats, known: Sequence[KnownDevice]) -> dict[str, float]:
+    """Return how much of each known device adds up to a device, by name: positive; most are left out.
 
     What they add up to in one space, they are expected to add up to in another.
+
+    Args:
+        features: of the space.
+        latencies_ms: of the device, for `features.reference`, (R,).
+        known: the others.
     """
-    rows = [features(features.reference, known.form) @ known.coefficients for known in (device, *others)]
-    weights, _ = optimize.nnls(np.stack(rows[1:], axis=1) / rows[0][:, None], np.ones(len(rows[0])))
-    return dict(zip((known.name for known in others), weights.tolist(), strict=True))
+    if not known:
+        return {}
+    columns = [device.predict(features, features.reference) / latencies_ms for device in known]
+    weights, _ = optimize.nnls(np.stack(columns, axis=1), np.ones(len(latencies_ms)))
+    return {device.name: weight for device, weight in zip(known, weights.tolist(), strict=True) if weight > 0}

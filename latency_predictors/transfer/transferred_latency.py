@@ -10,8 +10,9 @@ from scipy import optimize, special
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
-from latency_predictors.transfer.known_device import KnownDevice
+from latency_predictors.transfer.known_device import KnownDevice, resemblance
 from latency_predictors.transfer.transfer import NORMAL, Posterior, Transfer
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -26,16 +27,22 @@ class TransferredLatency(PredictedCost):
 
     Attributes:
         posterior: with the probabilities of forms, and of what the device resembles.
+        adds_up: how much of each known device adds up to this one, by name; see `resemblance`.
         factor: deviations that hold 90 % of latencies, by known devices that were left out.
     """
 
     schema: ClassVar[str] = "transferred-latency/2"
 
     def __init__(
-        self, features: Features, posterior: Posterior, factor: float, measured: tuple[Population, Floats]
+        self,
+        features: Features,
+        posterior: Posterior,
+        factor: float,
+        adds_up: dict[str, float],
+        measured: tuple[Population, Floats],
     ) -> None:
         self.space = features.space
-        self.posterior, self.factor = posterior, factor
+        self.posterior, self.factor, self.adds_up = posterior, factor, adds_up
         self.population, self.latencies_ms = measured
         self.features = features
         mean, deviation = posterior.predict(features, features.reference)
@@ -60,15 +67,20 @@ class TransferredLatency(PredictedCost):
             population: the measured networks.
             latencies_ms: theirs.
             designed: whether the networks were chosen by `most_telling`, or else at random: for the interval.
-            resembles: what the device was found to add up to in another space, by name; see `resemblance`.
+            resembles: what the device was found to add up to in another space: `adds_up` of its model there.
 
         Raises:
-            InputError: fewer than three networks, or latencies that cannot be.
+            InputError: fewer than three networks, latencies that cannot be, or a device that it adds up to elsewhere is
+                not known here.
         """
         require_measurements(population, latencies_ms, _FEWEST)
+        missing = sorted({*(resembles or {})} - {device.name for device in known})
+        if missing:
+            raise InputError(f"the device adds up elsewhere to {', '.join(missing)}, too: add them to those known here")
         factor = Transfer(features, known).factor(len(population), most_telling if designed else at_random)
         posterior = Transfer(features, known, resembles).posterior(population, latencies_ms)
-        return cls(features, posterior, factor, (population, latencies_ms))
+        adds_up = resemblance(features, posterior.predict(features, features.reference)[0], known)
+        return cls(features, posterior, factor, adds_up, (population, latencies_ms))
 
     def predict(self, population: Population) -> Floats:
         return self.posterior.predict(self.features, population)[0]
@@ -79,14 +91,15 @@ class TransferredLatency(PredictedCost):
 
     def _to_file(self) -> tuple[dict[str, Any], Arrays]:
         found = self.posterior
-        about = {"forms": found.forms, "resembles": found.resembles, "noise": found.noise, "factor": self.factor}
+        about = {"forms": found.forms, "resembles": found.resembles, "noise": found.noise}
+        about |= {"factor": self.factor, "adds_up": self.adds_up}
         return about, {"means": found.means, "products": found.products}
 
     @classmethod
     def _from_file(cls, stored: Stored) -> "TransferredLatency":
         about, arrays = stored.about, stored.arrays
         posterior = Posterior(about["forms"], arrays["means"], arrays["products"], about["noise"], about["resembles"])
-        return cls(stored.features, posterior, about["factor"], stored.measured)
+        return cls(stored.features, posterior, about["factor"], about["adds_up"], stored.measured)
 
 
 def _margin(deviations: Floats) -> float:

@@ -1,6 +1,7 @@
 """`nas fit`: a latency model of a device that was measured on some whole networks, without a table."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from latency_predictors.saved_models import MODEL, model_file
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
-from latency_predictors.transfer.known_device import fit_devices, read_known_networks
+from latency_predictors.transfer.known_device import KnownDevice, fit_devices, read_known_networks
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from nas.config import require_unsaid
 from nas.data import DataOptions
@@ -48,6 +49,10 @@ class FitConfig:
         default=(), description="other devices in the same space to learn from, each as `measured` is given"
     )
     known_latency: LatencyColumn = LatencyColumn()
+    elsewhere: Path | None = Field(
+        default=None,
+        description="output directory of `nas fit` for the device in another space, beside devices of the same names",
+    )
     method: Literal["learned", "transferred"] | None = Field(
         default=None, description="unset: transferred with known devices or few networks, else learned"
     )
@@ -73,11 +78,18 @@ def fit(options: FitConfig) -> dict[str, Any]:
     space, measured = _measured(options)
     known = read_known_networks(options.known, space, options.known_latency)
     method, device = _method(options, len(measured.population)), _device(options, measured)
+    elsewhere = None if options.elsewhere is None else TransferredLatency.load(model_file(options.elsewhere))
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
+    paths |= {} if options.elsewhere is None else {"elsewhere": options.elsewhere}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
-    model, told = _fitted(options, method, Features(space), measured, known)
+    features = Features(space)
+    if method == "transferred":
+        shares = None if elsewhere is None else elsewhere.adds_up
+        model, told = _transferred(features, measured, fit_devices(features, known), shares, designed=options.designed)
+    else:
+        model, told = _learned(features, measured, options.seed)
     machine = measured.fingerprint
     if device is not None and machine is None:
         machine = fingerprint(device)
@@ -93,7 +105,7 @@ def _published(options: FitConfig) -> dict[str, Any]:
     Raises:
         InputError: the space or the unit is not said, the table is of another space, or another option does nothing.
     """
-    others = ["known", "known_latency", "method", "designed", "device", "seed"]
+    others = ["known", "known_latency", "elsewhere", "method", "designed", "device", "seed"]
     require_unsaid(options, others, "measured networks")
     require_unsaid(options.latency, ["name"], "a file of rows", of="latency")
     if options.latency.unit is None:
@@ -175,29 +187,37 @@ def _method(options: FitConfig, n: int) -> str:
     if method == "transferred":
         require_unsaid(options, ["seed"], "method learned")
         if not options.known:
-            require_unsaid(options, ["designed"], "known devices")
+            require_unsaid(options, ["designed", "elsewhere"], "known devices")
     else:
-        require_unsaid(options, ["known", "designed"], "method transferred")
+        require_unsaid(options, ["known", "designed", "elsewhere"], "method transferred")
     return method
 
 
-def _fitted(
-    options: FitConfig, method: str, features: Features, measured: MeasuredNetworks, known: list[MeasuredNetworks]
+def _transferred(
+    features: Features,
+    measured: MeasuredNetworks,
+    known: list[KnownDevice],
+    resembles: Mapping[str, float] | None,
+    *,
+    designed: bool,
 ) -> tuple[PredictedCost, dict[str, Any]]:
     """Return the model, and what a person wants to know of it."""
     given = measured.population, measured.latencies_ms
-    if method == "transferred":
-        transferred = TransferredLatency.fit(features, fit_devices(features, known), *given, designed=options.designed)
-        found = transferred.posterior
-        likely = sorted(found.resembles.items(), key=lambda one: -one[1])[:_SHOWN]
-        return transferred, {
-            "method": method,
-            "resembles": dict(likely),
-            "runs_networks_as": max(found.forms, key=found.forms.__getitem__),
-        }
-    learned = LearnedLatency.fit(features, *given, seed=options.seed)
+    model = TransferredLatency.fit(features, known, *given, designed=designed, resembles=resembles)
+    found = model.posterior
+    likely = sorted(found.resembles.items(), key=lambda one: -one[1])[:_SHOWN]
+    return model, {
+        "method": "transferred",
+        "resembles": dict(likely),
+        "runs_networks_as": max(found.forms, key=found.forms.__getitem__),
+    }
+
+
+def _learned(features: Features, measured: MeasuredNetworks, seed: int) -> tuple[PredictedCost, dict[str, Any]]:
+    """Return the model, and what a person wants to know of it."""
+    learned = LearnedLatency.fit(features, measured.population, measured.latencies_ms, seed=seed)
     return learned, {
-        "method": method,
+        "method": "learned",
         "regression": learned.kind,
         "mean_absolute": learned.errors[learned.kind],
         "spearman": float(scipy.stats.spearmanr(*learned.tested()).statistic),

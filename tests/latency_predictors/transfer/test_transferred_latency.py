@@ -90,7 +90,7 @@ def test_one_wild_measurement_does_little() -> None:
 
 
 def test_a_device_resembles_itself() -> None:
-    shares = resemblance(features(), known()[1], known())
+    shares = resemblance(features(), known()[1].predict(features(), features().reference), known())
     assert shares["d1"] == pytest.approx(1, abs=0.05)
     elsewhere = Transfer(features(), known(), shares).posterior(POPULATION[:5], latencies(1, "folded")[:5])
     assert elsewhere.resembles["elsewhere"] > 0.4
@@ -147,6 +147,9 @@ def test_a_device_known_elsewhere_is_expected_to_be_alike_here() -> None:
     measured = POPULATION[places], latencies(1, "folded")[places]
     model = TransferredLatency.fit(features(), known(), *measured, resembles={"d1": 1.0})
     assert model.posterior.resembles["elsewhere"] > 0.4
+    assert max(model.adds_up, key=model.adds_up.__getitem__) == "d1"
+    with pytest.raises(InputError, match="adds up elsewhere to d7, too: add them to those known here"):
+        TransferredLatency.fit(features(), known(), *measured, resembles={"d1": 0.5, "d7": 0.5})
 
 
 def test_extremes_are_no_worse_than_random_networks() -> None:

@@ -1,5 +1,6 @@
 """From a design over measurements to a model that a search takes, by the verbs an engineer types."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -102,6 +103,8 @@ def test_a_few_designed_networks_and_known_devices_make_a_model(
     truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
     assert np.median(np.abs(predicted / truth - 1)) < 0.1
     assert found.device is None
+    there = dataclasses.replace(options, output=tmp_path / "there", elsewhere=tmp_path / "model")
+    assert fit(there)["resembles"]["elsewhere"] > 0.3  # though it adds up to devices that it resembles little
     monkeypatch.setattr(known_device, "fit_device", None)
     assert fit(options) == result, "known devices are not fitted for a result that is there"
 
