@@ -10,13 +10,13 @@ one accelerator within the bounds that runs the largest network fastest. Latency
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.command import one_line
 from experiments.report import markdown_table
 from latency_predictors.analytic.codesign import CodesignSpace, codesign_costs
 from nas import strategies
@@ -114,7 +114,7 @@ def main() -> None:
     arguments = parser.parse_args()
     given = {"area_mm2": arguments.area_mm2, "peak_watts": arguments.watts}
     bounds = {metric: bound for metric, bound in given.items() if bound is not None}
-    try:
+    with one_line(parser.prog):
         supernet, data = load_supernet(arguments.run / "train")
         weights, sought = SharedWeights(supernet, data), sought_metric(data, SearchOptions())
         together = CodesignSpace(supernet.space)
@@ -123,8 +123,6 @@ def main() -> None:
             rows = found(OfNetworks(space, weights), sought, bounds, arguments.strategy, **budget)
             shown = [[f"{x:.4g}" if isinstance(x, float) else str(x) for x in row.values()] for row in rows]
             print(f"\n{name}: {space.size:.3g} candidates\n\n{markdown_table([*rows[0]], shown)}")
-    except InputError as error:
-        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

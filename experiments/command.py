@@ -8,11 +8,32 @@ from search_spaces.errors import InputError
 
 
 @contextmanager
-def resumable(name: str) -> Iterator[None]:
-    """End the command of this name with one line, where its work keeps what is finished and goes on from there."""
+def one_line(name: str) -> Iterator[None]:
+    """End the command of this name with one line, where its work begins anew each time."""
     try:
         yield
     except InputError as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{name}: stopped; the same command goes on")
+        sys.exit(f"{name}: stopped")
+
+
+@contextmanager
+def resumable(name: str) -> Iterator[None]:
+    """End the command of this name with one line, where its work keeps what is finished and goes on from there."""
+    with one_line(name):
+        try:
+            yield
+        except KeyboardInterrupt:
+            sys.exit(f"{name}: stopped; the same command goes on")
+
+
+def at_least_one(**numbers: int) -> None:
+    """Refuse numbers of things, by the names of their options, that leave nothing to do.
+
+    Raises:
+        InputError: a number is below 1.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"--{name.replace('_', '-')} {number}: expected at least 1")

@@ -17,19 +17,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import estimate_statistics, score
 from nas.morphism import enlargements, morph
 from nas.training import TrainingOptions, finetune
 from search_spaces import Architecture, SearchSpace
+from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 
 METRICS = ("accuracy", "cross_entropy")
 
 
 def main() -> None:
-    """Train, compare, print."""
+    """Compare, or say in one line what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--children", type=int, default=3)
     parser.add_argument("--growth", type=int, default=4, help="choices in which a child is larger than its parent")
@@ -38,15 +40,23 @@ def main() -> None:
     parser.add_argument("--accuracy", type=float, default=0.96, help="the accuracy whose cost in steps is told")
     parser.add_argument("--width", type=float, default=0.5)
     arguments = parser.parse_args()
+    with one_line(parser.prog):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Train, compare, print."""
+    counts = {"children": arguments.children, "growth": arguments.growth, "parent_epochs": arguments.parent_epochs}
+    at_least_one(**counts, epochs=min(arguments.epochs))
     data = load_data(DataOptions("digits", channels=1, image_size=16))
     space = search_spaces.load("mobilenet_v3_32", resolutions=(16,), width=arguments.width, **data.space_options())
     parent = space.smallest()
+    children = grown(space, parent, arguments.children, arguments.growth)
     trainings = Trainings(space, data)
     torch.manual_seed(0)
     network = trainings.train(space.build(parent), parent, arguments.parent_epochs)
     steps = arguments.parent_epochs * trainings.steps_per_epoch
     print(f"parent, {steps} steps: {told(trainings.score(network, parent))}")
-    children = grown(space, parent, arguments.children, arguments.growth)
     scores = np.empty((2, len(arguments.epochs), len(children), len(METRICS)))
     with progress_bar(scores[..., 0].size, "children", "training") as bar:
         for way, number, child in np.ndindex(scores.shape[:3]):
@@ -87,11 +97,17 @@ class Trainings:
 
 
 def grown(space: SearchSpace, parent: Architecture, n: int, growth: int) -> list[Architecture]:
-    """Return n networks that morphisms lead to from another, each larger in so many randomly drawn choices."""
+    """Return n networks that morphisms lead to from another, each larger in so many randomly drawn choices.
+
+    Raises:
+        InputError: a network is as large as can be before.
+    """
     rng = np.random.default_rng(0)
     population = np.repeat(space.encode([parent]), n, axis=0)
-    for _ in range(growth):
+    for step in range(growth):
         for row, larger in zip(population, enlargements(space, population), strict=True):
+            if not larger.any():
+                raise InputError(f"--growth {growth}: a network was as large as can be after {step}: ask for less")
             row[rng.choice(np.flatnonzero(larger))] += 1
     return space.decode(population)
 

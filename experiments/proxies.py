@@ -12,19 +12,22 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import search_spaces
+from experiments.command import at_least_one, one_line
+from experiments.tabular.table import read_columns
 from nas.data import DataOptions, load_data
 from nas.evaluation.zero_cost import PROXIES, ZeroCost
+from search_spaces.errors import InputError, unknown
 from search_spaces.progress import progress_bar
 
 ACCURACIES = ("c10_test_e200", "c100_test_e200")
 
 
 def main() -> None:
-    """Draw, ask, print."""
+    """Compare, or say in one line what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", type=Path, required=True, help="a Parquet file, one row an architecture")
     parser.add_argument("--data", default="digits", help="as `nas run --data` takes it")
@@ -35,6 +38,14 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16, help="of the first stage; 16 in the benchmark")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    with one_line(parser.prog):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Draw, ask, print."""
+    at_least_one(networks=arguments.networks)
+    strings, accuracies = drawn(arguments.benchmark, arguments.networks, arguments.seed)
     data = load_data(DataOptions(arguments.data, image_size=arguments.resolution, channels=3))
     space = search_spaces.load(
         "nasbench201",
@@ -43,11 +54,6 @@ def main() -> None:
         channels=arguments.channels,
         **data.space_options(),
     )
-    table = pq.read_table(arguments.benchmark, columns=["arch", "connected", *ACCURACIES])
-    connected = np.flatnonzero(table.column("connected").to_numpy())
-    rows = np.random.default_rng(arguments.seed).choice(connected, arguments.networks, replace=False)
-    table = table.take(rows)
-    strings = table.column("arch").to_pylist()
     population = space.encode([space.from_string(string) for string in strings])  # type: ignore[attr-defined]
     columns: dict[str, list[float]] = {}
     seconds = {}
@@ -65,8 +71,25 @@ def main() -> None:
     )
     print(f"{'proxy':14}{'CIFAR-10':>10}{'CIFAR-100':>11}{'s a network':>13}")
     for proxy, values in columns.items():
-        correlations = [spearmanr(values, table.column(name).to_numpy()).statistic for name in ACCURACIES]
+        correlations = [spearmanr(values, accuracies[name]).statistic for name in ACCURACIES]
         print(f"{proxy:14}{correlations[0]:>10.3f}{correlations[1]:>11.3f}{seconds[proxy]:>13.3f}")
+
+
+def drawn(benchmark: Path, n: int, seed: int) -> tuple[list[str], dict[str, NDArray[np.float64]]]:
+    """Return n architectures of a table, as text, and `ACCURACIES` (n,) of each.
+
+    Raises:
+        InputError: the table has not so many whose cells compute something of the image, or lacks a column.
+    """
+    columns = read_columns(benchmark)
+    for name in ("arch", "connected", *ACCURACIES):
+        if name not in columns:
+            raise unknown(f"column of {benchmark.name}", name, columns)
+    connected = np.flatnonzero(columns["connected"].to_numpy())
+    if n > len(connected):
+        raise InputError(f"--networks {n}: {benchmark.name} has {len(connected)} that compute something of the image")
+    rows = np.random.default_rng(seed).choice(connected, n, replace=False)
+    return columns["arch"].take(rows).to_pylist(), {name: columns[name].take(rows).to_numpy() for name in ACCURACIES}
 
 
 if __name__ == "__main__":

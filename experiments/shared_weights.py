@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from experiments import rivals
-from experiments.command import resumable
+from experiments.command import at_least_one, resumable
 from experiments.report import markdown_table, replace_section, write_text
+from latency_predictors.saved_models import model_file
 from nas.candidates import sought_metric
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
@@ -79,6 +80,7 @@ class Setting:
         test: evaluates on the test examples.
         region: the networks that keep the budget.
         sought: the metric.
+        belongs_to: says which weights and costs these are, for what strategies keep of their own.
     """
 
     weights: SharedWeights
@@ -86,6 +88,7 @@ class Setting:
     test: Evaluator
     region: FeasibleRegion
     sought: Objective
+    belongs_to: Mapping[str, Any]
 
 
 def main() -> None:
@@ -107,6 +110,7 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace) -> str:
     """Search with every strategy and seed, write the report, return its table."""
+    at_least_one(seeds=arguments.seeds)
     loaded = {name: small(rivals.load(name)) for name in arguments.strategies}
     found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
     with ExitStack() as stack:
@@ -115,7 +119,7 @@ def compare(arguments: argparse.Namespace) -> str:
         bar = stack.enter_context(progress_bar(len(loaded) * arguments.seeds, "compare", "search"))
         for seed in range(arguments.seeds):  # all strategies once, then again, so that a stop leaves whole rounds
             for name, strategy in loaded.items():
-                strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", {})
+                strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
     summary = summarised(setting.sought, found)
@@ -136,23 +140,31 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     options = read_run(run, "run")[0]["options"]
     supernet, data = load_supernet(run / "train")
     table = load_table(run / "profile")
-    region, _ = feasible_region(table, supernet.space, options["budget"])
+    region, budget_ms = feasible_region(table, supernet.space, options["budget"])
     asked = SearchOptions(
         metric=options["search"]["metric"],
         n_validation=options["search"]["n_validation"],
         n_statistics=n_statistics or options["search"]["n_statistics"],
     )
-    belongs_to = {"supernet": digest(run / "train" / CHECKPOINT), "n_statistics": asked.n_statistics}
+    belongs_to = descended(run, budget_ms)
+    of_test = {"supernet": belongs_to["supernet"], "n_statistics": asked.n_statistics}
     weights = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
     test_data = dataclasses.replace(data, validation=data.read_test())
     tested = SharedWeights(supernet, test_data, n_statistics=asked.n_statistics)
     return Setting(
         weights,
-        Remembered(weights, validation, {**belongs_to, "n_validation": asked.n_validation}),
-        Remembered(tested, test, belongs_to),
+        Remembered(weights, validation, {**of_test, "n_validation": asked.n_validation}),
+        Remembered(tested, test, of_test),
         region,
         sought_metric(data, asked),
+        belongs_to,
     )
+
+
+def descended(run: Path, budget_ms: float) -> dict[str, Any]:
+    """Return what a strategy that descends a run's supernet depends on, beside its own options."""
+    digests = {"supernet": digest(run / "train" / CHECKPOINT), "table": digest(model_file(run / "profile"))}
+    return {**digests, "budget_ms": budget_ms}
 
 
 def search(setting: Setting, strategy: Strategy, budget: int, seed: int) -> tuple[Metrics, Metrics]:

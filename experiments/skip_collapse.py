@@ -3,19 +3,22 @@
     python -m experiments.skip_collapse --data digits --nasbench201 FILE --output runs/skip-collapse
 
 Searches without a bound, from fresh weights, by DARTS and by RobustDARTS. After each epoch: the skip connections among
-the six operations of the likeliest cell, the dominant eigenvalue of the validation loss, and, from the published table,
-what that cell reaches on CIFAR-10 in 200 epochs. Searches that were stopped go on.
+the six operations of the likeliest cell, and, from the published table, what that cell reaches on CIFAR-10 in 200
+epochs; for RobustDARTS, which stops by it, and for DARTS at the end also the dominant eigenvalue of the validation
+loss. Searches that were stopped go on.
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 import search_spaces
-from experiments.tabular.nasbench201 import CELL, OPERATIONS
+from experiments.command import at_least_one, resumable
+from experiments.tabular.nasbench201 import CELL, nasbench201_of
+from experiments.tabular.table import read_table
 from nas import strategies
 from nas.data import DataOptions, load_data
 from nas.differentiable.descent import ArchitectureDescent
@@ -39,15 +42,23 @@ def main() -> None:
     parser.add_argument("--nasbench201", type=Path, required=True, help="Parquet file of the published results")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    accuracies = published(arguments.nasbench201)
-    for name in ("darts", "robust_darts"):
-        for seed in range(arguments.seeds):
-            descent = searched(name, seed, arguments)
-            *cells, result = descent.likeliest()
-            print(f"\n{name}, seed {seed}, ended in epoch {descent.epoch + 1} of {arguments.epochs}")
-            for epoch in sorted({*range(4, len(cells), 5), len(cells) - 1}):
-                print(f"  epoch {epoch + 1:3d}: {described(cells[epoch], accuracies)}")
-            print(f"  result:    {described(result, accuracies)}")
+    with resumable(parser.prog):
+        at_least_one(seeds=arguments.seeds, epochs=arguments.epochs)
+        accuracies = published(arguments.nasbench201)
+        for name in ("darts", "robust_darts"):
+            for seed in range(arguments.seeds):
+                print_search(f"{name}, seed {seed}", searched(name, seed, arguments), accuracies)
+
+
+def print_search(title: str, descent: ArchitectureDescent, accuracies: dict[tuple[str, ...], float]) -> None:
+    """Print the likeliest cells after every fifth epoch and the last, eigenvalues where they are known, the result."""
+    *cells, result = descent.likeliest()
+    eigenvalues = descent.dominant_eigenvalues()
+    print(f"\n{title}, ended in epoch {descent.epoch + 1} of {descent.strategy.epochs}")
+    for epoch in sorted({*range(4, len(cells), 5), len(cells) - 1}):
+        eigenvalue = "" if np.isnan(eigenvalues[epoch]) else f"   eigenvalue {eigenvalues[epoch]:.3g}"
+        print(f"  epoch {epoch + 1:3d}: {described(cells[epoch], accuracies)}{eigenvalue}")
+    print(f"  result:    {described(result, accuracies)}")
 
 
 def searched(name: str, seed: int, arguments: argparse.Namespace) -> ArchitectureDescent:
@@ -62,24 +73,22 @@ def searched(name: str, seed: int, arguments: argparse.Namespace) -> Architectur
     strategy = strategies.load(name, epochs=arguments.epochs, warmup=0.0, **told)
     assert isinstance(strategy, DifferentiableStrategy)
     descent = ArchitectureDescent(strategy, weights, (), seed)
-    descent.run(arguments.output / f"{name}-{seed}", {"strategy": name, "seed": seed})
+    descent.run(arguments.output / f"{name}-{seed}", {"strategy": name, **asdict(strategy), "seed": seed})
     return descent
 
 
-def published(path: Path) -> dict[tuple[int, ...], float]:
-    """Return the test accuracy on CIFAR-10 of every cell, by the numbers of its operations."""
-    columns = [f"op_{source}_{target}" for source, target in CELL.edges]
-    table = pq.read_table(path, columns=[*columns, "c10_test_e200"])
-    rows = np.stack([table[name].to_numpy() for name in columns], axis=1)
-    return {
-        tuple(row): accuracy for row, accuracy in zip(rows.tolist(), table["c10_test_e200"].to_pylist(), strict=True)
-    }
+def published(path: Path) -> dict[tuple[str, ...], float]:
+    """Return the test accuracy on CIFAR-10 of every cell, by its operations."""
+    accuracy = "c10_test_e200"
+    table = read_table(nasbench201_of(path), [accuracy])
+    cells = (tuple(map(str, cell.values())) for cell in table.space.decode(table.rows))
+    return dict(zip(cells, table.results[accuracy].tolist(), strict=True))
 
 
-def described(cell: Architecture, accuracies: dict[tuple[int, ...], float]) -> str:
-    """Return a cell's skip connections, and what it reaches."""
-    operations = [str(cell[f"edge_{source}_{target}"]) for source, target in CELL.edges]
-    accuracy = accuracies[tuple(OPERATIONS.index(operation) for operation in operations)]
+def described(cell: Architecture, accuracies: dict[tuple[str, ...], float]) -> str:
+    """Return a cell's skip connections, and what it reaches; NaN if the table lacks it."""
+    operations = tuple(str(cell[f"edge_{source}_{target}"]) for source, target in CELL.edges)
+    accuracy = accuracies.get(operations, float("nan"))
     return f"{operations.count('skip_connect')} skip connections, {accuracy:.2f} % on CIFAR-10   {' '.join(operations)}"
 
 

@@ -9,17 +9,16 @@ comparison that was stopped goes on; delete it when a model has changed. --readm
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from experiments.command import at_least_one, resumable
 from experiments.latency_transfer.protocol import Protocol, planned
 from experiments.latency_transfer.report import write_report
 from experiments.latency_transfer.runs import run_all
 from experiments.latency_transfer.tables import read
 from experiments.report import replace_section
-from search_spaces.errors import InputError
 
 ROLES = ("target", "validation", "source")
 
@@ -37,20 +36,15 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section latency-transfer")
     arguments = parser.parse_args()
     threadpool_limits(1)
-    try:
+    with resumable(parser.prog):
         summary = compare(arguments)
-    except InputError as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"{parser.prog}: stopped; the same command goes on")
     print(summary)
     print(f"the whole report: {arguments.output / 'report.md'}")
 
 
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
-    if arguments.seeds < 1 or arguments.processes < 1:
-        raise InputError(f"{arguments.seeds} seeds, {arguments.processes} processes: expected at least 1 of each")
+    at_least_one(seeds=arguments.seeds, processes=arguments.processes)
     data = read(arguments.data)
     runs = planned(data, arguments.roles, arguments.seeds)
     found = run_all(runs, arguments.data, arguments.output, arguments.processes)

@@ -1,10 +1,17 @@
-"""Search strategies compared on NAS-Bench-201: fronts, and the best under limits, by architectures evaluated.
+"""Search strategies compared on a table of results: fronts, and the best under limits, by architectures evaluated.
 
     python -m experiments.tabular --data FOLDER --output runs/tabular
+    python -m experiments.tabular --files a.parquet --choices op_0 op_1 --accuracies top1 --latencies phone_ms \\
+        --output runs/other
 
-FOLDER holds the files that `nasbench201.py` names. Writes `report.md`, with tables, ranks over problems and curves with
-their spread, `figures.csv`, and below `searches/` what every search evaluated, from which a comparison that was
-stopped goes on; delete `searches/STRATEGY.jsonl` when a strategy has changed. --readme puts the summary in a document.
+FOLDER holds NAS-Bench-201 in the files that `nasbench201.py` names. Any other benchmark is a Parquet file with one
+column a choice and one a metric, or several files that --key joins. Choices of numbers are numbers to every strategy,
+in their order; choices of text are categories, and so are numbers that are mere codes if --categories names their
+columns. Accuracies are in per cent, or whatever else is better the higher; latencies are positive.
+
+Writes `report.md`, with tables, ranks over problems and curves with their spread, `figures.csv`, and below `searches/`
+what every search evaluated, from which a comparison that was stopped goes on; delete `searches/STRATEGY.jsonl` when a
+strategy has changed. --readme puts the summary in a document.
 """
 
 import argparse
@@ -14,13 +21,14 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments import rivals
-from experiments.command import resumable
+from experiments.command import at_least_one, resumable
 from experiments.report import replace_section
 from experiments.tabular.comparison import Comparison
-from experiments.tabular.nasbench201 import accuracies_in, latencies_in, read_nasbench201
+from experiments.tabular.nasbench201 import accuracies_in, latencies_in, nasbench201_in
 from experiments.tabular.protocol import LIMITS, Problem
 from experiments.tabular.report import write_report
 from experiments.tabular.runs import Run, search_all
+from experiments.tabular.table import Benchmark, read_table
 from search_spaces.errors import InputError, unknown
 
 DEVICES = ("1080ti_32", "fpga", "gold_6240", "pixel3", "raspi4", "samsung_s7")
@@ -33,11 +41,22 @@ SEEDS = ("20", "optuna_nsga2=5")
 def main() -> None:
     """Run what is missing, write the report, print its summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the Parquet files")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="folder of NAS-Bench-201's Parquet files")
+    source.add_argument(
+        "--files", type=Path, nargs="+", help="Parquet files of another benchmark, choices in the first"
+    )
+    parser.add_argument("--choices", nargs="+", help="columns of --files that are choices")
+    parser.add_argument(
+        "--categories", nargs="+", default=(), help="those of them whose numbers are codes, in no order"
+    )
+    parser.add_argument("--key", default="index", help="column that several --files are joined by")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was searched")
     parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
-    parser.add_argument("--accuracies", nargs="+", help="columns; unset: test accuracies after 200 epochs")
-    parser.add_argument("--latencies", nargs="+", help=f"columns, or the word all; unset: {' '.join(DEVICES)}")
+    parser.add_argument("--accuracies", nargs="+", help="columns; of NAS-Bench-201 unset: tests after 200 epochs")
+    parser.add_argument(
+        "--latencies", nargs="+", help=f"columns; of NAS-Bench-201 also the word all; unset: {' '.join(DEVICES)}"
+    )
     parser.add_argument(
         "--seeds", nargs="+", default=SEEDS, help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}"
     )
@@ -53,25 +72,57 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
-    accuracies = arguments.accuracies or accuracies_in(arguments.data)
-    known = latencies_in(arguments.data)
-    latencies = arguments.latencies or [name for name in DEVICES if name in known] or known
-    latencies = known if "all" in latencies else latencies
+    at_least_one(processes=arguments.processes)
     seeds = {name: n_seeds(name, arguments.seeds) for name in arguments.strategies}
-    if arguments.processes < 1:
-        raise InputError(f"{arguments.processes} processes: expected at least 1")
-    for latency in latencies:
-        if latency not in known:
-            raise unknown("column of latencies", latency, known)
-    table = read_nasbench201(arguments.data, accuracies, latencies)
+    benchmark, accuracies, latencies = asked_nasbench201(arguments) if arguments.data else asked_files(arguments)
+    table = read_table(benchmark, [*accuracies, *latencies])
     fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
     limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]
     runs = planned([*fronts, *limited], seeds)
-    found = search_all(runs, arguments.data, arguments.output / "searches", arguments.processes)
-    summary = write_report(arguments.output, Comparison(fronts, found), Comparison(limited, found))
+    found = search_all(runs, benchmark, arguments.output / "searches", arguments.processes)
+    summary = write_report(arguments.output, benchmark.name, Comparison(fronts, found), Comparison(limited, found))
     if arguments.readme:
         replace_section(arguments.readme, "strategies-tabular", summary)
     return summary
+
+
+def asked_nasbench201(arguments: argparse.Namespace) -> tuple[Benchmark, list[str], list[str]]:
+    """Return NAS-Bench-201, and its columns of accuracies and of latencies that are asked for.
+
+    Raises:
+        InputError: it has none, or a latency is not there, or options are given that are of other benchmarks.
+    """
+    if arguments.choices or arguments.categories:
+        raise InputError("--choices and --categories are known of NAS-Bench-201: leave them out, or use --files")
+    benchmark, known = nasbench201_in(arguments.data), latencies_in(arguments.data)
+    accuracies = arguments.accuracies or accuracies_in(arguments.data)
+    latencies = arguments.latencies or [name for name in DEVICES if name in known] or known
+    latencies = known if "all" in latencies else latencies
+    for kind, found in (("accuracies ending in _test_e200", accuracies), ("latencies", latencies)):
+        if not found:
+            there = ", ".join(benchmark.columns())
+            raise InputError(f"{arguments.data} has no columns of {kind}: it has {there}")
+    for latency in latencies:
+        if latency not in known:
+            raise unknown("column of latencies", latency, known)
+    return benchmark, accuracies, latencies
+
+
+def asked_files(arguments: argparse.Namespace) -> tuple[Benchmark, list[str], list[str]]:
+    """Return the benchmark that files hold, and its columns of accuracies and of latencies.
+
+    Raises:
+        InputError: an option does not say which columns these are.
+    """
+    benchmark = Benchmark(
+        tuple(arguments.files), tuple(arguments.choices or ()), tuple(arguments.categories), key=arguments.key
+    )
+    for name in ("choices", "accuracies", "latencies"):
+        if not getattr(arguments, name):
+            raise InputError(
+                f"--files takes --{name}, too: columns of {benchmark.name}: {', '.join(benchmark.columns())}"
+            )
+    return benchmark, arguments.accuracies, arguments.latencies
 
 
 def n_seeds(strategy: str, said: Sequence[str]) -> int:

@@ -1,12 +1,9 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020) with measured latencies (HW-NAS-Bench, HELP), from two Parquet files."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from experiments.tabular.table import Table, read_table
+from experiments.tabular.table import Benchmark
 from search_spaces.errors import InputError
 from search_spaces.spaces import nasbench201
 
@@ -18,24 +15,29 @@ CELL = replace(nasbench201.CELL, layers=(OPERATIONS.index("nor_conv_1x1"), OPERA
 RESULTS, LATENCIES = FILES = ("nasbench201.parquet", "nasbench201_latency.parquet")
 
 
-def read_nasbench201(folder: Path, accuracies: Sequence[str], latencies: Sequence[str]) -> Table:
-    """Read the files of a folder, joined by their column `index`."""
-    choices = [f"op_{source}_{target}" for source, target in CELL.edges]
-    files = [folder / file for file in FILES]
-    return read_table(files, choices, [*accuracies, *latencies], cell=CELL)
+def nasbench201_of(*files: Path) -> Benchmark:
+    """Return the benchmark that some of the files are of, the one with the operations first."""
+    choices = tuple(f"op_{source}_{target}" for source, target in CELL.edges)
+    return Benchmark(files, choices, categories=choices, names=OPERATIONS, cell=CELL)
+
+
+def nasbench201_in(folder: Path) -> Benchmark:
+    """Return the benchmark whose files a folder holds, joined by their column `index`.
+
+    Raises:
+        InputError: the folder lacks one.
+    """
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise InputError(f"{folder / file} does not exist: expected a folder with {' and '.join(FILES)}")
+    return nasbench201_of(*(folder / file for file in FILES))
 
 
 def accuracies_in(folder: Path) -> list[str]:
     """Return the columns of test accuracies after 200 epochs, one a data set."""
-    return [name for name in _columns(folder / RESULTS) if name.endswith("_test_e200")]
+    return [name for name in nasbench201_in(folder).columns() if name.endswith("_test_e200")]
 
 
 def latencies_in(folder: Path) -> list[str]:
     """Return the columns of latencies, one a device."""
-    return [name for name in _columns(folder / LATENCIES) if name != "index"]
-
-
-def _columns(file: Path) -> list[str]:
-    if not file.is_file():
-        raise InputError(f"{file} does not exist: expected a folder with {' and '.join(FILES)}")
-    return list(pq.read_schema(file).names)
+    return nasbench201_of(folder / LATENCIES).columns()

@@ -10,6 +10,7 @@ from nas.objectives import Limit, Objective
 from nas.pareto import hypervolume
 from nas.search import Search
 from nas.strategy import Strategy
+from search_spaces.errors import InputError
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +31,9 @@ class Problem:
         accuracy: a column of it.
         latency: another.
         limit: a quantile of the latencies; None to search for the front.
+
+    Raises:
+        InputError: a latency is not positive, or those above the median of accuracies are all equally good or fast.
     """
 
     def __init__(self, table: Table, accuracy: str, latency: str, limit: float | None = None) -> None:
@@ -38,6 +42,16 @@ class Problem:
         self.latency = latency
         self.limit = limit
         self._accuracy, self._latency = table.results[accuracy], table.results[latency]
+        if not (self._latency > 0).all():
+            raise InputError(
+                f"column {latency} has {self._latency.min():g} among its latencies: expected positive ones"
+            )
+        above = self._latency[self._accuracy > np.median(self._accuracy)]
+        if not len(above) or above.min() == above.max():
+            raise InputError(
+                f"{accuracy} and {latency} leave nothing to compare: expected architectures above the median accuracy, "
+                "and latencies that differ among them"
+            )
 
     @property
     def name(self) -> str:

@@ -26,12 +26,19 @@ _SHOWN = 100
 """The budget of tables that have room for one."""
 
 
-def write_report(folder: Path, fronts: Comparison, limited: Comparison) -> str:
-    """Write `report.md`, `figures.csv` and the pictures; return the summary, which is its first table."""
+def write_report(folder: Path, benchmark: str, fronts: Comparison, limited: Comparison) -> str:
+    """Write `report.md`, `figures.csv` and the pictures; return the summary, which is its first table.
+
+    Args:
+        folder: of these files.
+        benchmark: its name, for the title.
+        fronts: what was reached in searches for fronts.
+        limited: what was reached under limits.
+    """
     summary = summarised(fronts, limited)
     limits = ", ".join(f"{limit:.0%}" for limit in LIMITS)
     parts = [
-        "# Search strategies compared on NAS-Bench-201\n",
+        f"# Search strategies compared on {benchmark}\n",
         f"Budgets are distinct architectures evaluated. {len(fronts.problems)} fronts of accuracy and latency; "
         f"{len(limited.problems)} searches for the best accuracy under a limit, at {limits} of the latencies, which "
         "are known once evaluated. Strategies of one objective take part in these only. Means over problems and seeds; "

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments import rivals
-from experiments.tabular.nasbench201 import FILES, read_nasbench201
 from experiments.tabular.protocol import BUDGETS, Problem
+from experiments.tabular.table import Benchmark, read_table
 from nas.run_directory import digest
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -43,7 +43,7 @@ class Found:
     seconds: float
 
 
-def search_all(runs: Sequence[Run], data: Path, folder: Path, n_processes: int) -> dict[Run, Found]:
+def search_all(runs: Sequence[Run], benchmark: Benchmark, folder: Path, n_processes: int) -> dict[Run, Found]:
     """Return what all searches found; those that the folder holds are not run again.
 
     Writes `STRATEGY.jsonl`, a line a search. Whatever the number of processes, the searches are the same.
@@ -53,12 +53,12 @@ def search_all(runs: Sequence[Run], data: Path, folder: Path, n_processes: int) 
     """
     with ExitStack() as stack:
         journals = {name: stack.enter_context(Journal(folder / f"{name}.jsonl")) for name in {r.strategy for r in runs}}
-        found = dict(_recorded(journals, data))
+        found = dict(_recorded(journals, benchmark))
         missing = [run for run in runs if run not in found]
         bar = stack.enter_context(progress_bar(len(runs), "compare", "search", done=len(runs) - len(missing)))
         pool = ProcessPoolExecutor(n_processes, get_context("spawn"), _start)
         stack.callback(pool.shutdown, cancel_futures=True)
-        futures = {pool.submit(_search, run, data): run for run in missing}
+        futures = {pool.submit(_search, run, benchmark): run for run in missing}
         for future in as_completed(futures):
             run, found[futures[future]] = futures[future], future.result()
             record = {"places": found[run].places.tolist(), "seconds": round(found[run].seconds, 3)}
@@ -67,12 +67,12 @@ def search_all(runs: Sequence[Run], data: Path, folder: Path, n_processes: int) 
     return {run: found[run] for run in runs}
 
 
-def _recorded(journals: Mapping[str, Journal], data: Path) -> list[tuple[Run, Found]]:
+def _recorded(journals: Mapping[str, Journal], benchmark: Benchmark) -> list[tuple[Run, Found]]:
     """Return what journals hold; new ones get the line that says what they are about."""
-    digests = {file: digest(data / file) for file in FILES}
+    data = dataclasses.asdict(benchmark) | {"files": {file.name: digest(file) for file in benchmark.files}}
     found = []
     for name, journal in journals.items():
-        about = {"strategy": _plain(name), "budget": max(BUDGETS), "data": digests}
+        about = {"strategy": _plain(name), "budget": max(BUDGETS), "data": data}
         if not journal.recovered:
             journal.append([about])
             continue
@@ -93,13 +93,13 @@ def _start() -> None:
     threadpool_limits(1)
 
 
-def _search(run: Run, data: Path) -> Found:
-    problem, strategy = _problem(data, run.accuracy, run.latency, run.limit), rivals.load(run.strategy)
+def _search(run: Run, benchmark: Benchmark) -> Found:
+    problem, strategy = _problem(benchmark, run.accuracy, run.latency, run.limit), rivals.load(run.strategy)
     start = time.process_time()
     places = problem.search(strategy, run.seed)
     return Found(places, time.process_time() - start)
 
 
 @cache
-def _problem(data: Path, accuracy: str, latency: str, limit: float | None) -> Problem:
-    return Problem(read_nasbench201(data, [accuracy], [latency]), accuracy, latency, limit)
+def _problem(benchmark: Benchmark, accuracy: str, latency: str, limit: float | None) -> Problem:
+    return Problem(read_table(benchmark, [accuracy, latency]), accuracy, latency, limit)

@@ -1,5 +1,6 @@
 """A table of results, one column a choice and one a metric, as a search space and its evaluator."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
@@ -19,7 +21,7 @@ from search_spaces.block import Block
 from search_spaces.cell_graph import CellGraph
 from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
-from search_spaces.space import Choice
+from search_spaces.space import Choice, Option
 
 _NEAREST = 10
 
@@ -35,7 +37,7 @@ class TableSpace(SearchSpace):
 
     name: ClassVar[str] = "table"
 
-    columns: dict[str, tuple[int, ...]]
+    columns: dict[str, tuple[Option, ...]]
     cell: CellGraph | None = field(default=None)
 
     @property
@@ -71,7 +73,7 @@ class Table(Evaluator):
     """The results of architectures of a space, looked up: of all of them, or of as many as were ever measured.
 
     Attributes:
-        metrics: the names of the columns of results.
+        metrics: the names of the columns of results; NaN of what a table lacks.
         rows: the architectures, (N, choices), each once.
         results: the metrics of every architecture, (N,) each.
 
@@ -101,16 +103,29 @@ class Table(Evaluator):
         return FeasibleRegion(self.space) if len(self.rows) == self.space.size else TableRegion(self)
 
     def evaluate(self, population: Population) -> Metrics:
-        places = self.places(population)
-        return {name: values[places] for name, values in self.results.items()}
+        places, there = self._found(population)
+        return {name: np.where(there, values[places], np.nan) for name, values in self.results.items()}
 
     def contains(self, population: Population) -> NDArray[np.bool_]:
         """Return (n,): whether the table has architectures (n, choices)."""
-        return np.asarray(np.isin(_keys(population), self._keys))
+        return self._found(population)[1]
 
     def places(self, population: Population) -> NDArray[np.int64]:
-        """Return the places in the table (n,) of architectures (n, choices) that are there."""
-        return np.asarray(self._places[np.searchsorted(self._keys, _keys(population))])
+        """Return the places in the table (n,) of architectures (n, choices).
+
+        Raises:
+            InputError: an architecture is not there.
+        """
+        places, there = self._found(population)
+        if not there.all():
+            raise InputError(f"the table has no architecture {population[~there][0].tolist()}")
+        return places
+
+    def _found(self, population: Population) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the places (n,) of architectures (n, choices), and whether they are there; if not, places are any."""
+        keys = _keys(population)
+        nearest = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.asarray(self._places[nearest]), np.asarray(self._keys[nearest] == keys)
 
 
 class TableRegion(FeasibleRegion):
@@ -149,38 +164,130 @@ def _keys(population: Population) -> NDArray[np.void]:
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
 
 
-def read_table(
-    files: Sequence[Path],
-    choices: Sequence[str],
-    metrics: Sequence[str],
-    *,
-    key: str = "index",
-    cell: CellGraph | None = None,
-) -> Table:
-    """Read Parquet files, joined by a key column, the choices from the first.
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Where a table is and what its columns are: little, so that processes are told it and read the table themselves.
+
+    Attributes:
+        files: Parquet files, the choices in the first.
+        choices: columns, one a choice. Numbers are options in their order, text is categories.
+        categories: those of the choices whose numbers are codes that have no order.
+        names: what the codes 0, 1 and so on in these stand for; empty: each code's digits are its name.
+        key: the column that files are joined by, if there are several.
+        cell: what the choices mean if they are the edges of a cell.
+
+    Raises:
+        InputError: two files have one name, or a choice is there twice.
+    """
+
+    files: tuple[Path, ...]
+    choices: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    key: str = "index"
+    cell: CellGraph | None = None
+
+    def __post_init__(self) -> None:
+        for kind, names in (("file", [file.name for file in self.files]), ("choice", [*self.choices])):
+            if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+                raise InputError(f"{kind} {twice[0]} is given twice: expected each {kind} under a name of its own")
+
+    @property
+    def name(self) -> str:
+        """The names of the files."""
+        return " and ".join(file.name for file in self.files)
+
+    def columns(self) -> list[str]:
+        """Return the names of all columns but the choices and the key.
+
+        Raises:
+            InputError: a file is missing, or no Parquet file.
+        """
+        named = dict.fromkeys(name for file in self.files for name in _parquet(file).schema_arrow.names)
+        return [name for name in named if name not in (self.key, *self.choices)]
+
+
+def read_table(benchmark: Benchmark, metrics: Sequence[str]) -> Table:
+    """Read the table of a benchmark, with some of its columns as metrics.
 
     Raises:
         InputError: a file, a column or a result is missing, or an architecture is there twice.
     """
-    columns: dict[str, NDArray[Any]] = {}
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"{file} does not exist: expected a Parquet file with a column {key}")
-        read = {name: column.to_numpy() for name, column in _columns(file).items()}
-        if key not in read:
-            raise unknown(f"column of {file.name}", key, read)
-        order = np.argsort(read[key], kind="stable")
-        if columns and not np.array_equal(read[key][order], columns[key]):
-            raise InputError(f"{file} has other values of {key} than {files[0]}: they are not about the same rows")
-        columns = {name: values[order] for name, values in read.items()} | columns
-    for name in (*choices, *metrics):
+    columns = _joined(benchmark)
+    for name in (*benchmark.choices, *benchmark.categories, *metrics):
         if name not in columns:
             raise unknown("column", name, columns)
-    options, numbers = zip(*(np.unique(columns[name], return_inverse=True) for name in choices), strict=True)
-    space = TableSpace({name: tuple(values.tolist()) for name, values in zip(choices, options, strict=True)}, cell)
-    return Table(space, np.stack(numbers, axis=1), {name: columns[name].astype(np.float64) for name in metrics})
+    for name in benchmark.categories:
+        if name not in benchmark.choices:
+            raise unknown("choice among the categories", name, benchmark.choices)
+    options, rows = {}, []
+    for name in benchmark.choices:
+        if columns[name].null_count:
+            raise InputError(f"column {name} has no value in row {columns[name].is_null().to_pylist().index(True)}")
+        values, numbers = np.unique(columns[name].to_numpy(), return_inverse=True)
+        options[name] = _options(benchmark, name, values.tolist())
+        rows.append(numbers)
+    results = {name: _numbers(name, columns[name]) for name in metrics}
+    return Table(TableSpace(options, benchmark.cell), np.stack(rows, axis=1), results)
 
 
-def _columns(file: Path) -> dict[str, Any]:
-    table = pq.read_table(file)
+def _joined(benchmark: Benchmark) -> dict[str, "pa.ChunkedArray"]:
+    """Return the columns of all files, their rows in the order of the key if there are several files."""
+    if len(benchmark.files) == 1:
+        return read_columns(benchmark.files[0])
+    columns: dict[str, pa.ChunkedArray] = {}
+    key, keys = benchmark.key, None
+    for file in benchmark.files:
+        read = read_columns(file)
+        if key not in read:
+            raise unknown(f"column of {file.name}", key, read)
+        values = read[key].to_numpy()
+        order = np.argsort(values, kind="stable")
+        keys = values[order] if keys is None else keys
+        if not np.array_equal(values[order], keys):
+            other = benchmark.files[0]
+            raise InputError(f"{file} has other values of {key} than {other}: they are not about the same rows")
+        columns = {name: values.take(order) for name, values in read.items()} | columns
+    return columns
+
+
+def _options(benchmark: Benchmark, choice: str, values: Sequence[Any]) -> tuple[Option, ...]:
+    """Return the options that the values of a choice, each once and in order, stand for."""
+    if not all(isinstance(value, int | float | str) for value in values):
+        raise InputError(f"column {choice} has {values[0]!r}: expected numbers or text")
+    if choice not in benchmark.categories:
+        return tuple(values)
+    if not benchmark.names:
+        return tuple(map(str, values))
+    for value in values:
+        if value not in range(len(benchmark.names)):
+            raise unknown(f"code in column {choice}", value, range(len(benchmark.names)))
+    return tuple(benchmark.names[int(value)] for value in values)
+
+
+def _numbers(name: str, column: "pa.ChunkedArray") -> NDArray[np.float64]:
+    """Return a column of numbers; NaN where it has none."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(f"column {name} holds {column.type}: expected numbers")
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+def read_columns(file: Path) -> dict[str, "pa.ChunkedArray"]:
+    """Return the columns of a Parquet file, by name.
+
+    Raises:
+        InputError: the file is missing, or no Parquet file.
+    """
+    table = _parquet(file).read()
     return {name: table.column(name) for name in table.column_names}
+
+
+def _parquet(file: Path) -> "pq.ParquetFile":
+    if not file.is_file():
+        raise InputError(f"{file} does not exist: expected a Parquet file")
+    try:
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid:
+        raise InputError(
+            f"{file} is no Parquet file: expected a table with a column for each choice and metric"
+        ) from None

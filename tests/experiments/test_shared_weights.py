@@ -1,15 +1,20 @@
 """A network is evaluated once, whoever asks for it and whenever; strategies are told apart by what they find."""
 
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import search_spaces
-from experiments.shared_weights import Remembered, Setting, search, small, summarised
+from experiments.shared_weights import Remembered, Setting, compare, descended, search, small, summarised
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import FeasibleRegion, Objective
+from nas.strategies.random_search import RandomSearch
+from nas.training.checkpoint import FILE as CHECKPOINT
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 from search_spaces.storage import Journal
@@ -50,10 +55,33 @@ def test_what_was_evaluated_is_read_from_the_file(space: SearchSpace, tmp_path: 
 
 def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
     counting = Counting(space)
-    setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"))  # type: ignore[arg-type]
+    setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), {})  # type: ignore[arg-type]
     names = ("random_search", "regularized_evolution")
     found = {name: [search(setting, small(strategies.load(name)), 300, seed) for seed in range(2)] for name in names}
     for searched, tested in [pair for pairs in found.values() for pair in pairs]:
         assert searched["accuracy"] == tested["accuracy"]
     lines = summarised(setting.sought, found).splitlines()
     assert [line.split("`")[1] for line in lines[2:]] == ["regularized_evolution", "random_search"]
+
+
+def test_what_a_strategy_keeps_belongs_to_the_table_and_the_budget(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / "profile" / "table.json", tmp_path / "train" / CHECKPOINT]
+    for file in files:
+        file.parent.mkdir()
+        file.touch()
+    first = descended(tmp_path, 1.5)
+    assert first | {"budget_ms": 2.5} == descended(tmp_path, 2.5)
+    files[0].write_text("another")
+    other = descended(tmp_path, 1.5)
+    assert {name for name in first if first[name] != other[name]} == {"table"}
+
+    told: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(RandomSearch, "use", lambda self, weights, directory, belongs_to: told.append(belongs_to))
+    counting = Counting(space)
+    setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), other)  # type: ignore[arg-type]
+    monkeypatch.setattr("experiments.shared_weights.read_setting", lambda *_: setting)
+    asked = {"strategies": ["random_search"], "evaluations": 2, "seeds": 1, "statistics": None, "readme": None}
+    compare(argparse.Namespace(run=tmp_path, output=tmp_path / "out", **asked))
+    assert told == [other]

@@ -7,17 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.tabular.nasbench201 import accuracies_in, latencies_in, read_nasbench201
+from experiments.tabular.nasbench201 import OPERATIONS, accuracies_in, latencies_in, nasbench201_in
 from experiments.tabular.protocol import LIMITS, Problem
+from experiments.tabular.table import read_table
 from nas import strategies
+from nas.optuna_study import is_of_numbers
 
 BEST = {"region": 1.0, "table": 1.0, "short": 0.0, "optimum": 1.0}
 
 
 @pytest.fixture(scope="module")
 def problems(folder: Path) -> list[Problem]:
-    table = read_nasbench201(folder, accuracies_in(folder), latencies_in(folder))
+    table = read_table(nasbench201_in(folder), [*accuracies_in(folder), *latencies_in(folder)])
     return [Problem(table, "c10_test_e200", "phone", limit) for limit in (None, *LIMITS)]
+
+
+def test_operations_are_no_numbers_to_any_strategy(problems: list[Problem]) -> None:
+    choices = problems[0].table.space.choices
+    assert all(choice.options == OPERATIONS for choice in choices)
+    assert not any(map(is_of_numbers, choices))
 
 
 def test_the_whole_table_holds_all_there_is(problems: list[Problem]) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from experiments.tabular.comparison import CURVE, Comparison
-from experiments.tabular.nasbench201 import RESULTS, read_nasbench201
+from experiments.tabular.nasbench201 import RESULTS, nasbench201_in
 from experiments.tabular.protocol import BUDGETS, Problem
 from experiments.tabular.report import write_report
 from experiments.tabular.runs import Found, Run, search_all
+from experiments.tabular.table import read_table
 from search_spaces import InputError
 
 RUNS = [
@@ -24,15 +25,15 @@ RUNS = [
 def searches(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Run, Found]]:
     """Everything, in two goes; the first was killed while it wrote."""
     output = tmp_path_factory.mktemp("searches")
-    search_all(RUNS[:6], folder, output, 1)
+    search_all(RUNS[:6], nasbench201_in(folder), output, 1)
     journal = output / "random_search.jsonl"
     journal.write_bytes(journal.read_bytes()[:-20])
-    return output, search_all(RUNS, folder, output, 2)
+    return output, search_all(RUNS, nasbench201_in(folder), output, 2)
 
 
 def test_what_was_stopped_goes_on_to_the_same_searches(searches: tuple[Path, dict[Run, Found]], folder: Path) -> None:
     output, found = searches
-    table = read_nasbench201(folder, ["c10_test_e200"], ["phone"])
+    table = read_table(nasbench201_in(folder), ["c10_test_e200", "phone"])
     assert list(found) == RUNS
     for run in (RUNS[3], RUNS[7]):
         from nas import strategies
@@ -41,7 +42,7 @@ def test_what_was_stopped_goes_on_to_the_same_searches(searches: tuple[Path, dic
         assert found[run].places.tolist() == problem.search(strategies.load(run.strategy), run.seed).tolist()
     lines = (output / "random_search.jsonl").read_text().splitlines()
     assert len(lines) == 1 + 4
-    again = search_all(RUNS, folder, output, 1)
+    again = search_all(RUNS, nasbench201_in(folder), output, 1)
     assert all(again[run].places.tolist() == found[run].places.tolist() for run in RUNS)
     assert (output / "random_search.jsonl").read_text().splitlines() == lines
 
@@ -51,12 +52,12 @@ def test_searches_of_other_data_are_refused(
 ) -> None:
     other = shutil.copytree(folder, tmp_path / "other")
     (other / RESULTS).write_bytes((folder / RESULTS).read_bytes() + b" ")
-    with pytest.raises(InputError, match=r"was made with data\.nasbench201\.parquet"):
-        search_all(RUNS, other, searches[0], 1)
+    with pytest.raises(InputError, match=r"was made with data\.files\.nasbench201\.parquet"):
+        search_all(RUNS, nasbench201_in(other), searches[0], 1)
 
 
 def test_the_report_ranks_and_draws(searches: tuple[Path, dict[Run, Found]], folder: Path, tmp_path: Path) -> None:
-    table = read_nasbench201(folder, ["c10_test_e200"], ["phone"])
+    table = read_table(nasbench201_in(folder), ["c10_test_e200", "phone"])
     fronts, limited = (
         Comparison([Problem(table, "c10_test_e200", "phone", limit)], searches[1]) for limit in (None, 0.5)
     )
@@ -67,7 +68,7 @@ def test_the_report_ranks_and_draws(searches: tuple[Path, dict[Run, Found]], fol
     best, other = fronts.strategies
     means = [sum(fronts.mean(name, "region", budget) for budget in BUDGETS) for name in (best, other)]
     assert means[0] >= means[1]
-    summary = write_report(tmp_path, fronts, limited)
+    summary = write_report(tmp_path, "tables", fronts, limited)
     assert summary in (tmp_path / "report.md").read_text()
     n_lines = 2 * len(CURVE) * (len(fronts.figures) + len(limited.figures))
     assert len((tmp_path / "figures.csv").read_text().splitlines()) == 1 + n_lines

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.tabular.protocol import Problem
-from experiments.tabular.table import Table, read_table
+from experiments.tabular.table import Benchmark, Table, read_table
 from nas import strategies
+from nas.optuna_study import is_of_numbers
 from nas.pareto import hypervolume
 from search_spaces import InputError
 
-CHOICES = ["op_0", "op_1", "op_2"]
+CHOICES = ("op_0", "op_1", "op_2")
 METRICS = ["accuracy", "latency"]
 
 
@@ -31,9 +32,9 @@ def columns(n_options: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def read(folder: Path, held: dict[str, np.ndarray]) -> Table:
+def read(folder: Path, held: dict[str, np.ndarray], **options: tuple[str, ...]) -> Table:
     pq.write_table(pa.table(held), folder / "made_up.parquet")
-    return read_table([folder / "made_up.parquet"], CHOICES, METRICS)
+    return read_table(Benchmark((folder / "made_up.parquet",), CHOICES, **options), METRICS)  # type: ignore[arg-type]
 
 
 def test_every_row_is_looked_up(tmp_path: Path) -> None:
@@ -52,7 +53,40 @@ def test_a_column_or_a_file_that_is_missing_is_one_clear_line(tmp_path: Path) ->
         read(tmp_path, held)
     assert len(str(error.value).splitlines()) == 1
     with pytest.raises(InputError, match=r"absent\.parquet does not exist"):
-        read_table([tmp_path / "absent.parquet"], CHOICES, METRICS)
+        read_table(Benchmark((tmp_path / "absent.parquet",), CHOICES), METRICS)
+    (tmp_path / "text.parquet").write_text("op_0,op_1")
+    with pytest.raises(InputError, match=r"text\.parquet is no Parquet file"):
+        read_table(Benchmark((tmp_path / "text.parquet",), CHOICES), METRICS)
+
+
+def test_columns_that_are_no_choices_or_results_are_refused(tmp_path: Path) -> None:
+    held = columns()
+    with pytest.raises(InputError, match="column accuracy holds string: expected numbers"):
+        read(tmp_path, held | {"accuracy": held["accuracy"].astype(str)})
+    gap = pa.array(held["op_1"], mask=held["index"] == 3)
+    with pytest.raises(InputError, match="column op_1 has no value in row 3"):
+        read(tmp_path, held | {"op_1": gap})
+    with pytest.raises(InputError, match="unknown choice among the categories 'latency'"):
+        read(tmp_path, held, categories=("latency",))
+    with pytest.raises(InputError, match="choice op_0 is given twice"):
+        Benchmark((tmp_path / "made_up.parquet",), (*CHOICES, "op_0"))
+
+
+def test_numbers_are_numbers_unless_they_are_said_to_be_codes(tmp_path: Path) -> None:
+    held = columns() | {"op_2": np.array(["b", "a", "d", "c"])[columns()["op_2"]], "op_1": columns()["op_1"] / 2}
+    del held["index"]  # which only several files are joined by
+    numbers, halves, text = read(tmp_path, held).space.choices
+    assert numbers.options == (0, 1, 2, 3)
+    assert halves.options == (0.0, 0.5, 1.0, 1.5)
+    assert text.options == ("a", "b", "c", "d")
+    codes = read(tmp_path, held, categories=("op_0",))
+    assert codes.space.choices[0].options == ("0", "1", "2", "3")
+    assert np.array_equal(codes.rows, read(tmp_path, held).rows)
+    named = read(tmp_path, held, categories=("op_0",), names=("none", "skip", "conv", "pool"))
+    assert named.space.choices[0].options == ("none", "skip", "conv", "pool")
+    assert [is_of_numbers(choice) for choice in named.space.choices] == [False, True, False]
+    with pytest.raises(InputError, match="unknown code in column op_0 '3'"):
+        read(tmp_path, held, categories=("op_0",), names=("none", "skip", "conv"))
 
 
 def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path) -> None:
@@ -70,7 +104,13 @@ def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path)
 def test_an_incomplete_table_is_searched_within_its_rows(name: str, tmp_path: Path) -> None:
     some = np.random.default_rng(2).permutation(216)[:40]
     table = read(tmp_path, {key: values[some] for key, values in columns(6).items()})
-    assert not table.region.contains(np.indices([6] * 3).reshape(3, -1).T).all()
+    everything = np.indices([6] * 3).reshape(3, -1).T
+    there = table.region.contains(everything)
+    assert np.array_equal(np.flatnonzero(there), np.sort(some))
+    assert np.array_equal(np.isfinite(table.evaluate(everything)["accuracy"]), there)
+    assert np.array_equal(table.evaluate(everything)["latency"][some], columns(6)["latency"][some])
+    with pytest.raises(InputError, match="the table has no architecture"):
+        table.places(everything)
     places = Problem(table, *METRICS).search(strategies.load(name), seed=0, budget=30)
     assert len(np.unique(places)) == 30
 

@@ -1,0 +1,57 @@
+"""What the smaller commands cannot do ends in one line, before anything is computed."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from experiments.command import one_line, resumable
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A table of three architectures, of which one computes nothing of the image."""
+    columns = {"arch": ["a", "b", "c"], "connected": [True, True, False]}
+    accuracies = {"c10_test_e200": [90.0, 91.0, 10.0], "c100_test_e200": [70.0, 71.0, 1.0]}
+    pq.write_table(pa.table(columns | accuracies), tmp_path / "published.parquet")
+    return tmp_path / "published.parquet"
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "told"),
+    [
+        ("proxies", "--benchmark {table} --networks 3", "--networks 3: published.parquet has 2 that compute something"),
+        ("proxies", "--benchmark absent", "absent does not exist: expected a Parquet file"),
+        ("inheritance", "--growth 60", "--growth 60: a network was as large as can be after 2: ask for less"),
+        ("inheritance", "--children 0", "--children 0: expected at least 1"),
+        ("skip_collapse", "--output out --nasbench201 absent", "absent does not exist: expected a Parquet file"),
+        ("skip_collapse", "--output out --nasbench201 {table}", "unknown column 'op_0_1'"),
+        ("skip_collapse", "--output out --nasbench201 {table} --seeds 0", "--seeds 0: expected at least 1"),
+        ("shared_weights", "--output out --run absent --seeds 0", "--seeds 0: expected at least 1"),
+        ("latency_transfer.__main__", "--output out --data absent --seeds 0", "--seeds 0: expected at least 1"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(
+    command: str, said: str, told: str, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growths = iter((True, True, False))  # as if the space of inheritance were small
+    stub = "experiments.inheritance.enlargements"
+    monkeypatch.setattr(stub, lambda _, rows: np.full_like(rows, next(growths), bool))
+    monkeypatch.chdir(published.parent)
+    monkeypatch.setattr(sys, "argv", [command, *said.format(table=published).split()])
+    with pytest.raises(SystemExit) as error:
+        import_module(f"experiments.{command}").main()
+    line = str(error.value)
+    assert told in line
+    assert "\n" not in line
+    assert [path.name for path in published.parent.iterdir()] == ["published.parquet"]
+
+
+def test_an_interrupt_says_whether_the_same_command_goes_on() -> None:
+    for ending, told in ((one_line, "c: stopped"), (resumable, "c: stopped; the same command goes on")):
+        with pytest.raises(SystemExit, match=f"^{told}$"), ending("c"):
+            raise KeyboardInterrupt
