@@ -25,7 +25,7 @@ from nas.candidates import sought_metric
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
-from nas.run_directory import digest, read_run
+from nas.run_directory import digest, input_path, read_run
 from nas.search import Search
 from nas.search_options import SearchOptions
 from nas.strategy import Strategy
@@ -122,7 +122,7 @@ def compare(arguments: argparse.Namespace) -> str:
                 strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
-    summary = summarised(setting.sought, found)
+    summary = f"{summarised(setting.sought, found)}\nThe budget is {setting.belongs_to['budget_ms']:.4g} ms.\n"
     write_text(arguments.output / "report.md", summary)
     if arguments.readme:
         replace_section(arguments.readme, "strategies-supernet", summary)
@@ -139,14 +139,14 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     """Return what is searched, by the output directory of a finished `nas run`; evaluations are kept in journals."""
     options = read_run(run, "run")[0]["options"]
     supernet, data = load_supernet(run / "train")
-    table = load_table(run / "profile")
-    region, budget_ms = feasible_region(table, supernet.space, options["budget"])
+    table = input_path(run / "search", "table")
+    region, budget_ms = feasible_region(load_table(table), supernet.space, options["budget"])
     asked = SearchOptions(
         metric=options["search"]["metric"],
         n_validation=options["search"]["n_validation"],
         n_statistics=n_statistics or options["search"]["n_statistics"],
     )
-    belongs_to = descended(run, budget_ms)
+    belongs_to = descended(run, table, budget_ms)
     of_test = {"supernet": belongs_to["supernet"], "n_statistics": asked.n_statistics}
     weights = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
     test_data = dataclasses.replace(data, validation=data.read_test())
@@ -161,9 +161,9 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     )
 
 
-def descended(run: Path, budget_ms: float) -> dict[str, Any]:
+def descended(run: Path, table: Path, budget_ms: float) -> dict[str, Any]:
     """Return what a strategy that descends a run's supernet depends on, beside its own options."""
-    digests = {"supernet": digest(run / "train" / CHECKPOINT), "table": digest(model_file(run / "profile"))}
+    digests = {"supernet": digest(run / "train" / CHECKPOINT), "table": digest(model_file(table))}
     return {**digests, "budget_ms": budget_ms}
 
 
