@@ -44,6 +44,7 @@ class Features:
 
     Raises:
         InputError: blocks are described otherwise than they were.
+        ValueError: the arrays hold numbers that are not finite.
     """
 
     def __init__(self, space: SearchSpace, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
@@ -58,6 +59,8 @@ class Features:
             means = found[:, varying].mean(axis=0)
             departures = _departures(described, varying, means)
             arrays = {"described": described, "varying": varying, "means": means, "departures": departures}
+        elif not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("some of the features' numbers are not finite")
         elif not np.array_equal(arrays["described"], described):
             raise InputError("the blocks of the space were described otherwise when the model was fitted: fit it again")
         self.arrays = dict(arrays)

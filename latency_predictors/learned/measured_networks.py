@@ -60,9 +60,17 @@ def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn
             raise unknown(f"column of {path}", name, rows.column_names)
     latency, factor = (column or LatencyColumn()).find(path, rows.column_names)
     numbers = [_numbers(path, choice, rows[choice.name].to_pylist()) for choice in space.choices]
-    values = rows[latency].to_pylist()
+    values = [_number(value) for value in rows[latency].to_pylist()]
     latencies = [positive(value, f"{path}, row {row}: {latency} is") for row, value in enumerate(values)]
     return MeasuredNetworks(path.stem, np.array(numbers).T, factor * np.array(latencies))
+
+
+def _number(value: object) -> object:
+    """Return the number that a text is; others as they are: one word in a column makes texts of all its numbers."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _numbers(path: Path, choice: Choice, values: list[object]) -> list[int]:

@@ -195,7 +195,7 @@ def require_measurements(population: Population, latencies_ms: Floats, fewest: i
     """Raise unless measurements can be learned from.
 
     Raises:
-        InputError: there are too few, a latency is no positive number, or a network is there twice.
+        InputError: there are too few, a latency is no positive number, all are the same, or a network is there twice.
     """
     if len(population) != len(latencies_ms):
         raise InputError(f"{len(population)} networks and {len(latencies_ms)} latencies: expected one for each")
@@ -203,6 +203,12 @@ def require_measurements(population: Population, latencies_ms: Floats, fewest: i
         raise InputError(f"{len(latencies_ms)} measured networks: expected at least {fewest}")
     for number, latency_ms in enumerate(latencies_ms.tolist()):
         positive(latency_ms, f"measured network {number}: latency_ms is")
-    _, first, count = np.unique(population, axis=0, return_index=True, return_counts=True)
-    if (count > 1).any():
-        raise InputError(f"measured network {first[count > 1].min()} is there twice: keep one of its latencies")
+    if len(latencies_ms) > 1 and np.ptp(latencies_ms) == 0:
+        raise InputError(f"all measured networks took {latencies_ms[0]:g} ms: expected latencies that differ")
+    _, first, of = np.unique(population, axis=0, return_index=True, return_inverse=True)
+    again = np.setdiff1d(np.arange(len(population)), first)
+    if len(again):
+        raise InputError(
+            f"measured network {again[0]} is there twice, as network {first[of.ravel()[again[0]]]}: keep one of their "
+            "latencies, or their mean"
+        )

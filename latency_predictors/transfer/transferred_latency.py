@@ -111,6 +111,8 @@ def _margin(deviations: Floats) -> float:
     def missing(margin: float) -> float:
         return float(special.ndtr(margin / deviations).mean()) - _WITHIN
 
+    if not np.isfinite(deviations).all():
+        return float("nan")  # which a damaged file is told by
     if missing(_LARGEST_MARGIN) < 0:
         return _LARGEST_MARGIN
     return float(optimize.brentq(missing, 0.0, _LARGEST_MARGIN))

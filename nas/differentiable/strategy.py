@@ -115,6 +115,8 @@ class DifferentiableStrategy(Strategy):
 
         rows = self.region.breed(_DRAWN, draw, self.rng)
         rows = rows[distinct(rows)]
+        if not self._hits(rows).any():
+            rows = np.concatenate([rows, self._raised(rows)])
         rows = rows[order(rows)]
         for _ in range(_SWEEPS):
             around = np.concatenate([space.neighbours(row) for row in rows[:_CLIMBING]])
@@ -127,9 +129,25 @@ class DifferentiableStrategy(Strategy):
         canonical = space.canonical(rows)
         return canonical[distinct(canonical)]
 
+    def _raised(self, rows: Population) -> Population:
+        """Return a few networks that single changes of some of these bring to a bound, or as near as they do."""
+        for _ in range(_SWEEPS):
+            around = np.concatenate([self.region.space.neighbours(row) for row in rows[:_CLIMBING]])
+            grown = np.concatenate([rows, around[self.region.contains(around)]])
+            grown = grown[distinct(grown)]
+            grown = grown[np.argsort(-self._used(grown), kind="stable")][:_CLIMBING]
+            if np.array_equal(grown, rows):
+                break
+            rows = grown
+            if self._hits(rows).any():
+                break
+        return rows
+
     def _hits(self, rows: Population) -> NDArray[np.bool_]:
         """Return (N,): whether some bound is all but reached; where there is none, every network will do."""
-        if not self.region.constraints:
-            return np.ones(len(rows), bool)
+        return np.asarray(self._used(rows) >= 1 - _NEAR)
+
+    def _used(self, rows: Population) -> NDArray[np.float64]:
+        """Return (N,): the cost, margin included, as a share of the bound that it is nearest to; 1 without bounds."""
         used = [c.model.predict(rows) * (1 + c.model.margin) / c.bound for c in self.region.constraints]
-        return np.asarray(np.max(used, axis=0) >= 1 - _NEAR)
+        return np.max(used, axis=0) if used else np.ones(len(rows))

@@ -75,6 +75,8 @@ def fit(options: FitConfig) -> dict[str, Any]:
         require_unsaid(options, ["latency"], "a file of rows")
     if all(path.is_dir() for path in options.known):
         require_unsaid(options, ["known_latency"], "known devices by files of rows")
+    if options.measured.resolve() in [path.resolve() for path in options.known]:
+        raise InputError(f"{options.measured} is measured and known: leave it out of --known, the device is its own")
     space, measured = _measured(options)
     known = read_known_networks(options.known, space, options.known_latency)
     method, device = _method(options, len(measured.population)), _device(options, measured)
@@ -94,9 +96,25 @@ def fit(options: FitConfig) -> dict[str, Any]:
     if device is not None and machine is None:
         machine = fingerprint(device)
     model = model.measured_on(device, machine)
+    _require_foretelling(options.measured, model)
     path = options.output / MODEL
     model.save(path)
     return _finished(options, {"model": str(path), "networks": len(measured.population), **told}, model)
+
+
+def _require_foretelling(measured: Path, model: PredictedCost) -> None:
+    """Raise if a model's error leaves nothing of a budget.
+
+    Raises:
+        InputError: networks may take twice as long as predicted, or some are predicted to take less than no time.
+    """
+    fastest_ms, _ = model.cheapest()
+    if model.margin > 1 or fastest_ms <= 0:
+        raise InputError(
+            f"{measured}: nothing foretells these latencies, of networks left out one in twenty takes "
+            f"{model.margin:.0%} longer than predicted or more: expected one device, one unit, and networks that were "
+            "measured more than once if the device is that noisy"
+        )
 
 
 def _published(options: FitConfig) -> dict[str, Any]:

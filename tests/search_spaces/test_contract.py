@@ -26,6 +26,9 @@ from tests.search_spaces.small import small
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+SLOW = ("spvcnn", "spvnas", "tinynet")
+"""Half a minute and more to export, beside `spvnas_small` and `efficientnet`, which are made of the same blocks."""
+
 every_space = pytest.mark.parametrize("space", [small(name) for name in search_spaces.names()], ids=lambda s: s.name)
 
 
@@ -267,7 +270,11 @@ def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpac
             assert torch.equal(supernet(space).extract(architecture)(*x), supernet(space)(x, architecture))
 
 
-@every_space
+@pytest.mark.parametrize(
+    "space",
+    [pytest.param(small(name), marks=[pytest.mark.slow] * (name in SLOW)) for name in search_spaces.names()],
+    ids=lambda s: s.name,
+)
 def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace) -> None:
     architecture = sampled(space, 1)[-1]
     network = supernet(space).extract(architecture)

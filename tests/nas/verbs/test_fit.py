@@ -168,6 +168,29 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([1.0] * 6 + [1000.0] * 6, "nothing foretells these latencies"),
+        ([5.0] * 12, "all measured networks took 5 ms: expected latencies that differ"),
+        (["1.5"] * 11 + ["fast"], "row 11: latency_ms is 'fast', expected a positive number"),
+    ],
+)
+def test_latencies_that_say_nothing_are_refused(column: list[object], message: str, tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist([dict(one) for one in SPACE.decode(networks(12))])
+    path = tmp_path / "odd.csv"
+    pyarrow.csv.write_csv(rows.append_column("latency_ms", pa.array(column)), path)
+    with pytest.raises(InputError, match=message):
+        fit(FitConfig(path, tmp_path / "model", NAMED))
+    assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_a_device_is_not_known_to_itself(tmp_path: Path) -> None:
+    path = write(tmp_path, "here", networks(12))
+    with pytest.raises(InputError, match=r"here\.csv is measured and known: leave it out of --known"):
+        fit(FitConfig(path, tmp_path / "model", NAMED, known=(path,)))
+
+
 def test_the_columns_of_known_devices_may_be_others(tmp_path: Path) -> None:
     known = write(tmp_path, "slow", networks(12))
     rows = pyarrow.csv.read_csv(known)
