@@ -59,6 +59,7 @@ def test_it_is_as_large_as_it_says() -> None:
     assert "39^3 = 59,319" in (type(search_spaces.load(NAME)).__doc__ or "")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_it_is_profiled_trained_searched_and_exported(tmp_path: Path) -> None:
     finalists = FinalistOptions(passes=1, measure=SHORT)

@@ -14,10 +14,16 @@ from tests.search_spaces.small import small as small_space
 _BYTES_A_NUMBER = 4
 
 
+SLOW = ("spvnas", "spvcnn")
+"""Half a minute each to count, beside `spvnas_small`, which is made of the same blocks."""
+
 every_space = pytest.mark.parametrize("name", search_spaces.names())
 
 
-@every_space
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in search_spaces.names()],
+)
 def test_multiply_adds_and_parameters_are_those_of_the_whole_network(name: str) -> None:
     space = small_space(name)
     models = count_models(space)
