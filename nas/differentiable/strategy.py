@@ -1,5 +1,6 @@
 """What differentiable strategies share: logits descended together with shared weights, then networks by probability."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -116,31 +117,22 @@ class DifferentiableStrategy(Strategy):
         rows = self.region.breed(_DRAWN, draw, self.rng)
         rows = rows[distinct(rows)]
         if not self._hits(rows).any():
-            rows = np.concatenate([rows, self._raised(rows)])
+            near = self._climbed(rows, lambda grown: np.argsort(-self._used(grown), kind="stable"))
+            rows = np.concatenate([rows, near[:_CLIMBING]])
+        canonical = space.canonical(self._climbed(rows, order))
+        return canonical[distinct(canonical)]
+
+    def _climbed(self, rows: Population, order: Callable[[Population], NDArray[np.int64]]) -> Population:
+        """Return as many networks of the region, in order, of which single changes of the first find no better ones."""
         rows = rows[order(rows)]
         for _ in range(_SWEEPS):
-            around = np.concatenate([space.neighbours(row) for row in rows[:_CLIMBING]])
+            around = np.concatenate([self.region.space.neighbours(row) for row in rows[:_CLIMBING]])
             grown = np.concatenate([rows, around[self.region.contains(around)]])
             grown = grown[distinct(grown)]
             grown = grown[order(grown)][: len(rows)]
             if np.array_equal(grown, rows):
                 break
             rows = grown
-        canonical = space.canonical(rows)
-        return canonical[distinct(canonical)]
-
-    def _raised(self, rows: Population) -> Population:
-        """Return a few networks that single changes of some of these bring to a bound, or as near as they do."""
-        for _ in range(_SWEEPS):
-            around = np.concatenate([self.region.space.neighbours(row) for row in rows[:_CLIMBING]])
-            grown = np.concatenate([rows, around[self.region.contains(around)]])
-            grown = grown[distinct(grown)]
-            grown = grown[np.argsort(-self._used(grown), kind="stable")][:_CLIMBING]
-            if np.array_equal(grown, rows):
-                break
-            rows = grown
-            if self._hits(rows).any():
-                break
         return rows
 
     def _hits(self, rows: Population) -> NDArray[np.bool_]:
