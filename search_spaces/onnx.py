@@ -62,7 +62,10 @@ def to_onnx(
 def feed(model: onnx.ModelProto | bytes, example: Example) -> dict[str, NDArray[Any]]:
     """Return an example's tensors as arrays, by the names that the model gives its inputs."""
     proto = onnx.load_from_string(model) if isinstance(model, bytes) else model
-    names = [value.name for value in proto.graph.input]
+    return _by_name([value.name for value in proto.graph.input], example)
+
+
+def _by_name(names: Sequence[str], example: Example) -> dict[str, NDArray[Any]]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, example, strict=True)}
 
 
@@ -71,11 +74,11 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
-        self._content = content
         self._session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        self._names = [value.name for value in self._session.get_inputs()]
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        (output,) = self._session.run(["output"], feed(self._content, inputs))
+        (output,) = self._session.run(["output"], _by_name(self._names, inputs))
         return torch.from_numpy(output)
 
 

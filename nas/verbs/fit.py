@@ -96,25 +96,28 @@ def fit(options: FitConfig) -> dict[str, Any]:
     if device is not None and machine is None:
         machine = fingerprint(device)
     model = model.measured_on(device, machine)
-    _require_foretelling(options.measured, model)
     path = options.output / MODEL
+    told = {"model": str(path), "networks": len(measured.population), **told, **_foretold(options.measured, model)}
     model.save(path)
-    return _finished(options, {"model": str(path), "networks": len(measured.population), **told}, model)
+    finish_run(options.output, told)
+    return told
 
 
-def _require_foretelling(measured: Path, model: PredictedCost) -> None:
-    """Raise if a model's error leaves nothing of a budget.
+def _foretold(measured: Path, model: CostModel) -> dict[str, float]:
+    """Return the margin of a model, and what it says of the fastest network and the slowest.
 
     Raises:
-        InputError: networks may take twice as long as predicted, or some are predicted to take less than no time.
+        InputError: networks may take twice as long as predicted, or some are predicted to take no time or less, which
+            leaves nothing of a budget.
     """
-    fastest_ms, _ = model.cheapest()
+    fastest_ms, slowest_ms = model.cheapest()[0], model.dearest()[0]
     if model.margin > 1 or fastest_ms <= 0:
         raise InputError(
-            f"{measured}: nothing foretells these latencies, of networks left out one in twenty takes "
-            f"{model.margin:.0%} longer than predicted or more: expected one device, one unit, and networks that were "
-            "measured more than once if the device is that noisy"
+            f"{measured}: nothing foretells these latencies, one network in twenty may take {model.margin:.0%} longer "
+            f"than predicted or more, and the fastest is predicted to take {fastest_ms:.3g} ms: expected one device, "
+            "one unit, and networks that were measured more than once if the device is that noisy"
         )
+    return {"margin": model.margin, "fastest_ms": fastest_ms, "slowest_ms": slowest_ms}
 
 
 def _published(options: FitConfig) -> dict[str, Any]:
@@ -134,17 +137,11 @@ def _published(options: FitConfig) -> dict[str, Any]:
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     path = options.output / TABLE
-    table.save(path)
     told = {"model": str(path), "blocks": len(table.latencies_ms), "method": "published"}
-    return _finished(options, told, table.cost_model(space))
-
-
-def _finished(options: FitConfig, told: dict[str, Any], model: CostModel) -> dict[str, Any]:
-    """Finish the run, and return what is told of it and of the model."""
-    ends = {"fastest_ms": model.cheapest()[0], "slowest_ms": model.dearest()[0]}
-    result = {**told, "margin": model.margin, **ends}
-    finish_run(options.output, result)
-    return result
+    told |= _foretold(options.measured, table.cost_model(space))
+    table.save(path)
+    finish_run(options.output, told)
+    return told
 
 
 def _space(options: FitConfig) -> SearchSpace:
