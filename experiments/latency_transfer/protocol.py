@@ -11,7 +11,7 @@ from experiments.latency_transfer.tables import Floats, LatencyData
 from latency_predictors.learned.features import Features
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
-from latency_predictors.transfer.transfer import Transfer
+from latency_predictors.transfer.transfer import CANDIDATES, Transfer
 
 SAMPLES = (5, 10, 20, 50, 100)
 METHODS = ("descriptors", "sources", "designed", "elsewhere")
@@ -19,7 +19,6 @@ METHODS = ("descriptors", "sources", "designed", "elsewhere")
 chosen by design; and the same device's measurements in another space."""
 
 FIGURES = ("trimmed", "spearman", "median error", "within 10 %", "coverage")
-_CANDIDATES = 300
 _TRIMMED = 0.1
 
 
@@ -80,7 +79,7 @@ class Protocol:
         data, known = self.data, [] if run.method == "descriptors" else self.sources(run.device)
         transfer = Transfer(self.features, known, self.elsewhere(run.device) if run.method == "elsewhere" else None)
         choose = most_telling if run.method in ("designed", "elsewhere") else at_random
-        candidates = np.random.default_rng(run.seed).choice(data.pool, max(run.k, _CANDIDATES), replace=False)
+        candidates = np.random.default_rng(run.seed).choice(data.pool, max(run.k, CANDIDATES), replace=False)
         places = candidates[choose(transfer, data.population[candidates], run.k)]
         latencies = data.latencies_ms[run.device]
         found = transfer.posterior(data.population[places], latencies[places])

@@ -52,7 +52,9 @@ _COVERAGE = 0.9
 NORMAL = 1.645
 """Deviations to either side of a normal distribution's middle that hold so much of it."""
 
-_CANDIDATES = 300
+CANDIDATES = 300
+"""Networks of which those to measure are chosen."""
+
 _DRAWS = 3
 _FEWEST_TESTED = 10
 """Networks of a known device beside those that stand for the measured ones."""
@@ -149,7 +151,7 @@ class Transfer:
         for device in tested:
             rest = Transfer(self.features, [other for other in self.known if other is not device])
             for _ in range(_DRAWS):
-                drawn = rng.permutation(len(device.latencies_ms))[: k + _CANDIDATES]
+                drawn = rng.permutation(len(device.latencies_ms))[: k + CANDIDATES]
                 places = drawn[choose(rest, device.population[drawn], k)]
                 others = np.setdiff1d(drawn, places)
                 found = rest.posterior(device.population[places], device.latencies_ms[places])

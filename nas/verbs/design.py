@@ -18,7 +18,7 @@ from latency_predictors.saved_models import model_file
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
 from latency_predictors.transfer.known_device import fit_devices, read_known_networks
-from latency_predictors.transfer.transfer import Transfer
+from latency_predictors.transfer.transfer import CANDIDATES, Transfer
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
@@ -29,7 +29,6 @@ from search_spaces.plan_index import Population, distinct
 from search_spaces.storage import write_atomic
 
 NETWORKS = "networks.csv"
-_CANDIDATES = 300
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -39,7 +38,7 @@ class DesignConfig:
     output: Path = Field(description="directory for the list of networks")
     space: SpaceConfig = SpaceConfig()
     data: DataOptions | None = None
-    networks: int = Field(default=10, ge=3, le=_CANDIDATES, description="how many to measure")
+    networks: int = Field(default=10, ge=3, le=CANDIDATES, description="how many to measure")
     known: tuple[Path, ...] = Field(
         default=(), description="devices known in this space: files of rows, or output directories of `nas profile`"
     )
@@ -93,8 +92,8 @@ def _candidates(space: SearchSpace, options: DesignConfig) -> Population:
     Raises:
         InputError: there are fewer than are wanted.
     """
-    drawn = space.canonical(space.sample(4 * _CANDIDATES, np.random.default_rng(options.seed)))
-    candidates = drawn[distinct(drawn)][:_CANDIDATES]
+    drawn = space.canonical(space.sample(4 * CANDIDATES, np.random.default_rng(options.seed)))
+    candidates = drawn[distinct(drawn)][:CANDIDATES]
     if len(candidates) < options.networks:
         raise InputError(
             f"networks {options.networks}: {space.name} has {len(candidates)} different ones, ask for fewer"
