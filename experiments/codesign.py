@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
     parser.add_argument("--area-mm2", type=float, help="largest area of the accelerator")
     parser.add_argument("--watts", type=float, help="its highest power")
-    parser.add_argument("--strategy", default="nsga2", help="one that serves several objectives")
+    parser.add_argument("--strategy", default="predictor_guided", help="one that serves several objectives")
     parser.add_argument("--evaluations", type=int, default=200, help="of each search")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
