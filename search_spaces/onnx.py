@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 import onnx.utils
 import onnxruntime
 import torch
@@ -57,6 +58,18 @@ def to_onnx(
         part = slice(start, start + _MODULES_A_CALL)
         models += _export_side_by_side(modules[part], inputs[part], examples[part], built_in)
     return models
+
+
+def chained(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """Return models of `to_onnx` as one, in which each takes what the one before it returns."""
+    joint, *others = (onnx.compose.add_prefix(model, f"{number}.") for number, model in enumerate(models))
+    for following in others:
+        ends = (joint.graph.output[0].name, following.graph.input[0].name)
+        joint = onnx.compose.merge_models(joint, following, io_map=[ends], name="network", producer_name="pytorch")
+    ends_of_all = {joint.graph.output[0].name: "output"}
+    ends_of_all |= {value.name: value.name.removeprefix("0.") for value in joint.graph.input}
+    _rename_values(joint.graph, ends_of_all)
+    return joint
 
 
 def feed(model: onnx.ModelProto | bytes, example: Example) -> dict[str, NDArray[Any]]:

@@ -98,6 +98,11 @@ class SearchSpace(ABC):
             network.add_module(name, module)
         return network
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether networks are their blocks one after another, with nothing between them."""
+        return type(self).assemble is SearchSpace.assemble
+
     def plan(self, options: Mapping[str, Any]) -> Plan:
         """Return the network's blocks by name, in order."""
         return dict(self.blocks(options))

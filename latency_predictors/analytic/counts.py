@@ -106,7 +106,7 @@ def require_countable(name: str, space: SearchSpace) -> None:
     Raises:
         InputError: it is the peak memory of networks that are no chains of blocks.
     """
-    if name == "peak_activation_bytes" and type(space).assemble is not SearchSpace.assemble:
+    if name == "peak_activation_bytes" and not space.is_chain:
         raise InputError(
             f"{name} of {space.name}: its networks are no chains of blocks and hold several tensors at a time, of "
             f"which only a lower bound is known; take another cost, such as {COUNTS[0]}"

@@ -2,19 +2,17 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.model import Model, block_models, network_model
+from latency_predictors.model import Model, UntrainedModels
 from latency_predictors.table.interpolation import interpolate, kept
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
@@ -72,6 +70,7 @@ class Kit:
         blocks = space.index.blocks
         self._measured = kept(blocks, options.share or 1.0, np.random.default_rng(options.seed))
         self._groups = [*_groups([blocks[i] for i in np.flatnonzero(self._measured)], options), []]
+        self._untrained = UntrainedModels(space, device.batch_size)
         self._progress = progress
 
     @property
@@ -99,29 +98,23 @@ class Kit:
         """Return the models of a pass, of the same weights in every call."""
         if number < self.options.noise_repeats:
             return self._repeated_model
-        whole = self._network_models
-        with _seeded(self.options.seed):
-            blocks = self._groups[number - self.options.noise_repeats]
-            models = block_models(blocks, self.device.batch_size)
-        return whole | {repr(block): model for block, model in zip(blocks, models, strict=True)}
+        whole = self._network_models  # before the blocks, of which networks then know most
+        models = self._untrained.of_blocks(self._groups[number - self.options.noise_repeats])
+        return whole | {repr(block): model for block, model in models.items()}
 
     @cached_property
     def _repeated_model(self) -> dict[str, Model]:
         number = min(_REPEATED, len(self.networks) - 1)
-        return {str(number): self._network_model(self.networks[number])}
+        return {str(number): self._untrained.of_network(self.networks[number])}
 
     @cached_property
     def _network_models(self) -> dict[str, Model]:
         models = {}
         with progress_bar(len(self.networks), "export", "network", show=self._progress) as bar:
             for number, architecture in enumerate(self.networks):
-                models[str(number)] = self._network_model(architecture)
+                models[str(number)] = self._untrained.of_network(architecture)
                 bar.update()
         return models
-
-    def _network_model(self, architecture: Architecture) -> Model:
-        with _seeded(self.options.seed):
-            return network_model(self.space, architecture, self.space.build(architecture), self.device.batch_size)
 
     def table(self, passes: Sequence[Pass], machine: Mapping[str, str]) -> LatencyTable:
         """Put all passes together, each scaled to the first by the whole networks that all of them measured.
@@ -174,14 +167,6 @@ def _noise_floor(repeats: Sequence[Pass]) -> float | None:
             *(len(latencies), 100 * noise_floor),
         )
     return noise_floor
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw weights from a seed: files named by what they hold are then copied to a device once."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _networks(space: SearchSpace, options: ProfileOptions) -> list[Architecture]:

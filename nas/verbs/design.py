@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.learned.features import Features
 from latency_predictors.measuring import measure
-from latency_predictors.model import network_model
+from latency_predictors.model import UntrainedModels
 from latency_predictors.saved_models import model_file
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
@@ -26,6 +26,7 @@ from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population, distinct
+from search_spaces.progress import progress_bar
 from search_spaces.storage import write_atomic
 
 NETWORKS = "networks.csv"
@@ -104,10 +105,12 @@ def _candidates(space: SearchSpace, options: DesignConfig) -> Population:
 def _measured(
     space: SearchSpace, networks: list[Architecture], device: Device, options: MeasureOptions
 ) -> list[float | None]:
-    models = {
-        str(i): network_model(space, network, space.build(network), device.batch_size)
-        for i, network in enumerate(networks)
-    }
+    untrained = UntrainedModels(space, device.batch_size)
+    models = {}
+    with progress_bar(len(networks), "export", "network") as bar:
+        for i, network in enumerate(networks):
+            models[str(i)] = untrained.of_network(network)
+            bar.update()
     found = measure(device, models, options=options, progress=True)
     return [found[name].quantile_ms for name in models]
 

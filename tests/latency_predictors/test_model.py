@@ -1,10 +1,16 @@
 """What is measured has the form that is deployed."""
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
 import onnx
+import pytest
 
 import search_spaces
-from latency_predictors.model import Model, block_models, network_model
+from latency_predictors.model import Model, UntrainedModels, block_models, network_model
 from search_spaces.block import TensorSpec
+from search_spaces.onnx import OnnxNetwork
 
 
 def check_form(model: Model, inputs: tuple[TensorSpec, ...]) -> None:
@@ -33,3 +39,27 @@ def test_blocks_and_networks_of_points_have_open_numbers_of_rows() -> None:
         check_form(model, block.inputs)
     architecture = space.smallest()
     check_form(network_model(space, architecture, space.build(architecture), 1), space.inputs(architecture))
+
+
+def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(toy: Callable[..., Any]) -> None:
+    space = toy()
+    largest = space.largest()
+    model = UntrainedModels(space, 1).of_network(largest)
+    check_form(model, space.inputs(largest))
+    (output,) = onnx.load_from_string(model.content).graph.output
+    assert output.name == "output"
+    assert OnnxNetwork(model.content)(*model.tensors()).numpy() == pytest.approx(model.expected(), abs=1e-5)
+    assert operations(model) == operations(network_model(space, largest, space.build(largest), 1))
+
+
+def test_untrained_models_are_the_same_whatever_was_asked_for_before(toy: Callable[..., Any]) -> None:
+    space = toy()
+    one, other = UntrainedModels(space, 1), UntrainedModels(space, 1)
+    one.of_network(space.smallest())
+    assert one.of_network(space.largest()).content == other.of_network(space.largest()).content
+    (first, *_) = space.plan(space.smallest()).values()
+    assert one.of_blocks([first])[first].content == UntrainedModels(space, 1).of_blocks([first])[first].content
+
+
+def operations(model: Model) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load_from_string(model.content).graph.node)

@@ -3,8 +3,9 @@
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.profile import ProfileOptions, profile
 from latency_predictors.table.latency_table import LatencyTable
-from search_spaces import Block, InputError, SearchSpace
+from search_spaces import InputError, SearchSpace
 
 QUICK = MeasureOptions(warmup_runs=1, runs_per_visit=2, min_rounds=2, min_seconds=0, max_seconds=1e-9)
 OPTIONS = ProfileOptions(n_calibration=6, n_held_out=20, group_size=8, noise_repeats=0, measure=QUICK)
@@ -50,15 +51,14 @@ class Machine:
         self.passes: list[set[str]] = []
         self.stop_after = 1000
         self.n_exported = 0
-        monkeypatch.setattr(kit_module, "block_models", self._block_models)
-        monkeypatch.setattr(kit_module, "network_model", self._network_model)
+        monkeypatch.setattr(kit_module, "UntrainedModels", self._untrained)
         monkeypatch.setattr(profile_module, "measure", self._measure)
 
-    def _block_models(self, blocks: Sequence[Block], batch_size: int) -> list[int]:
-        return [self._size(block.build()) for block in blocks]
-
-    def _network_model(self, space: Any, architecture: Any, network: nn.Module, batch_size: int) -> int:
-        return self._size(network)
+    def _untrained(self, space: SearchSpace, batch_size: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            of_blocks=lambda blocks: {block: self._size(block.build()) for block in blocks},
+            of_network=lambda architecture: self._size(space.build(architecture)),
+        )
 
     def _size(self, module: nn.Module) -> int:
         self.n_exported += 1
