@@ -1,8 +1,9 @@
 """What a device measures: an exported module together with the tensors that it is run on."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -12,6 +13,7 @@ from torch import nn
 
 from search_spaces import Architecture, Block, SearchSpace, TensorSpec
 from search_spaces.onnx import OnnxNetwork, chained, feed, to_onnx
+from search_spaces.progress import progress_bar
 
 if TYPE_CHECKING:
     from latency_predictors.device import Device
@@ -52,39 +54,47 @@ class UntrainedModels:
     Args:
         space: the space.
         batch_size: of what they are run on.
+        progress: whether to show on stderr how far exports are.
     """
 
-    def __init__(self, space: SearchSpace, batch_size: int) -> None:
-        self._space, self._batch_size = space, batch_size
+    def __init__(self, space: SearchSpace, batch_size: int, *, progress: bool = False) -> None:
+        self._space, self._batch_size, self._progress = space, batch_size, progress
         self._known: dict[Block, Model] = {}
 
-    def of_blocks(self, blocks: Iterable[Block]) -> dict[Block, Model]:
+    def of_blocks(self, blocks: Collection[Block]) -> dict[Block, Model]:
         """Return models of blocks; those that no network asked for are exported anew in every call."""
         new = [block for block in dict.fromkeys(blocks) if block not in self._known]
-        exported = dict(zip(new, block_models(new, self._batch_size), strict=True))
+        exported = dict(zip(new, block_models(new, self._batch_size, progress=self._progress), strict=True))
         return {block: exported.get(block) or self._known[block] for block in blocks}
 
-    def of_network(self, architecture: Architecture) -> Model:
-        """Return the model of a whole network."""
-        if not self._space.is_chain:
-            network = _built(lambda: self._space.build(architecture))
-            return network_model(self._space, architecture, network, self._batch_size)
-        plan = self._space.plan(architecture)
-        self._known |= self.of_blocks(plan.values())
-        parts = {name: self._known[block] for name, block in plan.items()}
+    def of_networks(self, architectures: Sequence[Architecture]) -> list[Model]:
+        """Return models of whole networks."""
+        if self._space.is_chain:
+            self._known |= self.of_blocks([block for one in architectures for block in self._space.plan(one).values()])
+            return [self._chained(architecture) for architecture in architectures]
+        models = []
+        with progress_bar(len(architectures), "export", "network", show=self._progress) as bar:
+            for architecture in architectures:
+                network = _built(partial(self._space.build, architecture))
+                models.append(network_model(self._space, architecture, network, self._batch_size))
+                bar.update()
+        return models
+
+    def _chained(self, architecture: Architecture) -> Model:
+        parts = {name: self._known[block] for name, block in self._space.plan(architecture).items()}
         joint = chained([onnx.load_from_string(part.content) for part in parts.values()])
         example = self._space.example(architecture, self._batch_size, _generator())
         network = self._space.assemble({name: part.module for name, part in parts.items()})
         return Model(joint.SerializeToString(), feed(joint, example), network)
 
 
-def block_models(blocks: Sequence[Block], batch_size: int) -> list[Model]:
+def block_models(blocks: Sequence[Block], batch_size: int, *, progress: bool = False) -> list[Model]:
     """Export each block, untrained, as networks are deployed: batch size built in, numbers of points open."""
     examples = [block.example(batch_size, _generator()) for block in blocks]
     inputs = [block.inputs for block in blocks]
     built_in = _batch_axes(itertools.chain(*inputs))
     modules = [_built(block.build) for block in blocks]
-    exported = to_onnx(modules, inputs, examples, built_in)
+    exported = to_onnx(modules, inputs, examples, built_in, progress=progress)
     return [
         Model(model.SerializeToString(), feed(model, example), module)
         for model, example, module in zip(exported, examples, modules, strict=True)

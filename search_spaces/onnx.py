@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from search_spaces.block import TensorSpec
 from search_spaces.errors import InputError
+from search_spaces.progress import progress_bar
 
 OPSET = 20
 """What the exporter of torch 2.13 writes without converting, so every model goes through one path."""
@@ -34,7 +35,12 @@ _EXPORTER_WARNINGS = (r".*`isinstance\(treespec, LeafSpec\)` is deprecated", r".
 
 
 def to_onnx(
-    modules: Sequence[nn.Module], inputs: Sequence[Inputs], examples: Sequence[Example], built_in: Collection[str] = ()
+    modules: Sequence[nn.Module],
+    inputs: Sequence[Inputs],
+    examples: Sequence[Example],
+    built_in: Collection[str] = (),
+    *,
+    progress: bool = False,
 ) -> list[onnx.ModelProto]:
     """Export each module as it behaves in eval mode; the modules are left as they were.
 
@@ -47,6 +53,7 @@ def to_onnx(
         examples: for each module, tensors to trace it with.
         built_in: names of leading axes whose size is the examples' for ever. Others may have any size, those of one
             name the same; give examples of them with more than one row: torch.export takes a 1 for a constant.
+        progress: whether to show on stderr how far the export is.
 
     Returns:
         One self-contained model a module, in order.
@@ -54,9 +61,11 @@ def to_onnx(
     if not len(modules) == len(inputs) == len(examples):
         raise InputError(f"{len(modules)} modules, {len(inputs)} inputs, {len(examples)} examples: give one each")
     models: list[onnx.ModelProto] = []
-    for start in range(0, len(modules), _MODULES_A_CALL):
-        part = slice(start, start + _MODULES_A_CALL)
-        models += _export_side_by_side(modules[part], inputs[part], examples[part], built_in)
+    with progress_bar(len(modules), "export", "module", show=progress) as bar:
+        for start in range(0, len(modules), _MODULES_A_CALL):
+            part = slice(start, start + _MODULES_A_CALL)
+            models += _export_side_by_side(modules[part], inputs[part], examples[part], built_in)
+            bar.update(len(models) - start)
     return models
 
 
@@ -163,17 +172,28 @@ def _export_joint(
 
 
 def _extract_branch(extractor: onnx.utils.Extractor, index: int, specs: Inputs) -> onnx.ModelProto:
-    """Cut one branch out of the joint model and give its values the names it would have alone."""
+    """Cut one branch out of the joint model and give its values the names it has whatever stands beside it."""
     names = {_joint_name(index, name): name for name in [*(spec.name for spec in specs), "output"]}
     *inputs, output = names
     model = extractor.extract_model(inputs, [output])
-    names |= {tensor.name: tensor.name.removeprefix(f"branches.{index}.") for tensor in model.graph.initializer}
-    _rename_values(model.graph, names)
+    _rename_values(model.graph, _own_names(model.graph, f"branches.{index}.") | names)
     _rename_axes(model.graph, _joint_name(index, ""))
     model.graph.name = "network"
     model.producer_name = "pytorch"
     onnx.checker.check_model(model)
     return model
+
+
+def _own_names(graph: onnx.GraphProto, prefix: str) -> dict[str, str]:
+    """Name nodes in their order, and return such names of their results and of constants; weights keep theirs."""
+    names = {}
+    for number, constant in enumerate(graph.initializer):
+        is_weight = constant.name.startswith(prefix)
+        names[constant.name] = constant.name.removeprefix(prefix) if is_weight else f"constant_{number}"
+    for number, node in enumerate(graph.node):
+        node.name = f"{node.op_type.lower()}_{number}"
+        names |= {name: f"{node.name}_{place}" for place, name in enumerate(node.output) if name}
+    return names
 
 
 def _rename_values(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -17,7 +17,6 @@ from latency_predictors.table.interpolation import interpolate, kept
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
 from search_spaces.errors import InputError
-from search_spaces.progress import progress_bar
 
 _FEWEST_NETWORKS = 5
 _REPEATED = 2  # the first network that is neither the smallest nor the largest
@@ -56,7 +55,7 @@ class Kit:
         space: the space.
         device: what it is measured on.
         options: how.
-        progress: whether to show on stderr how far the export of the networks is.
+        progress: whether to show on stderr how far exports are.
 
     Raises:
         InputError: the space has too few networks.
@@ -70,8 +69,7 @@ class Kit:
         blocks = space.index.blocks
         self._measured = kept(blocks, options.share or 1.0, np.random.default_rng(options.seed))
         self._groups = [*_groups([blocks[i] for i in np.flatnonzero(self._measured)], options), []]
-        self._untrained = UntrainedModels(space, device.batch_size)
-        self._progress = progress
+        self._untrained = UntrainedModels(space, device.batch_size, progress=progress)
 
     @property
     def n_passes(self) -> int:
@@ -105,16 +103,12 @@ class Kit:
     @cached_property
     def _repeated_model(self) -> dict[str, Model]:
         number = min(_REPEATED, len(self.networks) - 1)
-        return {str(number): self._untrained.of_network(self.networks[number])}
+        (model,) = self._untrained.of_networks([self.networks[number]])
+        return {str(number): model}
 
     @cached_property
     def _network_models(self) -> dict[str, Model]:
-        models = {}
-        with progress_bar(len(self.networks), "export", "network", show=self._progress) as bar:
-            for number, architecture in enumerate(self.networks):
-                models[str(number)] = self._untrained.of_network(architecture)
-                bar.update()
-        return models
+        return {str(number): model for number, model in enumerate(self._untrained.of_networks(self.networks))}
 
     def table(self, passes: Sequence[Pass], machine: Mapping[str, str]) -> LatencyTable:
         """Put all passes together, each scaled to the first by the whole networks that all of them measured.

@@ -26,7 +26,6 @@ from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population, distinct
-from search_spaces.progress import progress_bar
 from search_spaces.storage import write_atomic
 
 NETWORKS = "networks.csv"
@@ -105,12 +104,8 @@ def _candidates(space: SearchSpace, options: DesignConfig) -> Population:
 def _measured(
     space: SearchSpace, networks: list[Architecture], device: Device, options: MeasureOptions
 ) -> list[float | None]:
-    untrained = UntrainedModels(space, device.batch_size)
-    models = {}
-    with progress_bar(len(networks), "export", "network") as bar:
-        for i, network in enumerate(networks):
-            models[str(i)] = untrained.of_network(network)
-            bar.update()
+    untrained = UntrainedModels(space, device.batch_size, progress=True)
+    models = {str(i): model for i, model in enumerate(untrained.of_networks(networks))}
     found = measure(device, models, options=options, progress=True)
     return [found[name].quantile_ms for name in models]
 

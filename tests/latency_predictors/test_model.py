@@ -44,7 +44,7 @@ def test_blocks_and_networks_of_points_have_open_numbers_of_rows() -> None:
 def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(toy: Callable[..., Any]) -> None:
     space = toy()
     largest = space.largest()
-    model = UntrainedModels(space, 1).of_network(largest)
+    (model,) = UntrainedModels(space, 1).of_networks([largest])
     check_form(model, space.inputs(largest))
     (output,) = onnx.load_from_string(model.content).graph.output
     assert output.name == "output"
@@ -55,8 +55,8 @@ def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(toy
 def test_untrained_models_are_the_same_whatever_was_asked_for_before(toy: Callable[..., Any]) -> None:
     space = toy()
     one, other = UntrainedModels(space, 1), UntrainedModels(space, 1)
-    one.of_network(space.smallest())
-    assert one.of_network(space.largest()).content == other.of_network(space.largest()).content
+    both = one.of_networks([space.smallest(), space.largest()])
+    assert both[1].content == other.of_networks([space.largest()])[0].content
     (first, *_) = space.plan(space.smallest()).values()
     assert one.of_blocks([first])[first].content == UntrainedModels(space, 1).of_blocks([first])[first].content
 

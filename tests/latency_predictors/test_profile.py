@@ -54,10 +54,10 @@ class Machine:
         monkeypatch.setattr(kit_module, "UntrainedModels", self._untrained)
         monkeypatch.setattr(profile_module, "measure", self._measure)
 
-    def _untrained(self, space: SearchSpace, batch_size: int) -> SimpleNamespace:
+    def _untrained(self, space: SearchSpace, batch_size: int, *, progress: bool) -> SimpleNamespace:
         return SimpleNamespace(
             of_blocks=lambda blocks: {block: self._size(block.build()) for block in blocks},
-            of_network=lambda architecture: self._size(space.build(architecture)),
+            of_networks=lambda architectures: [self._size(space.build(architecture)) for architecture in architectures],
         )
 
     def _size(self, module: nn.Module) -> int:
