@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn

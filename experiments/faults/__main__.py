@@ -83,7 +83,8 @@ def campaign(arguments: argparse.Namespace) -> bool:
     write_text(arguments.output / "faults.md", table)
     print(table)
     struck = [result for result in results if result.n_strikes or result.fault == _NONE]
-    return [result.fault for result in struck if result.same and not result.lost] == arguments.faults
+    as_undisturbed = [result.fault for result in struck if result.same and not result.lost]
+    return as_undisturbed == list(arguments.faults)
 
 
 if __name__ == "__main__":
