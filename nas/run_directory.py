@@ -147,7 +147,7 @@ def read_asked(directory: Path) -> dict[str, Any]:
     """
     if not (directory / _ASKED).exists():
         raise InputError(f"{directory} is not the output directory of a nas run")
-    return read_json(directory / _ASKED, _SCHEMA, ("verb", "options", "command"))
+    return read_json(directory / _ASKED, _SCHEMA, ("verb", "options"))
 
 
 def is_finished(directory: Path) -> bool:

@@ -21,7 +21,7 @@ def make(there: Path, recorded: str) -> None:
         (there / verb).mkdir(parents=True)
     (there / "train" / "weights").write_text("")
     options = {"supernet": f"{recorded}/train", "output": f"{recorded}/search"}
-    asked = {"schema": "run/1", "verb": "search", "options": options, "command": None}
+    asked = {"schema": "run/1", "verb": "search", "options": options}
     (there / "search" / "run.json").write_text(json.dumps(asked))
 
 
