@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from experiments.command import at_least_one, one_line
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
 from latency_predictors.table.latency_table import TABLE, LatencyTable
@@ -35,11 +36,18 @@ from search_spaces.storage import read_json
 
 
 def main() -> None:
-    """Find the baselines, evaluate, measure, print."""
+    """Compare, or say in one line what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="output directory of `nas run`")
     parser.add_argument("--random", type=int, default=50, help="random networks to choose the best of")
     arguments = parser.parse_args()
+    with one_line(parser.prog):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Find the baselines, evaluate, measure, print."""
+    at_least_one(random=arguments.random)
     asked, _ = read_run(arguments.run, "run")
     found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
     supernet, data = load_supernet(arguments.run / "train")

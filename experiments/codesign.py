@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.command import one_line
+from experiments.command import at_least_one, one_line
 from experiments.report import markdown_table
 from latency_predictors.analytic.codesign import CodesignSpace, codesign_costs
 from nas import strategies
@@ -115,6 +115,7 @@ def main() -> None:
     given = {"area_mm2": arguments.area_mm2, "peak_watts": arguments.watts}
     bounds = {metric: bound for metric, bound in given.items() if bound is not None}
     with one_line(parser.prog):
+        at_least_one(evaluations=arguments.evaluations)
         supernet, data = load_supernet(arguments.run / "train")
         weights, sought = SharedWeights(supernet, data), sought_metric(data, SearchOptions())
         together = CodesignSpace(supernet.space)

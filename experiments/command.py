@@ -4,7 +4,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from search_spaces.errors import InputError
+from pydantic import ValidationError
+
+from search_spaces.errors import InputError, invalid
 
 
 @contextmanager
@@ -14,6 +16,8 @@ def one_line(name: str) -> Iterator[None]:
         yield
     except InputError as error:
         sys.exit(f"{name}: {error}")
+    except ValidationError as error:  # of a record of options that was made of what was given
+        sys.exit(f"{name}: {invalid('option', error)}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: stopped")
 

@@ -20,7 +20,7 @@ from experiments.command import at_least_one, one_line
 from experiments.tabular.table import read_columns
 from nas.data import DataOptions, load_data
 from nas.evaluation.zero_cost import PROXIES, ZeroCost
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 
 ACCURACIES = ("c10_test_e200", "c100_test_e200")
@@ -81,10 +81,7 @@ def drawn(benchmark: Path, n: int, seed: int) -> tuple[list[str], dict[str, NDAr
     Raises:
         InputError: the table has not so many whose cells compute something of the image, or lacks a column.
     """
-    columns = read_columns(benchmark)
-    for name in ("arch", "connected", *ACCURACIES):
-        if name not in columns:
-            raise unknown(f"column of {benchmark.name}", name, columns)
+    columns = read_columns(benchmark, ["arch", "connected", *ACCURACIES])
     connected = np.flatnonzero(columns["connected"].to_numpy())
     if n > len(connected):
         raise InputError(f"--networks {n}: {benchmark.name} has {len(connected)} that compute something of the image")

@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import search_spaces
+from experiments.command import one_line
+from experiments.tabular.table import read_columns
 from latency_predictors.analytic.counts import count_models
 from search_spaces import SearchSpace
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 FBNET_CANDIDATES = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
 """In the order of the published numbers."""
+
+METRICS = {"params": "n_parameters", "flops": "macs"}
+"""What the published columns are called here."""
 
 
 def main() -> None:
@@ -31,13 +36,21 @@ def main() -> None:
     parser.add_argument("--nasbench201", type=Path, help="Parquet file of NAS-Bench-201")
     parser.add_argument("--fbnet", type=Path, help="Parquet file of FBNet's networks in HW-NAS-Bench")
     arguments = parser.parse_args()
-    if arguments.nasbench201:
-        _check_nasbench201(pq.read_table(arguments.nasbench201).to_pydict())
-    if arguments.fbnet:
-        _check_fbnet(pq.read_table(arguments.fbnet).to_pydict())
+    with one_line(parser.prog):
+        if not (arguments.nasbench201 or arguments.fbnet):
+            raise InputError("nothing to compare with: give --nasbench201 FILE, --fbnet FILE, or both")
+        if arguments.nasbench201:
+            _check_nasbench201(arguments.nasbench201)
+        if arguments.fbnet:
+            _check_fbnet(arguments.fbnet)
 
 
-def _check_nasbench201(published: dict[str, list[Any]]) -> None:
+def _published(file: Path, *names: str) -> dict[str, list[Any]]:
+    return {name: column.to_pylist() for name, column in read_columns(file, [*names, *METRICS]).items()}
+
+
+def _check_nasbench201(file: Path) -> None:
+    published = _published(file, "arch", "unique_string")
     space = search_spaces.load("nasbench201", dead_edges="keep")
     population = space.encode([space.from_string(text) for text in published["arch"]])  # type: ignore[attr-defined]
     _compare(space, population, published)
@@ -68,17 +81,18 @@ def _fed(space: SearchSpace, population: Population) -> NDArray[np.bool_]:
     return fed
 
 
-def _check_fbnet(published: dict[str, list[Any]]) -> None:
+def _check_fbnet(file: Path) -> None:
     space = search_spaces.load("fbnet")
+    layers = [f"op_{layer}" for layer in range(len(space.choices))]
+    published = _published(file, *layers)
     numbers = [space.choices[0].options.index(candidate) for candidate in FBNET_CANDIDATES]
-    columns = [np.take(numbers, published[f"op_{layer}"]) for layer in range(len(space.choices))]
-    _compare(space, np.column_stack(columns), published)
+    _compare(space, np.column_stack([np.take(numbers, published[layer]) for layer in layers]), published)
 
 
 def _compare(space: SearchSpace, population: Population, published: dict[str, list[Any]]) -> None:
     models = count_models(space)
     print(f"{space.name}: {len(population)} networks")
-    for column, metric in (("params", "n_parameters"), ("flops", "macs")):
+    for column, metric in METRICS.items():
         difference = models[metric].predict(population) - np.array(published[column])
         n_equal = int((difference == 0).sum())
         print(f"  {metric} equal to the published for {n_equal}; largest difference {np.abs(difference).max():.0f}")

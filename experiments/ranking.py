@@ -17,15 +17,17 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
+from experiments.command import at_least_one, one_line
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, score
 from nas.training import TrainingOptions, finetune
 from nas.verbs.search import load_supernet
+from search_spaces.errors import unknown
 from search_spaces.progress import progress_bar
 
 
 def main() -> None:
-    """Train, compare, print."""
+    """Compare, or say in one line what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--supernet", type=Path, required=True, help="output directory of `nas train`")
     parser.add_argument("--networks", type=int, default=12)
@@ -33,11 +35,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--metric", default="cross_entropy", help="one that the data are scored by")
     arguments = parser.parse_args()
+    with one_line(parser.prog):
+        compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Train, compare, print."""
+    at_least_one(networks=arguments.networks, runs=arguments.runs)
+    options = TrainingOptions(epochs=arguments.epochs)
     supernet, data = load_supernet(arguments.supernet)
     space = supernet.space
+    if arguments.metric not in data.metrics:
+        raise unknown(f"metric of {data.name}", arguments.metric, data.metrics)
     population = space.canonical(space.sample(arguments.networks, np.random.default_rng(0)))
     shared = SharedWeights(supernet, data).evaluate(population)[arguments.metric]
-    options = TrainingOptions(epochs=arguments.epochs)
     training, validation = Batches(data, data.train), Batches(data, data.validation)
     alone = np.empty((arguments.runs, arguments.networks))
     with progress_bar(alone.size, "stand-alone", "training") as bar:

@@ -110,7 +110,7 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace) -> str:
     """Search with every strategy and seed, write the report, return its table."""
-    at_least_one(seeds=arguments.seeds)
+    at_least_one(seeds=arguments.seeds, evaluations=arguments.evaluations)
     loaded = {name: small(rivals.load(name)) for name in arguments.strategies}
     found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
     with ExitStack() as stack:
@@ -144,7 +144,7 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     asked = SearchOptions(
         metric=options["search"]["metric"],
         n_validation=options["search"]["n_validation"],
-        n_statistics=n_statistics or options["search"]["n_statistics"],
+        n_statistics=options["search"]["n_statistics"] if n_statistics is None else n_statistics,
     )
     belongs_to = descended(run, table, budget_ms)
     of_test = {"supernet": belongs_to["supernet"], "n_statistics": asked.n_statistics}

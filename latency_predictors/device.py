@@ -152,6 +152,13 @@ class MeasureOptions:
     )
     seed: int = Field(default=0, description="seed of the models' order in each round")
 
+    def __post_init__(self) -> None:
+        if self.min_seconds > self.max_seconds:
+            raise InputError(
+                f"measure min_seconds {self.min_seconds:g} is more than max_seconds {self.max_seconds:g}: "
+                "lower min_seconds, or raise max_seconds, too"
+            )
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Measurement:

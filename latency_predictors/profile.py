@@ -12,7 +12,7 @@ from latency_predictors.device import Device, Measurement
 from latency_predictors.fingerprint import decisive, fingerprint
 from latency_predictors.kit.folder import SCRIPT, write_kit
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
-from latency_predictors.kit.results import kit_of, read_results
+from latency_predictors.kit.results import read_records, read_results
 from latency_predictors.measuring import measure
 from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
@@ -78,10 +78,10 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
         content = results.read_bytes()
     except OSError as error:
         raise InputError(f"results {results}: {error.strerror}") from None
-    measured = kit_of(content, str(results))
-    path = next((path for path, described in kits.items() if described["id"] == measured), folder / KIT)
+    records = read_records(content, str(results))
+    path = next((path for path, described in kits.items() if described["id"] == records[0].get("kit")), folder / KIT)
     described = kits[path]
-    found = read_results(content, described, str(results))
+    found = read_results(records, described, str(results))
     options = TypeAdapter(ProfileOptions).validate_python(described["options"])
     kit = Kit(search_spaces.from_json(described["space"]), Device.from_json(described["device"]), options)
     if len(found.passes) < kit.n_passes:

@@ -52,6 +52,10 @@ DOCUMENTS: JsonDict = {"documents": True}
 """Of a field that is a directory, of which nothing is wanted but its own JSON documents."""
 
 
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""In words, by the names that pydantic's fields have for them."""
+
+
 def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any = None) -> Iterator[Leaf]:
     """Yield the options of a dataclass and of those inside it.
 
@@ -68,14 +72,27 @@ def leaves(options_type: type[Any], prefix: tuple[str, ...] = (), inherited: Any
             held = leaves(inner, path, default)
             yield from (dataclasses.replace(leaf, required=False) for leaf in held) if default is None else held
             continue
-        description = field.default.description if isinstance(field.default, FieldInfo) else None
         extra = field.default.json_schema_extra if isinstance(field.default, FieldInfo) else None
         required = default is dataclasses.MISSING
         shorthand = position == 0 and bool(prefix) and inner is str
         flag = str(extra["flag"]) if isinstance(extra, dict) and "flag" in extra else None
         shown = None if required else default
         kinds = (extra == POSITIONAL, extra == DOCUMENTS)
-        yield Leaf(path, inner, shown, description or "", required, shorthand, flag, *kinds)
+        yield Leaf(path, inner, shown, meaning(field), required, shorthand, flag, *kinds)
+
+
+def meaning(field: "dataclasses.Field[Any]") -> str:
+    """Return what an option means, and the bounds of its value: 'epochs of training (at least 1)'."""
+    if not isinstance(field.default, FieldInfo):
+        return ""
+    bounds = [
+        f"{words} {getattr(bound, name)}"
+        for bound in field.default.metadata
+        for name, words in _BOUNDS.items()
+        if hasattr(bound, name)
+    ]
+    told = field.default.description or ""
+    return f"{told} ({', '.join(bounds)})".strip() if bounds else told
 
 
 def _default(field: "dataclasses.Field[Any]", inherited: Any) -> Any:

@@ -5,7 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
@@ -76,10 +78,12 @@ def read_network(directory: Path) -> tuple[SearchSpace, Architecture, nn.Module,
     Raises:
         InputError: one of them is missing, or damaged.
     """
-    document = read_json(directory / ARCHITECTURE, _ARCHITECTURE_SCHEMA)
-    path = directory / ONNX
-    if not path.exists():
-        raise InputError(f"{directory} holds no {ONNX}: give the output directory of `nas export` or `nas run`")
+    document = read_json(_held(directory, ARCHITECTURE), _ARCHITECTURE_SCHEMA, ("space", "choices"))
+    content = _held(directory, ONNX).read_bytes()
+    try:
+        onnx.load_from_string(content)
+    except DecodeError as error:
+        raise InputError(f"{directory / ONNX} is not a readable ONNX file ({error}): export again") from None
     space, architecture = search_spaces.from_json(document["space"]), Architecture(document["choices"])
     network = space.build(architecture)
     try:
@@ -87,7 +91,21 @@ def read_network(directory: Path) -> tuple[SearchSpace, Architecture, nn.Module,
     except (FileNotFoundError, SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{directory / WEIGHTS} does not hold the bundle's weights ({reason}): export again") from None
-    return space, architecture, network, path.read_bytes()
+    return space, architecture, network, content
+
+
+def _held(directory: Path, name: str) -> Path:
+    """Return the path of a bundle's file.
+
+    Raises:
+        InputError: the directory holds none of this name.
+    """
+    if not (directory / name).exists():
+        raise InputError(
+            f"{directory} holds no {name}: give the output directory of `nas export`, or the `export` folder of "
+            "`nas run`, when that is finished"
+        )
+    return directory / name
 
 
 def describe_inputs(space: SearchSpace, architecture: Architecture) -> dict[str, Any]:
@@ -109,9 +127,9 @@ def read_report(directory: Path) -> dict[str, Any]:
     """Return the report of a whole bundle.
 
     Raises:
-        InputError: the directory holds none.
+        InputError: the directory holds none, or it is damaged.
     """
-    return read_json(directory / REPORT, _REPORT_SCHEMA)
+    return read_json(_held(directory, REPORT), _REPORT_SCHEMA, ("device", "latency"))
 
 
 def _readme(report: Mapping[str, Any], data: Dataset) -> str:

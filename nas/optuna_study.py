@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.pareto import Scores
@@ -54,6 +55,16 @@ class OptunaStrategy(Strategy):
         default=None, min_length=1, description="where the study is kept, such as sqlite:///study.db; unset: in memory"
     )
     study: str = Field(default="nas", min_length=1, description="the study's name in the storage")
+
+    @field_validator("storage")
+    @classmethod
+    def _url(cls, storage: str | None) -> str | None:
+        if storage is not None and not _is_database(storage):
+            raise InputError(
+                f"optuna cannot keep a study in {storage}: expected the URL of a database, such as sqlite:///study.db, "
+                "or sqlite:////folder/study.db for an absolute path"
+            )
+        return storage
 
     @abstractmethod
     def _sampler(self, seed: int) -> BaseSampler:
@@ -179,6 +190,16 @@ class OptunaStrategy(Strategy):
 
     def _parameters(self, row: NDArray[np.int64]) -> dict[str, Any]:
         return dict(zip(self._distributions, row.tolist(), strict=True))
+
+
+def _is_database(storage: str) -> bool:
+    """Tell whether a text is the URL of a database of a kind that there is."""
+    try:
+        url = make_url(storage)
+        url.get_dialect()
+    except (SQLAlchemyError, ValueError):
+        return False
+    return url.get_backend_name() != "sqlite" or not url.host  # two slashes make a host of the file
 
 
 def _distribution(choice: Choice) -> BaseDistribution:

@@ -62,7 +62,7 @@ def begin_run(
     run_lock.lock(directory, force=force)
     asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
     finished = (directory / RESULT).exists()
-    recorded = read_json(directory / _ASKED, _SCHEMA) if _holds_work(directory) else None
+    recorded = read_asked(directory) if _holds_work(directory) else None
     if recorded is not None and recorded["verb"] != verb:
         raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
     if recorded is not None and (finished or not of_verbs):
@@ -147,7 +147,7 @@ def read_asked(directory: Path) -> dict[str, Any]:
     """
     if not (directory / _ASKED).exists():
         raise InputError(f"{directory} is not the output directory of a nas run")
-    return read_json(directory / _ASKED, _SCHEMA)
+    return read_json(directory / _ASKED, _SCHEMA, ("verb", "options"))
 
 
 def is_finished(directory: Path) -> bool:

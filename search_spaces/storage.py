@@ -35,15 +35,15 @@ def write_json(path: Path, schema: str, document: Mapping[str, Any]) -> None:
     write_atomic(path, lambda temporary: temporary.write_text(text + "\n"))
 
 
-def read_json(path: Path, schema: str) -> dict[str, Any]:
+def read_json(path: Path, schema: str, wanted: Iterable[str] = ()) -> dict[str, Any]:
     """Read a document written by `write_json`.
 
     Raises:
-        InputError: the file is missing, is not JSON, or follows another schema.
+        InputError: the file is missing, is not JSON, follows another schema, or lacks an entry that is wanted.
     """
     try:
         document = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist: expected a {schema} file") from None
     except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path} is not a readable {schema} file ({error}): make it again") from None
@@ -51,6 +51,9 @@ def read_json(path: Path, schema: str) -> dict[str, Any]:
     if found != schema:
         raise InputError(f"{path} follows schema {found!r}, expected {schema!r}: make it again with this version")
     assert isinstance(document, dict)
+    for name in wanted:
+        if name not in document:
+            raise InputError(f"{path} lacks {name!r}, expected of {schema}: make it again")
     return document
 
 

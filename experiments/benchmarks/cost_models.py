@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from experiments.report import markdown_table
 from latency_predictors.cost_model import BlockCost, CostModel
 from latency_predictors.learned.features import Features
@@ -49,16 +50,18 @@ def main() -> None:
     parser.add_argument("--populations", type=int, nargs="+", default=[1, 100, 10_000])
     parser.add_argument("--turns", type=int, default=20, help="predictions of each side")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    space = search_spaces.load(SPACE)
-    rows = []
-    with RayExecutor(ClusterOptions(1, threads=1)):
-        for name, model in cost_models(space).items():
-            for n in arguments.populations:
-                population = space.sample(n, np.random.default_rng(0))
-                here, there = compare(model, population, arguments.turns)
-                rows.append([name, f"{n:,}", _milliseconds(here), _milliseconds(there), f"{there / here:.1f}"])
-    print(markdown_table(["cost model", "population", "copy here", "named actor", "times as long"], rows))
+    with one_line(parser.prog):
+        at_least_one(populations=min(arguments.populations), turns=arguments.turns)
+        torch.set_num_threads(1)
+        space = search_spaces.load(SPACE)
+        rows = []
+        with RayExecutor(ClusterOptions(1, threads=1)):
+            for name, model in cost_models(space).items():
+                for n in arguments.populations:
+                    population = space.sample(n, np.random.default_rng(0))
+                    here, there = compare(model, population, arguments.turns)
+                    rows.append([name, f"{n:,}", _milliseconds(here), _milliseconds(there), f"{there / here:.1f}"])
+        print(markdown_table(["cost model", "population", "copy here", "named actor", "times as long"], rows))
 
 
 def cost_models(space: SearchSpace) -> Mapping[str, CostModel]:

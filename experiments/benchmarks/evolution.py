@@ -20,6 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.constraint import Constraint
@@ -102,6 +103,13 @@ def main() -> None:
     parser.add_argument("--budget", default="40%", help="from the cheapest network to the dearest")
     parser.add_argument("--runs", type=int, default=5, help="runs of each side, in turns")
     options = parser.parse_args()
+    with one_line(parser.prog):
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Search, print."""
+    at_least_one(population=options.population, generations=options.generations, runs=options.runs)
     threadpool_limits(1)
     space = search_spaces.load(SPACE)
     seconds: dict[str, list[float]] = {"without journal": [], "with journal": []}

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from experiments.report import markdown_table
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
@@ -101,26 +102,28 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--milliseconds", type=float, nargs="+", default=[1.0, 10.0, 100.0])
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    space = search_spaces.load(SPACE)
-    print(
-        markdown_table(
-            ["evaluation", "workers", "evaluations", "overhead an evaluation", "efficiency"],
-            [
-                row
-                for workers in [0, *arguments.workers]
-                for row in efficiencies(space, workers, arguments.milliseconds)
-            ],
-        )
-    )
-    with RayExecutor(ClusterOptions(2, threads=1)) as executor:
-        print(markdown_table(["evaluations by a table", "a second"], throughputs(space, executor)))
-    with RayExecutor(ClusterOptions(4, threads=1)) as executor:
+    with one_line(parser.prog):
+        at_least_one(workers=min(arguments.workers))
+        logging.basicConfig(level=logging.WARNING)
+        space = search_spaces.load(SPACE)
         print(
             markdown_table(
-                ["supernet", "private MB of each worker", "shared MB of each worker"], memory(space, executor)
+                ["evaluation", "workers", "evaluations", "overhead an evaluation", "efficiency"],
+                [
+                    row
+                    for workers in [0, *arguments.workers]
+                    for row in efficiencies(space, workers, arguments.milliseconds)
+                ],
             )
         )
+        with RayExecutor(ClusterOptions(2, threads=1)) as executor:
+            print(markdown_table(["evaluations by a table", "a second"], throughputs(space, executor)))
+        with RayExecutor(ClusterOptions(4, threads=1)) as executor:
+            print(
+                markdown_table(
+                    ["supernet", "private MB of each worker", "shared MB of each worker"], memory(space, executor)
+                )
+            )
 
 
 def efficiencies(space: SearchSpace, workers: int, milliseconds: Sequence[float]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from search_spaces import Block, SearchSpace
 from search_spaces.plan_index import Population
 
@@ -73,14 +74,16 @@ def main() -> None:
     parser.add_argument("--plain", type=int, default=5_000, help="architectures that the plain side sums in a turn")
     parser.add_argument("--pairs", type=int, default=5, help="measurements of each side")
     options = parser.parse_args()
-    threadpool_limits(1)
-    print(f"{SPACE}, populations of {options.population:,}, sums of a value for each block, one core")
-    print(f"{'resolutions':>11}{'options':>8}{'compile, ms':>13}{'summed, 1/s':>16}{'plain, 1/s':>12}", end="")
-    print(f"{'ratio':>10}{'difference':>15}")
-    for spaces in ({}, {"resolutions": (224,)}):
-        space = search_spaces.load(SPACE, **spaces)
-        for dtype in (np.int64, np.int8):
-            compare(space, options.population, options.plain, options.pairs, dtype)
+    with one_line(parser.prog):
+        at_least_one(population=options.population, plain=options.plain, pairs=options.pairs)
+        threadpool_limits(1)
+        print(f"{SPACE}, populations of {options.population:,}, sums of a value for each block, one core")
+        print(f"{'resolutions':>11}{'options':>8}{'compile, ms':>13}{'summed, 1/s':>16}{'plain, 1/s':>12}", end="")
+        print(f"{'ratio':>10}{'difference':>15}")
+        for spaces in ({}, {"resolutions": (224,)}):
+            space = search_spaces.load(SPACE, **spaces)
+            for dtype in (np.int64, np.int8):
+                compare(space, options.population, options.plain, options.pairs, dtype)
 
 
 if __name__ == "__main__":

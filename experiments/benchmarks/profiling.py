@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from experiments.command import at_least_one, one_line
 from latency_predictors.table.interpolation import features, gaussian_process, kept
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 
@@ -60,25 +61,27 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.25, 0.1], help="of blocks that are measured")
     parser.add_argument("--draws", type=int, default=10, help="of the blocks that are measured")
     options = parser.parse_args()
-    table = LatencyTable.load(options.table / TABLE)
-    blocks, whole = table.space.index.blocks, table.errors()
-    x = features(blocks)
-    print(f"{table.space.to_json()}: {len(blocks)} blocks, {whole.n_networks} held-out networks")
-    print(f"{'measured':>10}{'interpolated by':>20}{'blocks':>10}{'networks':>10}{'worst':>10}{'Spearman':>10}")
-    print(
-        f"{1:>10.0%}{'':>20}{0:>10.2%}{whole.mean_absolute:>10.2%}{whole.mean_absolute:>10.2%}{whole.spearman:>10.3f}"
-    )
-    for share in options.shares:
-        for name, by in INTERPOLATIONS.items():
-            rows = []
-            for seed in range(options.draws):
-                measured = kept(blocks, share, np.random.default_rng(seed))
-                found = interpolated(table, measured, x, by)
-                errors = found.errors()
-                rows.append([block_error(table, found, measured), errors.mean_absolute, errors.spearman])
-            of_blocks, of_networks, spearman = np.mean(rows, axis=0)
-            worst = np.max(rows, axis=0)[1]
-            print(f"{share:>10.0%}{name:>20}{of_blocks:>10.2%}{of_networks:>10.2%}{worst:>10.2%}{spearman:>10.3f}")
+    with one_line(parser.prog):
+        at_least_one(draws=options.draws)
+        table = LatencyTable.load(options.table / TABLE)
+        blocks, whole = table.space.index.blocks, table.errors()
+        x = features(blocks)
+        print(f"{table.space.to_json()}: {len(blocks)} blocks, {whole.n_networks} held-out networks")
+        print(f"{'measured':>10}{'interpolated by':>20}{'blocks':>10}{'networks':>10}{'worst':>10}{'Spearman':>10}")
+        print(
+            f"{1:>10.0%}{'':>20}{0:>10.2%}{whole.mean_absolute:>10.2%}{whole.mean_absolute:>10.2%}{whole.spearman:>10.3f}"
+        )
+        for share in options.shares:
+            for name, by in INTERPOLATIONS.items():
+                rows = []
+                for seed in range(options.draws):
+                    measured = kept(blocks, share, np.random.default_rng(seed))
+                    found = interpolated(table, measured, x, by)
+                    errors = found.errors()
+                    rows.append([block_error(table, found, measured), errors.mean_absolute, errors.spearman])
+                of_blocks, of_networks, spearman = np.mean(rows, axis=0)
+                worst = np.max(rows, axis=0)[1]
+                print(f"{share:>10.0%}{name:>20}{of_blocks:>10.2%}{of_networks:>10.2%}{worst:>10.2%}{spearman:>10.3f}")
 
 
 if __name__ == "__main__":

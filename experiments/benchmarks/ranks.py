@@ -21,12 +21,14 @@ import numpy as np
 import torch
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from nas.data import DataOptions, load_data
 from nas.supernet import Supernet
 from nas.training import SupernetOptions
 from nas.training.descent import Descent, Student
 from nas.training.elastic import train_elastically
 from nas.training.ranks import Ranks
+from search_spaces.errors import InputError
 from search_spaces.images import channels_last
 
 
@@ -61,6 +63,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--turns", type=int, default=3)
     asked = parser.parse_args()
+    with one_line(parser.prog):
+        compare(asked)
+
+
+def compare(asked: argparse.Namespace) -> None:
+    """Train, print."""
+    at_least_one(ranks=asked.ranks, batch_size=asked.batch_size, turns=asked.turns)
+    if asked.steps < 2:
+        raise InputError(f"--steps {asked.steps}: the first of a turn is not counted, expected at least 2")
     options = SupernetOptions(batch_size=asked.batch_size, device="cpu")
     ways = {
         "one process, one thread": (1, 1),

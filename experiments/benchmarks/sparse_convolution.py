@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from search_spaces import SearchSpace
+from search_spaces.errors import InputError
 from search_spaces.network_inputs.sparse import inputs_from_points
 from search_spaces.onnx import to_onnx
 from search_spaces.points import PointClouds
@@ -50,8 +52,17 @@ def fastest(sides: Mapping[str, Side], n_turns: int) -> dict[str, float]:
 
 
 def read_frame(path: Path) -> PointClouds:
-    """Return the frame that a NumPy file holds."""
-    points = torch.from_numpy(np.load(path)["points"]).float()
+    """Return the frame that a NumPy file holds.
+
+    Raises:
+        InputError: it is no such file, or holds no points (points, 4).
+    """
+    try:
+        points = torch.from_numpy(np.load(path)["points"]).float()
+    except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError) as error:
+        raise InputError(f"frame {path}: {' '.join(str(error).split())}: expected a .npz file with points") from None
+    if points.ndim != 2 or points.shape[1] != 4:
+        raise InputError(f"frame {path}: points {tuple(points.shape)}, expected (points, 4)")
     return PointClouds(points[:, :3].contiguous(), points, torch.zeros(len(points), dtype=torch.long), 1)
 
 
@@ -163,12 +174,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--without-spconv", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    clouds = read_frame(options.frame)
-    library = None if options.without_spconv else Spconv(clouds, options.voxel_size)
-    compare_convolutions(clouds, options.voxel_size, options.turns, library)
-    measure_network(clouds, options.voxel_size, options.turns)
+    with one_line(parser.prog):
+        at_least_one(threads=options.threads, turns=options.turns)
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(0)
+        clouds = read_frame(options.frame)
+        library = None if options.without_spconv else Spconv(clouds, options.voxel_size)
+        compare_convolutions(clouds, options.voxel_size, options.turns, library)
+        measure_network(clouds, options.voxel_size, options.turns)
 
 
 if __name__ == "__main__":

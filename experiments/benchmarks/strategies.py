@@ -19,6 +19,7 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from experiments.pymoo_nsga2 import PymooNSGA2
 from nas import strategies
 from nas.objectives import FeasibleRegion, Objective
@@ -40,26 +41,28 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    threadpool_limits(1)
-    space, n = search_spaces.load(SPACE), options.population
-    print(f"asking for and telling of {n}")
-    compare(
-        {
-            "nsga2": begun(strategies.load("nsga2", population=n), space),
-            "regularized_evolution": begun(strategies.load("regularized_evolution", population=n, batch=n), space),
-            "ofa_evolution": begun(strategies.load("ofa_evolution", population=n), space),
-            "pymoo NSGA-II": begun(PymooNSGA2(population=n), space),
-        },
-        options.rounds,
-    )
-    for n_objectives in (2, 3):
-        print(f"ranks and crowding of {n} rows of {n_objectives} random scores (Optuna: ranks)")
-        compare(sorting(n, n_objectives), options.rounds)
-    print(f"asking predictor_guided for 100 at {n} known, and telling it of them")
-    guided = strategies.load("predictor_guided", initial=n, batch=100, growth=0.0)
-    compare({"predictor_guided": begun(guided, space)}, rounds=5)
-    print(f"asking Optuna's NSGA-II for {n} trials, one after the other, and telling it of each")
-    compare({"Optuna NSGA-II": optuna_generation(space, n)}, rounds=3)
+    with one_line(parser.prog):
+        at_least_one(population=options.population, rounds=options.rounds)
+        threadpool_limits(1)
+        space, n = search_spaces.load(SPACE), options.population
+        print(f"asking for and telling of {n}")
+        compare(
+            {
+                "nsga2": begun(strategies.load("nsga2", population=n), space),
+                "regularized_evolution": begun(strategies.load("regularized_evolution", population=n, batch=n), space),
+                "ofa_evolution": begun(strategies.load("ofa_evolution", population=n), space),
+                "pymoo NSGA-II": begun(PymooNSGA2(population=n), space),
+            },
+            options.rounds,
+        )
+        for n_objectives in (2, 3):
+            print(f"ranks and crowding of {n} rows of {n_objectives} random scores (Optuna: ranks)")
+            compare(sorting(n, n_objectives), options.rounds)
+        print(f"asking predictor_guided for 100 at {n} known, and telling it of them")
+        guided = strategies.load("predictor_guided", initial=n, batch=100, growth=0.0)
+        compare({"predictor_guided": begun(guided, space)}, rounds=5)
+        print(f"asking Optuna's NSGA-II for {n} trials, one after the other, and telling it of each")
+        compare({"Optuna NSGA-II": optuna_generation(space, n)}, rounds=3)
 
 
 def compare(rivals: Mapping[str, Call], rounds: int) -> None:

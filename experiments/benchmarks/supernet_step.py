@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 from nas.supernet import Supernet
 from search_spaces import Architecture, SearchSpace
 from search_spaces.images import channels_last
@@ -195,9 +196,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--with-optimiser", action="store_true", help="count the optimiser's step in")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    for name in options.space:
-        compare_space(name, options.device, options.pairs, options.random, options.with_optimiser)
+    with one_line(parser.prog):
+        at_least_one(threads=options.threads, pairs=options.pairs)
+        torch.set_num_threads(options.threads)
+        for name in options.space:
+            compare_space(name, options.device, options.pairs, options.random, options.with_optimiser)
 
 
 if __name__ == "__main__":

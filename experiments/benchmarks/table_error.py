@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 import search_spaces
+from experiments.command import one_line
 from latency_predictors import runtimes
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
@@ -66,12 +67,20 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=ProfileOptions().n_held_out)
     parser.add_argument("--max-seconds", type=float, default=MeasureOptions().max_seconds, help="of measuring a group")
     options = parser.parse_args()
+    with one_line(parser.prog):
+        tell_errors(options)
+
+
+def tell_errors(options: argparse.Namespace) -> None:
+    """Profile, predict, print."""
     space_options = {"resolutions": tuple(options.resolutions)} if options.resolutions else {}
     space = search_spaces.load(options.space, **space_options)
     settings = ProfileOptions(
         n_calibration=options.calibration,
         n_held_out=options.held_out,
-        measure=MeasureOptions(max_seconds=options.max_seconds),
+        measure=MeasureOptions(
+            min_seconds=min(MeasureOptions().min_seconds, options.max_seconds), max_seconds=options.max_seconds
+        ),
     )
     device = Device(runtime=options.runtime, precision=options.precision, threads=options.threads)
     with tempfile.TemporaryDirectory() as temporary:

@@ -16,6 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import search_spaces
+from experiments.command import at_least_one, one_line
 
 
 def main() -> None:
@@ -26,13 +27,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
-    variants = list(product([torch.contiguous_format, torch.channels_last], [torch.float32, torch.bfloat16]))
-    steps = [_step(arguments.space, arguments.batch, arguments.device, *variant) for variant in variants]
-    seconds = np.array([[_timed(step, arguments.device) for step in steps] for _ in range(arguments.rounds + 2)])[2:]
-    print(f"{arguments.space}, batch {arguments.batch}, {arguments.device}, {torch.get_num_threads()} threads")
-    for (memory_format, dtype), column in zip(variants, seconds.T, strict=True):
-        ratio = np.median(column / seconds[:, 0])
-        print(f"{memory_format!s:28} {dtype!s:16} {np.median(column) * 1e3:8.1f} ms  ratio {ratio:.2f}")
+    with one_line(parser.prog):
+        at_least_one(batch=arguments.batch, rounds=arguments.rounds)
+        variants = list(product([torch.contiguous_format, torch.channels_last], [torch.float32, torch.bfloat16]))
+        steps = [_step(arguments.space, arguments.batch, arguments.device, *variant) for variant in variants]
+        rounds = range(arguments.rounds + 2)  # two to warm up
+        seconds = np.array([[_timed(step, arguments.device) for step in steps] for _ in rounds])[2:]
+        print(f"{arguments.space}, batch {arguments.batch}, {arguments.device}, {torch.get_num_threads()} threads")
+        for (memory_format, dtype), column in zip(variants, seconds.T, strict=True):
+            ratio = np.median(column / seconds[:, 0])
+            print(f"{memory_format!s:28} {dtype!s:16} {np.median(column) * 1e3:8.1f} ms  ratio {ratio:.2f}")
 
 
 def _step(

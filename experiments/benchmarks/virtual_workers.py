@@ -20,6 +20,7 @@ import numpy as np
 
 import search_spaces
 from experiments.benchmarks.executors import SPACE, Sleep
+from experiments.command import at_least_one, one_line
 from experiments.report import markdown_table
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator
@@ -118,12 +119,14 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=50_000)
     parser.add_argument("--deaths", type=float, default=0.001, help="share of the messages whose worker dies")
     arguments = parser.parse_args()
-    rows = []
-    for n in arguments.workers:
-        rows.append(simulate(n, arguments.seconds, arguments.evaluations, arguments.deaths))
-        print(*rows[-1], sep="; ", flush=True)
-    headings = ["workers", "driver's time an evaluation", "a second at most", "workers busy", "workers lost"]
-    print(markdown_table([*headings, "messages", "bytes out", "bytes back", "bytes of journal"], rows))
+    with one_line(parser.prog):
+        at_least_one(workers=min(arguments.workers), evaluations=arguments.evaluations)
+        rows = []
+        for n in arguments.workers:
+            rows.append(simulate(n, arguments.seconds, arguments.evaluations, arguments.deaths))
+            print(*rows[-1], sep="; ", flush=True)
+        headings = ["workers", "driver's time an evaluation", "a second at most", "workers busy", "workers lost"]
+        print(markdown_table([*headings, "messages", "bytes out", "bytes back", "bytes of journal"], rows))
 
 
 def simulate(workers: int, seconds: float, n: int, deaths: float) -> list[str]:

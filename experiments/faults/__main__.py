@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.command import at_least_one, one_line
 from experiments.faults import endings, strikes
 from experiments.faults.campaign import Fault, undergo
 from experiments.faults.clusters import with_branch, with_little_memory
@@ -45,7 +46,7 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def main() -> None:
-    """Run the campaign, print its table and write it; exit with 1 unless all has struck and ended as undisturbed."""
+    """Run the campaign, and exit with 1 unless all has struck and ended as undisturbed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="new directory for journals, notes and the table")
     parser.add_argument("--evaluations", type=int, default=80, help="of a search; several times as many of long ones")
@@ -53,8 +54,20 @@ def main() -> None:
         "--faults", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT", help="; ".join(FAULTS)
     )
     arguments = parser.parse_args()
+    with one_line(parser.prog):
+        as_undisturbed = campaign(arguments)
+    sys.exit(0 if as_undisturbed else 1)
+
+
+def campaign(arguments: argparse.Namespace) -> bool:
+    """Undergo the faults, print their table and write it, return whether all has struck and ended as undisturbed.
+
+    Raises:
+        InputError: the directory is not new.
+    """
+    at_least_one(evaluations=arguments.evaluations)
     if arguments.output.exists():
-        sys.exit(f"{arguments.output} exists: give a new directory")
+        raise InputError(f"--output {arguments.output} exists: give a new directory")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     results = []
     for name in arguments.faults:
@@ -71,7 +84,7 @@ def main() -> None:
     print(table)
     struck = [result for result in results if result.n_strikes or result.fault == _NONE]
     as_undisturbed = [result.fault for result in struck if result.same and not result.lost]
-    sys.exit(0 if as_undisturbed == arguments.faults else 1)
+    return as_undisturbed == list(arguments.faults)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 import search_spaces
 from experiments.published_counts import FBNET_CANDIDATES
 from experiments.tabular import nasbench201
+from experiments.tabular.table import read_columns
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
@@ -73,9 +74,10 @@ def read(folder: Path) -> dict[str, LatencyData]:
 
 
 def _read_nasbench201(folder: Path) -> LatencyData:
-    latencies = pq.read_table(folder / nasbench201.LATENCIES)
-    results = pq.read_table(folder / nasbench201.RESULTS, columns=["index", "arch", "unique_string"]).to_pydict()
-    if results["index"] != latencies["index"].to_pylist():
+    latencies = read_columns(folder / nasbench201.LATENCIES)
+    wanted = read_columns(folder / nasbench201.RESULTS, ["index", "arch", "unique_string"])
+    results = {name: column.to_pylist() for name, column in wanted.items()}
+    if "index" not in latencies or results["index"] != latencies["index"].to_pylist():
         raise InputError(f"{nasbench201.LATENCIES} and {nasbench201.RESULTS} in {folder} are not about the same rows")
     space = search_spaces.load("nasbench201", dead_edges="keep")
     population = space.encode([space.from_string(text) for text in results["arch"]])  # type: ignore[attr-defined]
@@ -86,18 +88,18 @@ def _read_nasbench201(folder: Path) -> LatencyData:
 
 
 def _read_fbnet(file: Path) -> LatencyData:
-    table = pq.read_table(file)
     space = search_spaces.load("fbnet")
     numbers = [space.choices[0].options.index(candidate) for candidate in FBNET_CANDIDATES]
-    columns = [np.take(numbers, table[f"op_{layer}"].to_numpy()) for layer in range(len(space.choices))]
-    population = np.column_stack(columns)
+    chosen = read_columns(file, [f"op_{layer}" for layer in range(len(space.choices))])
+    population = np.column_stack([np.take(numbers, column.to_numpy()) for column in chosen.values()])
     classes = np.arange(len(population))
-    return LatencyData(space, population, _latencies(table), np.arange(4000), np.arange(4000, 5000), classes)
+    latencies = _latencies(read_columns(file))
+    return LatencyData(space, population, latencies, np.arange(4000), np.arange(4000, 5000), classes)
 
 
-def _latencies(table: "pq.Table") -> dict[str, Floats]:
+def _latencies(columns: Mapping[str, Any]) -> dict[str, Floats]:
     """Return the columns that are latencies: of floating point."""
-    found = {name: table[name].to_numpy() for name in table.schema.names}
+    found = {name: column.to_numpy() for name, column in columns.items()}
     found = {name: values for name, values in found.items() if values.dtype.kind == "f"}
     for name, values in found.items():
         if not (np.isfinite(values) & (values > 0)).all():

@@ -272,14 +272,18 @@ def _numbers(name: str, column: "pa.ChunkedArray") -> NDArray[np.float64]:
     return np.asarray(column.to_numpy(), np.float64)
 
 
-def read_columns(file: Path) -> dict[str, "pa.ChunkedArray"]:
-    """Return the columns of a Parquet file, by name.
+def read_columns(file: Path, wanted: Sequence[str] | None = None) -> dict[str, "pa.ChunkedArray"]:
+    """Return the columns of a Parquet file, by name: those that are wanted, or all.
 
     Raises:
-        InputError: the file is missing, or no Parquet file.
+        InputError: the file is missing, or no Parquet file, or lacks a column that is wanted.
     """
-    table = _parquet(file).read()
-    return {name: table.column(name) for name in table.column_names}
+    parquet = _parquet(file)
+    for name in wanted or ():
+        if name not in parquet.schema_arrow.names:
+            raise unknown(f"column of {file.name}", name, parquet.schema_arrow.names)
+    table = parquet.read(columns=wanted)
+    return {name: table.column(name) for name in wanted or table.column_names}
 
 
 def _parquet(file: Path) -> "pq.ParquetFile":

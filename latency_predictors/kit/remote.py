@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.kit.folder import SCRIPT, Part, script, write_kit
-from latency_predictors.kit.results import read_results
+from latency_predictors.kit.results import read_records, read_results
 from latency_predictors.kit.ssh import ConnectionLost, Host, parse_address
 from latency_predictors.model import Model
 from latency_predictors.on_device.kit import KIT_SCHEMA, results_path
@@ -56,7 +56,8 @@ def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measu
         results = _insisting(host, lambda: _attempt(host, path, kit))
         done = f"rm -f {path.name} {results_path(path).name}"  # the same kit may be asked for again, and measured anew
         _insisting(host, lambda: _run(host, done))
-    found = read_results(results, kit, f"results from {device.host}").passes
+    origin = f"results from {device.host}"
+    found = read_results(read_records(results, origin), kit, origin).passes
     if len(found) < len(parts):
         raise InputError(f"{device.host} measured {len(found)} of {len(parts)} passes: run the same command again")
     return found

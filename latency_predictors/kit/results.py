@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +27,11 @@ class KitResults:
     passes: list[dict[str, Measurement]]
 
 
-def kit_of(content: bytes, origin: str) -> Any:
-    """Return the id of the kit that the content of a results file is said to be of."""
-    return _lines(content, origin)[0].get("kit")
-
-
-def read_results(content: bytes, kit: Mapping[str, Any], origin: str) -> KitResults:
-    """Return what a results file holds of a kit; a last line that was cut short is left out.
+def read_results(records: Sequence[Mapping[str, Any]], kit: Mapping[str, Any], origin: str) -> KitResults:
+    """Return what the records of a results file say of a kit.
 
     Args:
-        content: of the file.
+        records: of the file, as `read_records` returns them.
         kit: the kit, as `kit.json` says it.
         origin: where the results come from, for errors.
 
@@ -44,7 +39,7 @@ def read_results(content: bytes, kit: Mapping[str, Any], origin: str) -> KitResu
         InputError: the results are of another kit, in another unit or statistic, lack or repeat a model or a pass, or
             hold a latency that is none.
     """
-    header, *records = _lines(content, origin)
+    header, *records = records
     for name, expected in (("schema", RESULTS_SCHEMA), ("kit", kit["id"]), ("statistic", STATISTIC)):
         if header.get(name) != expected:
             raise InputError(f"{origin}: {name} {header.get(name)!r}, expected {expected!r}: these are other results")
@@ -61,8 +56,16 @@ def read_results(content: bytes, kit: Mapping[str, Any], origin: str) -> KitResu
     return KitResults(machine, passes)
 
 
-def _lines(content: bytes, origin: str) -> list[dict[str, Any]]:
-    """Return the whole lines of a file as records, at least one."""
+def read_records(content: bytes, origin: str) -> list[dict[str, Any]]:
+    """Return the records of a results file, at least the first, which names the kit; a last one cut short is left out.
+
+    Args:
+        content: of the file.
+        origin: where the results come from, for errors.
+
+    Raises:
+        InputError: there is none, or a line that is none stands before others.
+    """
     records = []
     lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):

@@ -1,6 +1,6 @@
 """Measured networks, as models are fitted to them: rows of a file, or the whole networks of a latency table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from latency_predictors.device import Device
 from latency_predictors.latencies import positive
 from latency_predictors.table.latency_table import LatencyTable
-from latency_predictors.table.rows import LatencyColumn, read_rows
+from latency_predictors.table.rows import LatencyColumn, read_rows, row_places
 from search_spaces import Choice, SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
@@ -59,9 +59,10 @@ def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn
         if name not in rows.column_names:
             raise unknown(f"column of {path}", name, rows.column_names)
     latency, factor = (column or LatencyColumn()).find(path, rows.column_names)
-    numbers = [_numbers(path, choice, rows[choice.name].to_pylist()) for choice in space.choices]
+    places = row_places(path, rows.num_rows)
+    numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]
     values = [_number(value) for value in rows[latency].to_pylist()]
-    latencies = [positive(value, f"{path}, row {row}: {latency} is") for row, value in enumerate(values)]
+    latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
     return MeasuredNetworks(path.stem, np.array(numbers).T, factor * np.array(latencies))
 
 
@@ -73,16 +74,16 @@ def _number(value: object) -> object:
         return value
 
 
-def _numbers(path: Path, choice: Choice, values: list[object]) -> list[int]:
-    """Return the numbers of the options that a column holds: as they are, or as text."""
+def _numbers(places: Sequence[str], choice: Choice, values: Sequence[object]) -> list[int]:
+    """Return the numbers of the options that a column holds, in rows of these places: as they are, or as text."""
     known: dict[object, int] = {str(option): number for number, option in enumerate(choice.options)}
     known |= {option: number for number, option in enumerate(choice.options)}
     numbers = []
-    for row, value in enumerate(values):
+    for place, value in zip(places, values, strict=True):
         written = value if isinstance(value, int | float | str) else None
         number = known.get(written, known.get(str(written)))  # a column of digits is read as numbers
         if number is None:
             options = ", ".join(map(str, choice.options))
-            raise InputError(f"{path}, row {row}: {choice.name} is {value!r}, expected one of {options}")
+            raise InputError(f"{place}: {choice.name} is {value!r}, expected one of {options}")
         numbers.append(number)
     return numbers

@@ -21,7 +21,7 @@ from latency_predictors.latencies import positive, require_stated
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.on_device.kit import UNIT
 from latency_predictors.table.latency_table import entries_of_blocks
-from latency_predictors.table.rows import Unit, factor_to_ms, read_rows
+from latency_predictors.table.rows import Unit, factor_to_ms, read_rows, row_places
 from search_spaces import Block, SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, InvertedResidual, PooledClassifier
 from search_spaces.errors import InputError, unknown
@@ -176,9 +176,10 @@ def read_architecture_latencies(
         if name not in table.column_names:
             raise unknown(f"column of {paths[0]}", name, table.column_names)
 
-    def place(row: int) -> str:
-        return f"{paths[0]}, " + (f"row {row}" if len(paths) == 1 else f"{key} {table[key][row]}")
-
+    if len(paths) == 1:
+        places = row_places(paths[0], table.num_rows)
+    else:
+        places = [f"{paths[0]}, {key} {value}" for value in table[key]]
     if len(columns) != len(space.choices):
         raise InputError(f"{len(columns)} columns for the {len(space.choices)} choices of {space.name}: give one each")
     chosen = np.column_stack([table[name].to_numpy() for name in columns])
@@ -190,11 +191,11 @@ def read_architecture_latencies(
     if (numbers < 0).any():
         row, column = np.argwhere(numbers < 0)[0]
         raise InputError(
-            f"{place(row)}: {columns[column]} is {chosen[row, column]}, which is no option of {space.name}: "
+            f"{places[row]}: {columns[column]} is {chosen[row, column]}, which is no option of {space.name}: "
             "the table is of another space"
         )
     values = table[latency].to_pylist()
-    latencies = [positive(value, f"{place(row)}: {latency} is") for row, value in enumerate(values)]
+    latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
     return numbers, factor * np.array(latencies)
 
 

@@ -16,6 +16,7 @@ from search_spaces.errors import InputError, unknown
 Unit = Literal["us", "ms", "s"]
 
 _MS: Mapping[str, float] = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_SEPARATORS = {"semicolon": b";", "tab": b"\t", "bar": b"|"}
 _NAMES = tuple(f"latency_{unit}" for unit in _MS)
 
 
@@ -81,6 +82,27 @@ def read_rows(path: Path) -> pa.Table:
         raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
 
 
+def row_places(path: Path, n: int) -> list[str]:
+    """Return where each of the n rows that `read_rows` found in a file stands, as a person finds it, for errors."""
+    if path.suffix != ".csv":
+        return [f"{path}, row {number}" for number in range(1, n + 1)]
+    lines = path.read_bytes().splitlines()
+    _, *filled = (number for number, line in enumerate(lines, 1) if line)  # empty lines are no rows
+    return [f"{path}, line {number}" for number in filled[:n]]
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with path.open("rb") as file:
+        header = next((line for line in file if line.strip()), b"").strip()
+    if b"," not in header:
+        for name, separator in _SEPARATORS.items():
+            if separator in header:
+                raise ValueError(
+                    f"columns are separated by {name}s: separate them by commas, and write decimals with a point"
+                )
+    return pyarrow.csv.read_csv(path)
+
+
 def _read_json(path: Path) -> pa.Table:
     rows = json.loads(path.read_text())
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
@@ -88,4 +110,4 @@ def _read_json(path: Path) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-_READERS = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv, ".json": _read_json}
+_READERS = {".parquet": pyarrow.parquet.read_table, ".csv": _read_csv, ".json": _read_json}

@@ -20,7 +20,7 @@ class ShowConfig:
 def show(options: ShowConfig) -> dict[str, Any]:
     """Show what a run was asked, and its result if it is finished."""
     asked = read_asked(options.run)
-    told = {"verb": asked["verb"], "command": " ".join(asked["command"] or ["from Python"])}
+    told = {"verb": asked["verb"], "command": " ".join(asked.get("command") or ["from Python"])}
     wanted = {f"asked.{name}": value for name, value in asked["options"].items()}
     if not is_finished(options.run):
         return {**told, "state": "not finished: run it again with the same options to go on", **wanted}

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 import search_spaces
+from nas.config import meaning
 from search_spaces import SearchSpace
 
 
@@ -41,11 +42,7 @@ def _describe(space: SearchSpace) -> dict[str, Any]:
         "space": space.name,
         "description": (type(space).__doc__ or "").splitlines()[0],
         "options": [
-            {"option": field.name, "default": str(getattr(space, field.name)), "meaning": _meaning(field)}
+            {"option": field.name, "default": str(getattr(space, field.name)), "meaning": meaning(field)}
             for field in dataclasses.fields(space)  # type: ignore[arg-type]  # every space is a dataclass
         ],
     }
-
-
-def _meaning(field: dataclasses.Field[Any]) -> str:
-    return getattr(field.default, "description", None) or ""

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.command import one_line, resumable
+from nas.search_options import SearchOptions
 
 
 @pytest.fixture
@@ -32,6 +33,24 @@ def published(tmp_path: Path) -> Path:
         ("skip_collapse", "--output out --nasbench201 {table}", "unknown column 'op_0_1'"),
         ("skip_collapse", "--output out --nasbench201 {table} --seeds 0", "--seeds 0: expected at least 1"),
         ("shared_weights", "--output out --run absent --seeds 0", "--seeds 0: expected at least 1"),
+        ("codesign", "--run absent", "absent"),
+        ("ranking", "--supernet absent", "absent holds no supernet.safetensors: train a supernet there first"),
+        ("ranking", "--supernet absent --epochs 0", "epochs 0: input should be greater than or equal to 1"),
+        ("baselines", "--run absent", "absent is not the output directory of a nas run"),
+        ("published_counts", "", "give --nasbench201 FILE, --fbnet FILE, or both"),
+        ("published_counts", "--fbnet {table}", "unknown column of published.parquet 'op_0'"),
+        ("faults.__main__", "--output .", "--output . exists: give a new directory"),
+        ("benchmarks.cost_models", "--turns 0", "--turns 0: expected at least 1"),
+        ("benchmarks.evolution", "--runs 0", "--runs 0: expected at least 1"),
+        ("benchmarks.executors", "--workers 4 0", "--workers 0: expected at least 1"),
+        ("benchmarks.population_queries", "--pairs 0", "--pairs 0: expected at least 1"),
+        ("benchmarks.profiling", "--table absent", "absent"),
+        ("benchmarks.ranks", "--steps 1", "--steps 1: the first of a turn is not counted, expected at least 2"),
+        ("benchmarks.sparse_convolution", "--frame absent", "frame absent: [Errno 2]"),
+        ("benchmarks.supernet_step", "--pairs 0", "--pairs 0: expected at least 1"),
+        ("benchmarks.table_error", "--threads 0", "threads 0: input should be greater than or equal to 1"),
+        ("benchmarks.training_speed", "--rounds 0", "--rounds 0: expected at least 1"),
+        ("benchmarks.virtual_workers", "--workers 0", "--workers 0: expected at least 1"),
         ("latency_transfer.__main__", "--output out --data absent --seeds 0", "--seeds 0: expected at least 1"),
     ],
 )
@@ -49,6 +68,11 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert told in line
     assert "\n" not in line
     assert [path.name for path in published.parent.iterdir()] == ["published.parquet"]
+
+
+def test_options_that_a_record_refuses_are_told_in_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"^c: option: n_statistics 8: input should be greater"), one_line("c"):
+        SearchOptions(n_statistics=8)
 
 
 def test_an_interrupt_says_whether_the_same_command_goes_on() -> None:

@@ -24,7 +24,7 @@ def test_spaces_as_json(nas: Nas) -> None:
 def test_the_options_of_a_space_are_listed(nas: Nas) -> None:
     done = nas("spaces", "--space", "ofa_mobilenet_v3", "--format", "json")
     (width,) = [option for option in json.loads(done.stdout)["options"] if option["option"] == "width"]
-    assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage")
+    assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage (above 0, at most 4)")
 
 
 def test_lines_of_the_log_name_urls() -> None:

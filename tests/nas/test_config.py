@@ -70,6 +70,23 @@ def test_a_wrong_option_is_named_in_one_line(change: dict[str, object], message:
     assert "\n" not in str(caught.value)
 
 
+def test_bounds_of_options_are_told_with_what_they_mean() -> None:
+    told = {".".join(leaf.path): leaf.description for leaf in leaves(RunConfig)}
+    assert told["search.n_evaluated"].endswith("by the proxy (at least 10)")
+    assert told["train.warmup"].endswith("(at least 0, below 1)")
+    assert not told["train.optimizer"].endswith(")"), "where there are none, nothing is said"
+
+
+@pytest.mark.parametrize("place", [("profile", "measure"), ("finalists", "measure"), ("export", "latency", "measure")])
+def test_a_least_time_of_measuring_is_below_the_most(place: tuple[str, ...]) -> None:
+    document = expand(RunConfig, MINIMAL)
+    override(document, (*place, "min_seconds"), 200)  # more than any default
+    with pytest.raises(InputError, match=r"^measure min_seconds 200 is more than max_seconds \d+: lower min_seconds"):
+        build(RunConfig, document)
+    override(document, (*place, "max_seconds"), 300)
+    assert _at(build(RunConfig, document), (*place, "max_seconds")) == 300
+
+
 def test_a_missing_option_is_named() -> None:
     with pytest.raises(InputError, match="budget"):
         build(RunConfig, {"data": "digits", "output": "runs/x"})

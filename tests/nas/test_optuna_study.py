@@ -96,6 +96,12 @@ def test_a_search_that_differs_in_anything_leaves_the_study_alone(
     assert len(trials(storage)) == len(trials(storage, "tight")) == 3
 
 
+@pytest.mark.parametrize("storage", ["sqlite", "study.db", "sqlite:/study.db", "sqlite://study.db", "redis://x"])
+def test_a_storage_that_is_no_database_is_refused_before_a_search(storage: str) -> None:
+    with pytest.raises(InputError, match=f"in {storage}: expected the URL of a database, such as sqlite:///study"):
+        strategies.load("optuna_tpe", storage=storage)
+
+
 @pytest.mark.parametrize("storage", ["sqlite:////no/such/folder/study.db", "no-such-thing://x", "nothing"])
 def test_a_storage_that_cannot_be_used_is_told(
     region: FeasibleRegion, additive: Callable[..., Any], storage: str

@@ -9,7 +9,7 @@ import pytest
 
 from latency_predictors.device import Device
 from nas.remote.working_copy import at_hand, told
-from nas.run_directory import begin_run, finish_run, input_path
+from nas.run_directory import begin_run, finish_run, input_path, read_asked
 from search_spaces.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("own_copies")
@@ -21,7 +21,14 @@ def make(there: Path, recorded: str) -> None:
         (there / verb).mkdir(parents=True)
     (there / "train" / "weights").write_text("")
     options = {"supernet": f"{recorded}/train", "output": f"{recorded}/search"}
-    (there / "search" / "run.json").write_text(json.dumps({"schema": "run/1", "options": options}))
+    asked = {"schema": "run/1", "verb": "search", "options": options}
+    (there / "search" / "run.json").write_text(json.dumps(asked))
+
+
+def test_what_was_asked_is_whole_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"schema": "run/1", "options": {}}')
+    with pytest.raises(InputError, match=r"run\.json lacks 'verb', expected of run/1"):
+        read_asked(tmp_path)
 
 
 def test_a_path_is_preferred_to_where_it_may_have_been_moved(tmp_path: Path) -> None:

@@ -208,11 +208,14 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_results_are_refused_in_one_line(damage: str, measured: Path, imported: Callable[[bytes], Any]) -> None:
+def test_damaged_results_are_refused_in_one_line(
+    damage: str, measured: Path, imported: Callable[[bytes], Any], caplog: pytest.LogCaptureFixture
+) -> None:
     change, message = DAMAGES[damage]
     with pytest.raises(InputError, match=message) as error:
         imported(change((measured / RESULTS).read_bytes()))
     assert len(str(error.value).splitlines()) == 1
+    assert caplog.text.count("was cut short, and is left out") == (damage in ("cut", "no text"))
 
 
 def test_the_script_is_of_python_3_8_and_its_two_libraries() -> None:

@@ -64,9 +64,9 @@ FIRST = SPACE.choices[0].name
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (change("latency_ms", -1.0), r"row 3: latency_ms is -1\.0, expected a positive number"),
-        (change("latency_ms", None), "row 3: latency_ms is None"),
-        (change(FIRST, 1000), f"row 3: {FIRST} is 1000, expected one of"),
+        (change("latency_ms", -1.0), r"row 4: latency_ms is -1\.0, expected a positive number"),
+        (change("latency_ms", None), "row 4: latency_ms is None"),
+        (change(FIRST, 1000), f"row 4: {FIRST} is 1000, expected one of"),
         (change(FIRST, [1]), r"board\.json: cannot mix list"),
         ([{"latency_ms": 1.0}], f"unknown column of .* '{FIRST}'"),
         ([], "expected a list of objects"),
@@ -87,3 +87,22 @@ def test_files_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=name) as error:
         read_measured_networks(tmp_path / name, SPACE)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_rows_of_csv_are_found_by_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "board.csv"
+    pyarrow.csv.write_csv(pa.Table.from_pylist(change("latency_ms", -1.0)), path)
+    with pytest.raises(InputError, match=r"board\.csv, line 5: latency_ms is -1"):  # the header is line 1
+        read_measured_networks(path, SPACE)
+    path.write_text(path.read_text().replace("\n", "\n\n", 1))
+    with pytest.raises(InputError, match=r"board\.csv, line 6: latency_ms is -1"):
+        read_measured_networks(path, SPACE)
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_than_commas_is_named(separator: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "board.csv"
+    pyarrow.csv.write_csv(pa.Table.from_pylist(rows()), path)
+    path.write_text(path.read_text().replace(",", separator).replace(".", ","))
+    with pytest.raises(InputError, match=rf"board\.csv: columns are separated by {name}: separate them by commas"):
+        read_measured_networks(path, SPACE)

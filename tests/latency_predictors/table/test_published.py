@@ -105,9 +105,9 @@ def test_architectures_are_read_by_what_their_numbers_stand_for(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"op_3": [8, 9, 0]}, r"row 1: op_3 is 9, which is no option of fbnet"),
-        ({"phone": [1.0, 2.0, 0.0]}, r"row 2: phone is 0\.0, expected a positive"),
-        ({"phone": [1.0, float("nan"), 2.0]}, r"row 1: phone is nan, expected a positive"),
+        ({"op_3": [8, 9, 0]}, r"row 2: op_3 is 9, which is no option of fbnet"),
+        ({"phone": [1.0, 2.0, 0.0]}, r"row 3: phone is 0\.0, expected a positive"),
+        ({"phone": [1.0, float("nan"), 2.0]}, r"row 2: phone is nan, expected a positive"),
     ],
 )
 def test_rows_of_another_space_or_without_latency_are_named(

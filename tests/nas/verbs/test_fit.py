@@ -173,7 +173,7 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     [
         ([1.0] * 6 + [1000.0] * 6, "nothing foretells these latencies"),
         ([5.0] * 12, "all measured networks took 5 ms: expected latencies that differ"),
-        (["1.5"] * 11 + ["fast"], "row 11: latency_ms is 'fast', expected a positive number"),
+        (["1.5"] * 11 + ["fast"], "line 13: latency_ms is 'fast', expected a positive number"),
     ],
 )
 def test_latencies_that_say_nothing_are_refused(column: list[object], message: str, tmp_path: Path) -> None:
