@@ -43,15 +43,18 @@ def measure(
     if device.host is not None:
         return remote.measure(device, models, options)
     runtime = runtimes.load(device.runtime)
-    with runtime.settings(device), progress_bar(None, "measure", "round", show=progress) as bar:
-        found = timing.measure(
-            list(models),
-            lambda name: _loaded(runtime, device, name, models[name]),
-            asdict(options),
-            device.threads,
-            bar.update,
-            device.cores,
-        )
+    with (
+        runtime.settings(device),
+        progress_bar(len(models), "load", "model", show=progress) as loading,
+        progress_bar(None, "measure", "round", show=progress) as measuring,
+    ):
+
+        def load(name: str) -> Runner:
+            runner = _loaded(runtime, device, name, models[name])
+            loading.update()  # some runtimes compile a model for half a minute
+            return runner
+
+        found = timing.measure(list(models), load, asdict(options), device.threads, measuring.update, device.cores)
     return {name: Measurement(**entry) for name, entry in found.items()}
 
 
