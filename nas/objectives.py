@@ -191,6 +191,11 @@ class FeasibleRegion:
         if self.constraints and not len(self._anchors):
             self._anchors = self._find_anchor()
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The highest costs allowed, by metric."""
+        return {constraint.metric: constraint.bound for constraint in self.constraints}
+
     def contains(self, population: Population) -> NDArray[np.bool_]:
         """Return (N,): whether each row satisfies every constraint."""
         inside = np.ones(len(population), bool)

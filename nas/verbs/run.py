@@ -1,6 +1,7 @@
 """`nas run`: all verbs in turn, from data and a budget to a bundle."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
+from latency_predictors.latency_model import LatencyModel
 from latency_predictors.profile import ProfileOptions
-from latency_predictors.saved_models import read_latency_model
 from latency_predictors.table.latency_table import LatencyTable
-from nas.candidates import require_costs, require_possible
+from nas.bounds import LATENCY, feasible_region, require_known
+from nas.candidates import require_possible
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.executors.options import ClusterOptions, load_executor
@@ -22,9 +24,10 @@ from nas.search_options import SearchOptions
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
-from nas.verbs.search import SearchConfig, feasible_region, load_table, search
+from nas.verbs.search import SearchConfig, load_table, search
 from nas.verbs.space_config import SpaceConfig, load_for
 from nas.verbs.train import TrainConfig, train
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,11 @@ class RunConfig:
     )
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
+    bounds: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="further bounds, each with its metric's unit or a percentage: macs=5e6macs, n_parameters=40%, "
+        "peak_activation_bytes=65536bytes; energy_mj=2mj where the latency model knows it",
+    )
     export: ExportOptions = ExportOptions()
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
@@ -63,12 +71,7 @@ def run(options: RunConfig) -> dict[str, Any]:
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
     require_possible(data, loaded, options.search)
-    if options.table is None:
-        options.device.require_possible()
-        require_costs(options.search.costs, LatencyTable, loaded)
-    else:
-        require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
-        require_costs(options.search.costs, type(read_latency_model(options.table)), loaded)
+    _require_bounds(options, loaded)
     _require_cluster(options)
     data_digest = {"data": data.fingerprint}
     done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)
@@ -83,7 +86,7 @@ def run(options: RunConfig) -> dict[str, Any]:
             profiled, named, options.device, options.profile, data.options, options.scenes, options.force
         )
         _tell("profile", profile(asked))
-    feasible_region(load_table(table), named.load(), options.budget)  # rather refused now than after training
+    feasible_region({LATENCY: load_table(table)}, loaded, _budgets(options))  # rather refused now than after training
     _tell("train", train(TrainConfig(data.options, trained, named, options.train, options.force)))
     searching = SearchConfig(
         trained,
@@ -92,6 +95,7 @@ def run(options: RunConfig) -> dict[str, Any]:
         searched,
         options.search,
         options.finalists,
+        options.bounds,
         cluster=options.cluster,
         force=options.force,
     )
@@ -99,6 +103,27 @@ def run(options: RunConfig) -> dict[str, Any]:
     result = export(ExportConfig(searched, bundle, options.export, force=options.force))
     finish_run(options.output, result)
     return result
+
+
+def _require_bounds(options: RunConfig, space: SearchSpace) -> None:
+    """Raise now what the search would raise of devices, bounds and costs, as far as there is no profile to wait for.
+
+    Raises:
+        InputError: a device cannot be measured on, or a bound or cost is unknown or kept by no network.
+    """
+    models: dict[str, LatencyModel] = {}
+    if options.table is None:
+        options.device.require_possible()
+    else:
+        require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
+        models = {LATENCY: load_table(options.table)}
+    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
+    require_known(options.bounds, options.search.costs, kinds, space)
+    feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
+
+
+def _budgets(options: RunConfig) -> dict[str, str]:
+    return {LATENCY: options.budget, **options.bounds}
 
 
 def _require_cluster(options: RunConfig) -> None:

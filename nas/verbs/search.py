@@ -1,7 +1,7 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from latency_predictors.device import STATISTIC
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.saved_models import model_file, read_latency_model
 from nas import plots
-from nas.candidates import Candidates, find_candidates, require_costs, require_possible
-from nas.constraint import Constraint
+from nas.bounds import LATENCY, cost_models, feasible_region, require_known
+from nas.candidates import Candidates, find_candidates, require_possible
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
-from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
+from nas.objectives import LatencyBudget
 from nas.run_directory import begin_run, digest, finish_run, read_run
 from nas.search import History
 from nas.search_options import SearchOptions
@@ -28,7 +28,6 @@ from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.training.options import torch_device
 from nas.training.train_supernet import describe
-from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_json
 
@@ -51,6 +50,11 @@ class SearchConfig:
     output: Path = Field(description="directory for the results; an interrupted search in it is continued")
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
+    bounds: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="further bounds, each with its metric's unit or a percentage: macs=5e6macs, n_parameters=40%, "
+        "peak_activation_bytes=65536bytes; energy_mj=2mj where the latency model knows it",
+    )
     allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
     host: str | None = Field(
         default=None,
@@ -72,21 +76,24 @@ def search(options: SearchConfig) -> dict[str, Any]:
     load = read_table if elsewhere else partial(load_table, allow_foreign=options.allow_foreign_table)
     table = load(options.table, host=options.host)
     supernet, data = load_supernet(options.supernet)
-    region, budget_ms = feasible_region(table, supernet.space, options.budget)
+    models = {LATENCY: table}
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
-    require_costs(options.search.costs, type(table), supernet.space)
+    kinds = {metric: type(model) for metric, model in models.items()}
+    require_known(options.bounds, options.search.costs, kinds, supernet.space)
+    region = feasible_region(models, supernet.space, {LATENCY: options.budget, **options.bounds})
+    budget_ms = region.bounds[LATENCY]
     inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(model_file(options.table))}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
-    belongs_to = {**inputs, "budget_ms": budget_ms}
+    belongs_to = {**inputs, "budgets": region.bounds}
     journal = options.output / "finalists.jsonl"
     along_front = bool(options.search.costs)
     with load_executor(options.cluster) as executor:
         if elsewhere and not options.allow_foreign_table:
             executor.measure(table.require_at_hand)
-        costs = table.cost_models(supernet.space)
+        costs = cost_models(models, supernet.space, options.search.costs)
         candidates = find_candidates(
             weights, region, options.output, options.search, belongs_to, costs=costs, executor=executor
         )
@@ -114,17 +121,6 @@ def search(options: SearchConfig) -> dict[str, Any]:
     result = _result(options, margin, candidates, finalists, budget_ms)
     finish_run(options.output, result)
     return result
-
-
-def feasible_region(table: LatencyModel, space: SearchSpace, budget: str) -> tuple[FeasibleRegion, float]:
-    """Return the networks that keep a latency budget, and the budget in ms.
-
-    Raises:
-        InputError: there are none, or the table is not of this space.
-    """
-    model = table.cost_model(space)
-    budget_ms = parse_budget(budget, model)
-    return FeasibleRegion(space, [Constraint(model, budget_ms)]), budget_ms
 
 
 def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyModel:
