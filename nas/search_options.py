@@ -75,7 +75,7 @@ class SearchOptions:
         default=(),
         description="lowered beside the metric, so that the front of all is searched for, not the best: latency_ms, "
         "macs, n_parameters, peak_activation_bytes; energy_mj where the latency model knows it, as a roofline device "
-        "does",
+        "does; phone_latency_ms of a further device",
     )
     n_front: int = Field(default=8, ge=1, description="with costs: networks along the front that are measured")
     strategy: StrategyOptions = StrategyOptions()

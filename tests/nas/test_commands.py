@@ -83,6 +83,8 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
         (["--bounds", "flops=40%"], "unknown metric in bounds 'flops': known: latency_ms, macs, n_parameters, peak_"),
         (["--bounds", "latency_ms=5ms"], "bounds latency_ms: that is what the budget bounds; leave it out"),
         (["--bounds", "macs=5000000"], "budget '5000000': expected a positive number with its unit, such as 2.5macs"),
+        (["--devices", "macs=x"], "nas: device macs: a metric is called that"),
+        (["--devices", "phone=x"], "x does not exist"),
         (["--bounds", "macs=5macs"], "no network has macs <= 5: the lowest, "),
         (["--bounds", "energy_mj=40%"], "nas: bounds energy_mj: nothing measured here tells it"),
         (["--train.augmentation.rotation", "90"], "augmentation rotation 90.0 does nothing to images"),
