@@ -14,6 +14,7 @@ from latency_predictors.latency_model import LatencyModel
 from latency_predictors.saved_models import KINDS
 from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, parse_budget
+from nas.search_options import SearchOptions
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
 
@@ -114,7 +115,7 @@ def feasible_region(
 
 def require_known(
     bounded: Collection[str],
-    lowered: Collection[str],
+    options: SearchOptions,
     kinds: Mapping[str, type[LatencyModel]],
     space: SearchSpace,
 ) -> None:
@@ -122,24 +123,30 @@ def require_known(
 
     Args:
         bounded: metrics with a bound beside the budget.
-        lowered: metrics to be lowered.
+        options: name the metrics to be lowered, and proxies.
         kinds: of the latency models, by the metrics of their latencies.
         space: whose networks are counted.
 
     Raises:
-        InputError: names the metric that is unknown, of which only a lower bound is known, or that is bounded already;
-            or a further device whose latency is neither bounded nor lowered.
+        InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
+            that is called as a proxy is; or a further device whose latency is neither bounded nor lowered.
     """
     known = [*(beside(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
     if LATENCY in bounded:
         raise InputError(f"bounds {LATENCY}: that is what the budget bounds; leave it out")
-    for option, metrics in (("bounds", bounded), ("search.costs", lowered)):
+    proxies = [options.proxy] if options.evaluator == "zero_cost" else []
+    for option, metrics, recorded in (
+        ("bounds", bounded, [*proxies, options.warm_start.proxy]),
+        ("search.costs", options.costs, proxies),
+    ):
         for metric in metrics:
             if metric not in known:
                 raise _unknown(option, metric, known)
+            if metric in recorded:
+                raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
             require_countable(metric, space)
     for latency in kinds:
-        if latency != LATENCY and latency not in (*bounded, *lowered):
+        if latency != LATENCY and latency not in (*bounded, *options.costs):
             raise InputError(
                 f"device {device_of(latency)} does nothing unless its latency is bounded or lowered: say --bounds "
                 f"{latency}=... or --search.costs {latency}, or leave it out"

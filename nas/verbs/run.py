@@ -126,7 +126,7 @@ def _require_bounds(options: RunConfig, space: SearchSpace) -> dict[str, Latency
         require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
     models = {metric: load_table(path) for metric, path in by_metric(options.devices, options.table).items()}
     kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search.costs, kinds, space)
+    require_known(options.bounds, options.search, kinds, space)
     devices = {LATENCY: options.device} | {metric: model.device for metric, model in models.items()}
     require_one_precision(devices.items())
     feasible_region(models, space, options.bounds if options.table is None else _budgets(options))

@@ -90,7 +90,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     supernet, data = load_supernet(options.supernet)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
     kinds = {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search.costs, kinds, supernet.space)
+    require_known(options.bounds, options.search, kinds, supernet.space)
     region = feasible_region(models, supernet.space, {LATENCY: options.budget, **options.bounds})
     files = {"supernet": options.supernet / CHECKPOINT, **model_files(paths)}
     inputs = {name: digest(file) for name, file in files.items()}

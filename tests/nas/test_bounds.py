@@ -20,6 +20,7 @@ from nas.bounds import (
     require_one_precision,
 )
 from nas.objectives import parse_budget
+from nas.search_options import SearchOptions, WarmStart
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
@@ -70,20 +71,35 @@ def test_all_bounds_hold_in_the_region(tiny: SearchSpace) -> None:
 @pytest.mark.parametrize(
     ("bounded", "lowered", "told"),
     [
-        (["latency_ms"], ["phone_latency_ms"], "bounds latency_ms: that is what the budget bounds"),
-        (["macs"], [], "device phone does nothing unless its latency is bounded or lowered: say --bounds phone_lat"),
-        (["phone_latency"], [], "unknown metric in bounds 'phone_latency': did you mean phone_latency_ms"),
-        ([], ["fone_latency_ms"], "unknown metric in search.costs 'fone_latency_ms': did you mean phone_latency_ms"),
+        (["latency_ms"], ("phone_latency_ms",), "bounds latency_ms: that is what the budget bounds"),
+        (["macs"], (), "device phone does nothing unless its latency is bounded or lowered: say --bounds phone_lat"),
+        (["phone_latency"], (), "unknown metric in bounds 'phone_latency': did you mean phone_latency_ms"),
+        ([], ("fone_latency_ms",), "unknown metric in search.costs 'fone_latency_ms': did you mean phone_latency_ms"),
     ],
 )
 def test_what_is_unknown_or_does_nothing_is_refused(
-    tiny: SearchSpace, bounded: list[str], lowered: list[str], told: str
+    tiny: SearchSpace, bounded: list[str], lowered: tuple[str, ...], told: str
 ) -> None:
     kinds = {metric: type(model) for metric, model in MODELS.items()}
-    require_known(["phone_latency_ms"], ["macs", "energy_mj"], kinds, tiny)
-    require_known([], ["phone_latency_ms"], kinds, tiny)
+    require_known(["phone_latency_ms"], SearchOptions(costs=("macs", "energy_mj")), kinds, tiny)
+    require_known([], SearchOptions(costs=("phone_latency_ms",)), kinds, tiny)
     with pytest.raises(InputError, match=told):
-        require_known(bounded, lowered, kinds, tiny)
+        require_known(bounded, SearchOptions(costs=lowered), kinds, tiny)
+
+
+@pytest.mark.parametrize(
+    ("bounded", "options", "told"),
+    [
+        (["macs"], SearchOptions(warm_start=WarmStart("macs")), "bounds macs: the zero-cost proxy is called that, too"),
+        (["macs"], SearchOptions(evaluator="zero_cost", proxy="macs"), "bounds macs: the zero-cost proxy is called"),
+        ([], SearchOptions(evaluator="zero_cost", proxy="macs", costs=("macs",)), "search.costs macs: the zero-cost"),
+    ],
+)
+def test_a_proxy_by_the_name_of_a_bound_is_refused(
+    tiny: SearchSpace, bounded: list[str], options: SearchOptions, told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        require_known(bounded, options, {"latency_ms": Roofline}, tiny)
 
 
 def test_devices_compute_in_one_number_format() -> None:
