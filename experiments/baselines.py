@@ -9,7 +9,7 @@ option to its last. Scores are on test examples, too, and latency is measured si
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from experiments.command import at_least_one, one_line
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
 from latency_predictors.table.latency_table import TABLE, LatencyTable
+from nas.bounds import cost_models
 from nas.candidates import sought_metric
-from nas.constraint import Constraint
+from nas.constraint import Constraint, told
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.export import read_network
@@ -30,7 +31,7 @@ from nas.finalists import LatencyOptions, measure_networks
 from nas.objectives import FeasibleRegion, Objective
 from nas.run_directory import read_run
 from nas.search_options import SearchOptions
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, model_paths
 from search_spaces import Architecture, SearchSpace
 from search_spaces.storage import read_json
 
@@ -54,7 +55,10 @@ def compare(arguments: argparse.Namespace) -> None:
     table = LatencyTable.load(arguments.run / "profile" / TABLE)
     table.require_at_hand()
     model, weights = table.cost_model(), SharedWeights(supernet, data)
-    region = FeasibleRegion(supernet.space, [Constraint(model, found["budget_ms"])])
+    models = {metric: load_table(path) for metric, path in model_paths(arguments.run / "search").items()}
+    costs = cost_models(models, supernet.space, found["bounds"])
+    bounds = [Constraint(costs[metric], bound, metric) for metric, bound in found["bounds"].items()]
+    region = FeasibleRegion(supernet.space, bounds)
     _, best, *_ = read_network(arguments.run / "export")
     sought = sought_metric(data, SearchOptions(metric=asked["options"]["search"]["metric"]))
     networks = {
@@ -64,15 +68,15 @@ def compare(arguments: argparse.Namespace) -> None:
     }
     scored = [Batches(data, part) for part in (data.validation, data.read_test())]
     rows: dict[str, list[Any]] = {}
-    models = []
+    exported = []
     for name, architecture in networks.items():
         network = weights.extract(architecture)
         parts = [score(network, batches, weights.prepare(architecture)) for batches in scored]
         rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
-        models.append(network_model(supernet.space, architecture, network, table.device.batch_size))
-    for row, latency in zip(rows.values(), measure_networks(table.device, models, LatencyOptions()), strict=True):
+        exported.append(network_model(supernet.space, architecture, network, table.device.batch_size))
+    for row, latency in zip(rows.values(), measure_networks(table.device, exported, LatencyOptions()), strict=True):
         row.append(latency.latency_ms)
-    _print(rows, data.metrics, found["budget_ms"])
+    _print(rows, data.metrics, found["bounds"])
 
 
 def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int, sought: Objective) -> Architecture:
@@ -90,8 +94,8 @@ def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) 
     return space.decode(population[[int(distance.argmin())]])[0]
 
 
-def _print(rows: dict[str, list[Any]], metrics: Sequence[str], budget_ms: float) -> None:
-    table = Table(title=f"shared weights, budget {budget_ms:.4g} ms")
+def _print(rows: dict[str, list[Any]], metrics: Sequence[str], bounds: Mapping[str, float]) -> None:
+    table = Table(title=f"shared weights, {told(bounds)}")
     scores = [f"{part} {metric}" for part in ("validation", "test") for metric in metrics]
     headings = ("network", "id", *scores, "measured ms")
     for heading in headings:

@@ -20,17 +20,18 @@ import numpy as np
 from experiments import rivals
 from experiments.command import at_least_one, resumable
 from experiments.report import markdown_table, replace_section, write_text
-from latency_predictors.saved_models import model_file
+from nas.bounds import LATENCY, feasible_region
 from nas.candidates import sought_metric
+from nas.constraint import told
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
-from nas.run_directory import digest, input_path, read_run
+from nas.run_directory import digest, read_run
 from nas.search import Search
 from nas.search_options import SearchOptions
 from nas.strategy import Strategy
 from nas.training.checkpoint import FILE as CHECKPOINT
-from nas.verbs.search import feasible_region, load_supernet, load_table
+from nas.verbs.search import load_supernet, load_table, model_files, model_paths
 from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -122,7 +123,7 @@ def compare(arguments: argparse.Namespace) -> str:
                 strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
-    summary = f"{summarised(setting.sought, found)}\nThe budget is {setting.belongs_to['budget_ms']:.4g} ms.\n"
+    summary = f"{summarised(setting.sought, found)}\nThe bounds are {told(setting.region.bounds)}.\n"
     write_text(arguments.output / "report.md", summary)
     if arguments.readme:
         replace_section(arguments.readme, "strategies-supernet", summary)
@@ -139,14 +140,16 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     """Return what is searched, by the output directory of a finished `nas run`; evaluations are kept in journals."""
     options = read_run(run, "run")[0]["options"]
     supernet, data = load_supernet(run / "train")
-    table = input_path(run / "search", "table")
-    region, budget_ms = feasible_region(load_table(table), supernet.space, options["budget"])
+    paths = model_paths(run / "search")
+    models = {metric: load_table(path) for metric, path in paths.items()}
+    budgets = {LATENCY: options["budget"], **options.get("bounds", {})}
+    region = feasible_region(models, supernet.space, budgets)
     asked = SearchOptions(
         metric=options["search"]["metric"],
         n_validation=options["search"]["n_validation"],
         n_statistics=options["search"]["n_statistics"] if n_statistics is None else n_statistics,
     )
-    belongs_to = descended(run, table, budget_ms)
+    belongs_to = descended(run, paths, region.bounds)
     of_test = {"supernet": belongs_to["supernet"], "n_statistics": asked.n_statistics}
     weights = SharedWeights(supernet, data, n_validation=asked.n_validation, n_statistics=asked.n_statistics)
     test_data = dataclasses.replace(data, validation=data.read_test())
@@ -161,10 +164,10 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     )
 
 
-def descended(run: Path, table: Path, budget_ms: float) -> dict[str, Any]:
+def descended(run: Path, paths: Mapping[str, Path], bounds: Mapping[str, float]) -> dict[str, Any]:
     """Return what a strategy that descends a run's supernet depends on, beside its own options."""
-    digests = {"supernet": digest(run / "train" / CHECKPOINT), "table": digest(model_file(table))}
-    return {**digests, "budget_ms": budget_ms}
+    files = {"supernet": run / "train" / CHECKPOINT, **model_files(paths)}
+    return {**{name: digest(file) for name, file in files.items()}, "budgets": dict(bounds)}
 
 
 def search(setting: Setting, strategy: Strategy, budget: int, seed: int) -> tuple[Metrics, Metrics]:

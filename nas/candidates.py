@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.analytic.counts import COUNTS, count_models, require_countable
+from latency_predictors.analytic.counts import count_models
 from latency_predictors.cost_model import CostModel
-from latency_predictors.latency_model import LatencyModel
 from nas import strategies
 from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
@@ -23,7 +22,7 @@ from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
 from search_spaces import SearchSpace
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
 
 
@@ -201,21 +200,6 @@ def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) 
     """
     sought_metric(data, options)
     strategies.require_searches(options.load_strategy(), space)
-
-
-def require_costs(names: Sequence[str], latency_model: type[LatencyModel], space: SearchSpace) -> None:
-    """Raise unless a kind of latency model knows of the costs that are to be lowered, or they are counts of the space.
-
-    Raises:
-        InputError: names the one that is unknown, or only bounded.
-    """
-    for name in names:
-        require_countable(name, space)
-        if name not in (*COUNTS, *latency_model.metrics):
-            raise InputError(
-                f"search.costs {name}: nothing measured here tells it, and the latency model knows "
-                f"{' and '.join(latency_model.metrics)} alone; give --table a roofline device, or leave it out"
-            )
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

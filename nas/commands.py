@@ -5,6 +5,7 @@ import logging
 import sys
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -107,7 +108,8 @@ def _parse(leaf: Leaf, text: Any) -> Any:
         for name, equals, _ in pairs:
             if not equals:
                 raise InputError(f"{_flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
-        return {name: _yaml(leaf, value) for name, _, value in pairs}
+        is_text = typing.get_args(leaf.type)[1] in (str, Path)
+        return {name: value if is_text else _yaml(leaf, value) for name, _, value in pairs}
     if typing.get_origin(leaf.type) is tuple:
         return [part.strip() for part in text.split(",")]
     return None if text == "none" else text

@@ -1,7 +1,7 @@
 """A bound on a predicted cost."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,11 @@ class Constraint:
                 f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
                 "raise the budget to at least that"
             )
+
+
+def told(bounds: Mapping[str, float]) -> str:
+    """Return bounds, by metric, in words."""
+    return " and ".join(f"{metric} <= {bound:.4g}" for metric, bound in bounds.items())
 
 
 def violations(constraints: Sequence[Constraint], population: Population) -> NDArray[np.float64]:

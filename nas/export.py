@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 import search_spaces
+from nas.bounds import on
 from nas.data import Dataset
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
@@ -28,7 +29,7 @@ ARCHITECTURE, ONNX, FLOAT32, WEIGHTS, REPORT, README = (
     "README.md",
 )
 _ARCHITECTURE_SCHEMA = "architecture/1"
-_REPORT_SCHEMA = "report/2"
+_REPORT_SCHEMA = "report/3"
 _LARGEST_DIFFERENCE = 1e-4
 _QUANTISED = f"""
 `{ONNX}` computes in int8, with ranges from training examples: its latency and scores are those above, the scores under
@@ -133,22 +134,16 @@ def read_report(directory: Path) -> dict[str, Any]:
 
 
 def _readme(report: Mapping[str, Any], data: Dataset) -> str:
-    latency, scores, device = report["latency"], report["scores"], report["device"]
-    metric = data.metrics[0]
+    scores, metric = report["scores"], data.metrics[0]
     rows = {
-        "measured latency": "not measured: there was no device to measure on"
-        if device is None
-        else f"{latency['measured_ms']:.4g} ms ({latency['statistic']}, the highest of "
-        f"{latency['n_passes']} passes; lowest {latency['lowest_ms']:.4g}, median {latency['median_ms']:.4g})",
-        "predicted latency": f"{latency['predicted_ms']:.4g} ms",
-        "latency budget": f"{latency['budget_ms']:.4g} ms, met",
-        "device": "given by a latency model alone"
-        if device is None
-        else f"{report['fingerprint']['cpu']}, {device['runtime']}, "
-        f"{device['threads']} thread(s), batch {device['batch_size']}, {device['precision']}",
         **{
-            f"measured on examples of the {scene['quantile']:.0%} quantile by size": f"{scene['measured_ms']:.4g} ms"
-            for scene in report["latency_by_scene"]
+            f"{name}{on(latency)}": value
+            for latency, found in report["latencies"].items()
+            for name, value in _latency_rows(found).items()
+        },
+        **{
+            name: f"{found['predicted']:,.6g}, bound {found['bound']:,.6g}, met"
+            for name, found in report["bounds"].items()
         },
         f"test {metric}": f"{scores['test'][metric]:.2%}, {scores['n_test']} {scores['examples']}, read once",
         f"validation {metric}": f"{scores['validation'][metric]:.2%}, {scores['n_validation']} {scores['examples']}",
@@ -171,6 +166,27 @@ Run it, in this folder, with `pip install {data.requirements}`:
 `architecture.json` says which network this is, `{ONNX}` takes {data.onnx_takes}, `{WEIGHTS}` holds the
 weights as torch has them, and `report.json` holds all figures, the input's normalisation, and how they were made.
 {_QUANTISED if "float32" in scores else ""}"""
+
+
+def _latency_rows(latency: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the table says of the latency on one device."""
+    device, budget_ms = latency["device"], latency["budget_ms"]
+    return {
+        "measured latency": "not measured: there was no device to measure on"
+        if device is None
+        else f"{latency['measured_ms']:.4g} ms ({latency['statistic']}, the highest of "
+        f"{latency['n_passes']} passes; lowest {latency['lowest_ms']:.4g}, median {latency['median_ms']:.4g})",
+        "predicted latency": f"{latency['predicted_ms']:.4g} ms",
+        "latency budget": "none" if budget_ms is None else f"{budget_ms:.4g} ms, met",
+        "device": "given by a latency model alone"
+        if device is None
+        else f"{latency['fingerprint']['cpu']}, {device['runtime']}, "
+        f"{device['threads']} thread(s), batch {device['batch_size']}, {device['precision']}",
+        **{
+            f"measured on examples of the {scene['quantile']:.0%} quantile by size": f"{scene['measured_ms']:.4g} ms"
+            for scene in latency["by_scene"]
+        },
+    }
 
 
 def _float32_rows(scores: Mapping[str, Any], metric: str) -> dict[str, str]:

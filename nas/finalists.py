@@ -1,6 +1,7 @@
 """The best candidates, measured on the device: what breaks the budget when measured is never handed out."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,27 +63,39 @@ def measure_networks(device: Device, models: Sequence[Model], options: LatencyOp
 
 
 @dataclasses.dataclass(frozen=True)
-class Finalist:
-    """A candidate that was measured on the device.
+class DeviceLatency:
+    """A finalist's latency on one device.
 
     Attributes:
-        architecture: the network.
-        metrics: on shared weights.
-        predicted_ms: its latency by the model.
+        predicted_ms: by the device's model.
         measured: on the device; None where there is none to measure on.
-        meets_budget: whether it does when it is measured, or, without a device, by the model with its margin.
     """
 
-    architecture: Architecture
-    metrics: dict[str, float]
     predicted_ms: float
     measured: Latency | None
-    meets_budget: bool
 
     @property
     def latency_ms(self) -> float:
         """As measured, or else as predicted."""
         return self.predicted_ms if self.measured is None else self.measured.latency_ms
+
+
+@dataclasses.dataclass(frozen=True)
+class Finalist:
+    """A candidate that was measured on all devices.
+
+    Attributes:
+        architecture: the network.
+        metrics: on shared weights.
+        latencies: by metric, one a device.
+        meets_budget: whether it does on all devices when it is measured, or, where there is none to measure on, by the
+            model with its margin.
+    """
+
+    architecture: Architecture
+    metrics: dict[str, float]
+    latencies: dict[str, DeviceLatency]
+    meets_budget: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return the finalist as plain values."""
@@ -92,8 +105,12 @@ class Finalist:
     def from_json(cls, document: Mapping[str, Any]) -> "Finalist":
         """Read what `to_json` returned."""
         fields = {name: value for name, value in document.items() if name != "id"}
-        architecture, measured = Architecture(fields.pop("architecture")), fields.pop("measured")
-        return cls(architecture=architecture, measured=measured and Latency(**measured), **fields)
+        architecture, latencies = Architecture(fields.pop("architecture")), fields.pop("latencies")
+        told = {
+            metric: DeviceLatency(latency["predicted_ms"], latency["measured"] and Latency(**latency["measured"]))
+            for metric, latency in latencies.items()
+        }
+        return cls(architecture=architecture, latencies=told, **fields)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -105,64 +122,99 @@ class FinalistOptions(LatencyOptions):
 
 def measured_finalists(
     weights: SharedWeights,
-    model: LatencyModel,
+    models: Mapping[str, LatencyModel],
     candidates: History,
-    budget_ms: float,
+    bounds: Mapping[str, float],
     options: FinalistOptions,
     journal: Path,
     *,
     all_of_them: bool = False,
     executor: Executor | None = None,
 ) -> list[Finalist]:
-    """Measure candidates, best first, some side by side, until a group holds one that keeps the budget.
+    """Measure candidates, best first, some side by side, until a group holds one that keeps all bounds.
 
-    What the journal holds is not measured again. Without a device, all stand as they are predicted.
+    What the journal holds is not measured again. Where no model names a device, all stand as they are predicted.
 
     Args:
         weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
-        model: of the device, for the predictions.
+        models: of the devices, by the metrics of their latencies.
         candidates: evaluated on shared weights, best first.
-        budget_ms: the highest latency allowed.
+        bounds: the highest costs allowed, by metric; all but latencies are kept by every candidate.
         options: how they are measured.
         journal: file of the finalists measured so far.
         all_of_them: whether to go on to the last, as along a front.
-        executor: knows where the device is; None: here.
+        executor: knows where the devices are; None: here.
     """
     executor = executor or LocalExecutor()
-    space, n = weights.space, options.at_a_time
-    cost = model.cost_model(space)
-    predicted_ms = cost.predict(candidates.population)
-    architectures = space.decode(candidates.population)
-
-    def finalist(i: int, latency: Latency | None) -> Finalist:
-        highest_ms = float(predicted_ms[i]) * (1 + cost.margin) if latency is None else latency.latency_ms
-        return Finalist(
-            architecture=architectures[i],
-            metrics={name: float(candidates.metrics[name][i]) for name in weights.metrics},
-            predicted_ms=float(predicted_ms[i]),
-            measured=latency,
-            meets_budget=highest_ms <= budget_ms,
-        )
-
-    if (device := model.device) is None:
-        return [finalist(i, None) for i in range(len(architectures))]
+    told = _Told(weights, models, candidates, bounds)
+    architectures = told.architectures
+    devices = {metric: model.device for metric, model in models.items() if model.device is not None}
+    if not devices:
+        return [told.finalist(i, {}) for i in range(len(architectures))]
 
     with Journal(journal) as records:
         found = [Finalist.from_json(record) for record in records.recovered]
         with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
             while len(found) < len(architectures) and (all_of_them or not any(one.meets_budget for one in found)):
-                group = range(len(found), min(len(found) + n, len(architectures)))
-                models = _models(weights, device, architectures, group)
-                latencies = executor.measure(measure_networks, device, models, options)
-                measured = [finalist(i, latency) for i, latency in zip(group, latencies, strict=True)]
+                group = architectures[len(found) : len(found) + options.at_a_time]
+                latencies = _measured(weights, group, devices, options, executor)
+                measured = [told.finalist(i, latency) for i, latency in enumerate(latencies, len(found))]
                 records.append([one.to_json() for one in measured])
                 found += measured
                 bar.update(len(group))
     return found
 
 
-def _models(weights: SharedWeights, device: Device, architectures: Sequence[Architecture], group: range) -> list[Model]:
-    return [
-        network_model(weights.space, architectures[i], weights.supernet.extract(architectures[i]), device.batch_size)
-        for i in group
-    ]
+class _Told:
+    """Candidates as they are known before they are measured, to which what is measured is added."""
+
+    def __init__(
+        self,
+        weights: SharedWeights,
+        models: Mapping[str, LatencyModel],
+        candidates: History,
+        bounds: Mapping[str, float],
+    ) -> None:
+        self.architectures = weights.space.decode(candidates.population)
+        self._metrics, self._candidates, self._bounds = weights.metrics, candidates, bounds
+        self._costs = {metric: model.cost_model(weights.space) for metric, model in models.items()}
+        self._predicted_ms = {metric: cost.predict(candidates.population) for metric, cost in self._costs.items()}
+
+    def finalist(self, i: int, measured: Mapping[str, Latency]) -> Finalist:
+        """Return the i-th candidate, by the latencies that were measured of it."""
+        latencies = {
+            metric: DeviceLatency(float(predicted_ms[i]), measured.get(metric))
+            for metric, predicted_ms in self._predicted_ms.items()
+        }
+        return Finalist(
+            architecture=self.architectures[i],
+            metrics={name: float(self._candidates.metrics[name][i]) for name in self._metrics},
+            latencies=latencies,
+            meets_budget=all(
+                self._highest_ms(metric, latency) <= self._bounds.get(metric, math.inf)
+                for metric, latency in latencies.items()
+            ),
+        )
+
+    def _highest_ms(self, metric: str, latency: DeviceLatency) -> float:
+        margin = self._costs[metric].margin if latency.measured is None else 0.0
+        return latency.latency_ms * (1 + margin)
+
+
+def _measured(
+    weights: SharedWeights,
+    group: Sequence[Architecture],
+    devices: Mapping[str, Device],
+    options: LatencyOptions,
+    executor: Executor,
+) -> list[dict[str, Latency]]:
+    """Return the latencies of each network on all devices, one device after the other."""
+    models = {
+        batch_size: [network_model(weights.space, one, weights.supernet.extract(one), batch_size) for one in group]
+        for batch_size in {device.batch_size for device in devices.values()}
+    }
+    found = {
+        metric: executor.measure(measure_networks, device, models[device.batch_size], options)
+        for metric, device in devices.items()
+    }
+    return [{metric: latencies[i] for metric, latencies in found.items()} for i in range(len(group))]

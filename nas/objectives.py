@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
-from nas.constraint import Constraint, violations
+from nas.constraint import Constraint, told, violations
 from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
@@ -191,6 +191,11 @@ class FeasibleRegion:
         if self.constraints and not len(self._anchors):
             self._anchors = self._find_anchor()
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The highest costs allowed, by metric."""
+        return {constraint.metric: constraint.bound for constraint in self.constraints}
+
     def contains(self, population: Population) -> NDArray[np.bool_]:
         """Return (N,): whether each row satisfies every constraint."""
         inside = np.ones(len(population), bool)
@@ -236,12 +241,11 @@ class FeasibleRegion:
         """Return a network that keeps all constraints, (1, choices)."""
         found, is_infeasible = nearest(self.space, self.constraints, np.random.default_rng(0))
         if not self.contains(found).all():
-            bounds = " and ".join(f"{c.metric} <= {c.bound:.4g}" for c in self.constraints)
             costs = " and ".join(f"{c.metric} {c.cost(found)[0]:.4g}" for c in self.constraints)
             known = "no network keeps" if is_infeasible else "no network was found that keeps"
             raise InputError(
-                f"each bound can be kept, but {known} {bounds}: the nearest found, {self.space.decode(found)[0].id}, "
-                f"has {costs}, margins included; raise a bound to at least that"
+                f"each bound can be kept, but {known} {told(self.bounds)}: the nearest found, "
+                f"{self.space.decode(found)[0].id}, has {costs}, margins included; raise a bound to at least that"
             )
         return found
 

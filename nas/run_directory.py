@@ -1,8 +1,10 @@
 """A verb's directory of plain files: what was asked, what came of it, and the guard against mixing two runs."""
 
 import dataclasses
+import functools
 import hashlib
 import json
+import operator
 import os
 import sys
 from collections.abc import Collection, Mapping
@@ -66,7 +68,7 @@ def begin_run(
     if recorded is not None and recorded["verb"] != verb:
         raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
     if recorded is not None and (finished or not of_verbs):
-        paths = {field.name for field in dataclasses.fields(config) if isinstance(getattr(config, field.name), Path)}
+        paths = {field.name for field in dataclasses.fields(config) if _holds_paths(getattr(config, field.name))}
         without = () if finished else _PLACES
         require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
         if _identity(recorded, paths) != _identity(asked, paths):
@@ -74,6 +76,11 @@ def begin_run(
     else:  # nothing came of what was asked before, if anything was
         _record(directory, asked)
     return read_run(directory)[1] if finished else None
+
+
+def _holds_paths(value: Any) -> bool:
+    values = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(one, Path) for one in values)
 
 
 def _holds_work(directory: Path) -> bool:
@@ -101,13 +108,18 @@ def _record(directory: Path, asked: Mapping[str, Any]) -> None:
     write_json(directory / _ASKED, _SCHEMA, {**asked, "command": command, "fingerprint": fingerprint()})
 
 
-def input_path(directory: Path, name: str) -> Path:
+def input_path(directory: Path, *names: str) -> Path:
     """Return a path that a run was given: where it was, or, if all was moved together, where it lies from here.
 
     What was at a URL is fetched, unless it lies here.
+
+    Args:
+        directory: of the run.
+        names: of the option, and within it, where it holds several paths by name.
     """
     options = read_asked(directory)["options"]
-    given, way = options[name], os.path.relpath(options[name], options["output"])
+    given = functools.reduce(operator.getitem, names, options)
+    way = os.path.relpath(given, options["output"])
     moved = at_hand(Path(os.path.normpath(directory.absolute() / way)))
     return moved if moved.exists() and (is_url(given) or not Path(given).exists()) else at_hand(given)
 

@@ -71,10 +71,11 @@ class SearchOptions:
         description="of the validation examples; unset: the first that the data are scored by, as accuracy; "
         "cross_entropy where examples are few and accuracies equal",
     )
-    costs: tuple[Literal["latency_ms", "macs", "n_parameters", "peak_activation_bytes", "energy_mj"], ...] = Field(
+    costs: tuple[str, ...] = Field(
         default=(),
-        description="lowered beside the metric, so that the front of all is searched for, not the best; energy_mj "
-        "where the latency model knows it, as a roofline device does",
+        description="lowered beside the metric, so that the front of all is searched for, not the best: latency_ms, "
+        "macs, n_parameters, peak_activation_bytes; energy_mj where the latency model knows it, as a roofline device "
+        "does; phone_latency_ms of a further device",
     )
     n_front: int = Field(default=8, ge=1, description="with costs: networks along the front that are measured")
     strategy: StrategyOptions = StrategyOptions()

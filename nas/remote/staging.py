@@ -44,6 +44,8 @@ def staged(options: Iterable[Leaf], document: dict[str, Any]) -> Iterator[None]:
                     holder[name] = at_hand(value, documents=leaf.documents)
             elif typing.get_args(leaf.type)[:1] == (Path,) and isinstance(value, list | tuple):
                 holder[name] = [at_hand(one) if is_url(one) else one for one in value]
+            elif typing.get_args(leaf.type)[1:] == (Path,) and isinstance(value, dict):
+                holder[name] = {key: at_hand(one) if is_url(one) else one for key, one in value.items()}
         yield
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from safetensors.torch import save
 from torch import nn
 
 from latency_predictors.analytic.counts import count_network
-from latency_predictors.device import STATISTIC, Device
+from latency_predictors.device import STATISTIC
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
 from latency_predictors.quantisation import quantise
 from latency_predictors.saved_models import model_file
+from nas.bounds import LATENCY, beside, cost_models, on
+from nas.constraint import told
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
@@ -30,7 +34,7 @@ from nas.run_directory import begin_run, digest, finish_run, input_path, read_as
 from nas.training import TrainingOptions, finetune
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.profile import profiled_scenes, scene_table
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, model_files, model_paths
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, unknown
@@ -67,40 +71,36 @@ class ExportConfig:
 def export(options: ExportConfig) -> dict[str, Any]:
     """Export the network that a search found, measured once more and scored on the test examples."""
     asked, _ = read_run(options.search, "search")
-    searched = asked["options"]
-    supernet_directory, table_path = (input_path(options.search, name) for name in ("supernet", "table"))
-    files = {"supernet": supernet_directory / CHECKPOINT, "table": model_file(table_path)}
+    found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
+    supernet_directory, paths = input_path(options.search, "supernet"), model_paths(options.search)
+    files = {"supernet": supernet_directory / CHECKPOINT, **model_files(paths)}
     _require_searched(files, asked["inputs"], options.search)
-    at_hand = (searched["allow_foreign_table"], searched["host"])
-    table = load_table(table_path, *at_hand)
-    scenes = _scene_tables(table_path, *at_hand)
+    devices = _read_devices(paths, asked["options"])
     supernet, data = load_supernet(supernet_directory)
     data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
-    found = read_json(options.search / FINALISTS, FINALISTS_SCHEMA)
     finalists = _wanted(found, options.architecture)
     if (done := begin_run(options.output, "export", options, inputs, force=options.force)) is not None:
         return done
-    weights = SharedWeights(supernet, data, n_statistics=searched["search"]["n_statistics"])
-    exported = _keeping_budget(weights, table.device, finalists, found["budget_ms"], options.export)
+    weights = SharedWeights(supernet, data, n_statistics=asked["options"]["search"]["n_statistics"])
+    exported = _keeping_bounds(weights, devices, finalists, found["bounds"], options.export)
     training: dict[str, Any] = {"finetuned": options.export.finetune}
     if options.export.finetune:
         training |= _finetune(exported, data, options.export.training, options.output / _FINETUNED)
-        exported = _measured(exported.network, weights, exported.finalist, table.device, options.export)
-        _require(exported, found["budget_ms"])
+        exported = _measured(exported.network, weights, exported.finalist, devices, options.export)
+        _require(exported, found["bounds"])
     report = {
         "architecture": exported.architecture.id,
         "space": weights.space.to_json(),
         "data": {"name": data.name, "fingerprint": data.fingerprint, "notes": list(data.notes)},
         "input": data.describe() | {"tensors": describe_inputs(weights.space, exported.architecture)},
-        "latency": _latency(exported.latency, exported.finalist["predicted_ms"], found["budget_ms"]),
-        "latency_by_scene": _by_scene(exported, weights, table, options.export, scenes),
-        "device": table.device and table.device.to_json(),
+        "latencies": _latencies(exported, weights, devices, options.export, found["bounds"]),
+        "bounds": _other_bounds(exported, weights.space, devices, found["bounds"]),
         "scores": _scores(exported, data) | training,
         "counts": dataclasses.asdict(count_network(weights.space, exported.architecture, exported.network)),
         "parity": exported.difference,
-        "fingerprint": fingerprint(table.device),
-        "seed": searched["search"]["seed"],
+        "fingerprint": fingerprint(),
+        "seed": asked["options"]["search"]["seed"],
         "commands": {"train": read_asked(supernet_directory)["command"], "search": asked["command"]},
     }
     write_network(options.output, exported.models, exported.network, weights.space, exported.architecture)
@@ -118,13 +118,32 @@ def _require_searched(files: Mapping[str, Path], digests: Mapping[str, str], sea
             raise InputError(f"{path} is not the {name} that {search} searched with: put that back, or search again")
 
 
-def _scene_tables(table: Path, allow_foreign: bool, host: str | None) -> dict[float, LatencyModel]:
-    """Return the tables for other sizes of examples that lie beside a table, by the quantile of the size."""
-    profiled = model_file(table).parent
-    return {
-        quantile: load_table(scene_table(profiled, quantile), allow_foreign, host)
-        for quantile in profiled_scenes(profiled)
-    }
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What is known of a device that a network was searched for.
+
+    Attributes:
+        model: of its latencies.
+        scenes: models for other sizes of examples, by the quantile of the size.
+    """
+
+    model: LatencyModel
+    scenes: Mapping[float, LatencyModel]
+
+
+def _read_devices(paths: Mapping[str, Path], searched: Mapping[str, Any]) -> dict[str, _Known]:
+    """Return what a search knew of its devices, by the metrics of their latencies, from where it lies now."""
+    found = {}
+    for metric, path in paths.items():
+        load = partial(
+            load_table,
+            allow_foreign=searched["allow_foreign_table"],
+            host=searched["host"] if metric == LATENCY else None,
+        )
+        profiled = model_file(path).parent
+        scenes = {quantile: load(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
+        found[metric] = _Known(load(path), scenes)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +157,7 @@ class _Exported:
         prepare: makes its inputs of a batch.
         models: as ONNX, by file name: the first is what was measured; beside one in int8, that in float32.
         difference: of ONNX from torch in float32.
-        latency: None without a device.
+        latencies: by metric, on the devices that can be measured on.
     """
 
     finalist: Mapping[str, Any]
@@ -147,57 +166,64 @@ class _Exported:
     prepare: Prepare
     models: Mapping[str, bytes]
     difference: float
-    latency: Latency | None
+    latencies: Mapping[str, Latency]
+
+    def broken(self, bounds: Mapping[str, float]) -> list[str]:
+        """Return the metrics of the latencies that are over their bounds."""
+        return [
+            metric for metric, latency in self.latencies.items() if latency.latency_ms > bounds.get(metric, math.inf)
+        ]
 
 
 def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[str, Any]]:
-    """Return the finalists that kept the budget, best first, or the one that is named.
+    """Return the finalists that kept all bounds, best first, or the one that is named.
 
     Raises:
         InputError: there are none, or none of that name.
     """
     kept = {finalist["id"]: finalist for finalist in found["finalists"] if finalist["meets_budget"]}
     if not kept:
-        raise InputError(f"no finalist kept {found['budget_ms']:.4g} ms: search again with a higher budget")
+        raise InputError(f"no finalist kept {told(found['bounds'])}: search again with higher bounds")
     if architecture is not None and architecture not in kept:
         raise unknown("finalist within the budget", architecture, kept)
     return list(kept.values()) if architecture is None else [kept[architecture]]
 
 
-def _keeping_budget(
+def _keeping_bounds(
     weights: SharedWeights,
-    device: Device | None,
+    devices: Mapping[str, _Known],
     finalists: Sequence[Mapping[str, Any]],
-    budget_ms: float,
+    bounds: Mapping[str, float],
     options: ExportOptions,
 ) -> _Exported:
-    """Return the first finalist that keeps the budget when it is measured again."""
+    """Return the first finalist that keeps all bounds when it is measured again."""
     for finalist in finalists:
         network = weights.extract(Architecture(finalist["architecture"])).cpu()
-        exported = _measured(network, weights, finalist, device, options)
-        if exported.latency is None or exported.latency.latency_ms <= budget_ms:
+        exported = _measured(network, weights, finalist, devices, options)
+        if not exported.broken(bounds):
             return exported
-    _require(exported, budget_ms)
-    raise AssertionError("the last finalist breaks the budget")
+    _require(exported, bounds)
+    raise AssertionError("the last finalist breaks a bound")
 
 
 def _measured(
     network: nn.Module,
     weights: SharedWeights,
     finalist: Mapping[str, Any],
-    device: Device | None,
+    devices: Mapping[str, _Known],
     options: ExportOptions,
 ) -> _Exported:
     architecture = Architecture(finalist["architecture"])
     prepare = weights.prepare(architecture)
     content, difference = to_model(network, weights.space, architecture)
-    models, latency = {ONNX: content}, None
-    if device is not None:
-        if device.precision != "float32":
-            models = {ONNX: _quantised(content, weights.data, prepare), FLOAT32: content}
+    models, latencies = {ONNX: content}, {}
+    there = {metric: known.model.device for metric, known in devices.items() if known.model.device is not None}
+    if any(device.precision != "float32" for device in there.values()):  # of all, as the search required
+        models = {ONNX: _quantised(content, weights.data, prepare), FLOAT32: content}
+    for metric, device in there.items():
         model = exported_model(weights.space, architecture, network, models[ONNX], device)
-        (latency,) = measure_networks(device, [model], options.latency)
-    return _Exported(finalist, architecture, network, prepare, models, difference, latency)
+        (latencies[metric],) = measure_networks(device, [model], options.latency)
+    return _Exported(finalist, architecture, network, prepare, models, difference, latencies)
 
 
 def _quantised(content: bytes, data: Dataset, prepare: Prepare) -> bytes:
@@ -207,20 +233,49 @@ def _quantised(content: bytes, data: Dataset, prepare: Prepare) -> bytes:
     return quantise(content, (feed(content, example) for example in examples))
 
 
-def _by_scene(
+def _latencies(
     exported: _Exported,
     weights: SharedWeights,
-    table: LatencyModel,
+    devices: Mapping[str, _Known],
     options: ExportOptions,
-    scenes: Mapping[float, LatencyModel],
+    bounds: Mapping[str, float],
+) -> dict[str, dict[str, Any]]:
+    """Return what is to be reported of the latency on each device, by its metric."""
+    return {
+        metric: {
+            **_latency(
+                exported.latencies.get(metric),
+                exported.finalist["latencies"][metric]["predicted_ms"],
+                bounds.get(metric),
+            ),
+            "by_scene": _by_scene(exported, weights, known, options),
+            "device": known.model.device and known.model.device.to_json(),
+            "fingerprint": known.model.device and fingerprint(known.model.device),
+        }
+        for metric, known in devices.items()
+    }
+
+
+def _other_bounds(
+    exported: _Exported, space: SearchSpace, devices: Mapping[str, _Known], bounds: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """Return what is to be reported of bounds on all but latencies, by metric: nothing measures these."""
+    others = [metric for metric in bounds if metric not in devices]
+    costs = cost_models({metric: known.model for metric, known in devices.items()}, space, others)
+    row = space.encode([exported.architecture])
+    return {metric: {"predicted": float(costs[metric].predict(row)[0]), "bound": bounds[metric]} for metric in others}
+
+
+def _by_scene(
+    exported: _Exported, weights: SharedWeights, known: _Known, options: ExportOptions
 ) -> list[dict[str, Any]]:
     """Measure the network on small, typical and large examples, and predict where there is a table of that size.
 
     Nothing where all examples have one size, or there is nothing to measure on.
     """
-    if (device := table.device) is None:
+    if (device := known.model.device) is None:
         return []
-    quantiles = sorted({*_SCENES, *scenes})
+    quantiles = sorted({*_SCENES, *known.scenes})
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
     if len(set(spaces.values())) == 1:
         return []
@@ -229,7 +284,7 @@ def _by_scene(
         for space in spaces.values()
     ]
     latencies = measure_networks(device, models, options.latency)
-    tables = {**scenes, **{quantile: table for quantile, space in spaces.items() if space == weights.space}}
+    tables = {**known.scenes, **{quantile: known.model for quantile, space in spaces.items() if space == weights.space}}
     return [
         {
             "quantile": quantile,
@@ -245,11 +300,11 @@ def _predicted(table: LatencyModel, space: SearchSpace, exported: _Exported) -> 
     return float(table.cost_model(space).predict(space.encode([exported.architecture]))[0])
 
 
-def _require(exported: _Exported, budget_ms: float) -> None:
-    if exported.latency is not None and exported.latency.latency_ms > budget_ms:
+def _require(exported: _Exported, bounds: Mapping[str, float]) -> None:
+    for metric in exported.broken(bounds):
         raise InputError(
-            f"{exported.architecture.id} takes {exported.latency.latency_ms:.4g} ms now, over the budget of "
-            f"{budget_ms:.4g} ms: measure on a quiet machine, or search with a higher budget"
+            f"{exported.architecture.id} takes {exported.latencies[metric].latency_ms:.4g} ms{on(metric)} now, over "
+            f"the budget of {bounds[metric]:.4g} ms: measure on a quiet machine, or search with a higher budget"
         )
 
 
@@ -281,7 +336,7 @@ def _restore(exported: _Exported, kept: Path) -> dict[str, float] | None:
     return before
 
 
-def _latency(latency: Latency | None, predicted_ms: float, budget_ms: float) -> dict[str, Any]:
+def _latency(latency: Latency | None, predicted_ms: float, budget_ms: float | None) -> dict[str, Any]:
     measured = {} if latency is None else dataclasses.asdict(latency)
     measured_ms = measured.pop("latency_ms", None)
     return {
@@ -325,11 +380,15 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         **({} if float32 is None else {"agreement_with_float32": float32["agreement"]}),
         **{f"test_{name}": value for name, value in report["scores"]["test"].items()},
         **{f"validation_{name}": value for name, value in report["scores"]["validation"].items()},
-        "measured_ms": report["latency"]["measured_ms"],
-        "predicted_ms": report["latency"]["predicted_ms"],
-        "budget_ms": report["latency"]["budget_ms"],
-        "statistic": report["latency"]["statistic"],
+        **{
+            beside(metric, name): latency[name]
+            for metric, latency in report["latencies"].items()
+            for name in ("measured_ms", "predicted_ms", "budget_ms")
+        },
+        "statistic": STATISTIC,
         "onnx_difference": report["parity"],
         "n_parameters": report["counts"]["n_parameters"],
         "macs": report["counts"]["macs"],
+        **{metric: entry["predicted"] for metric, entry in report["bounds"].items()},
+        **{f"{metric}_bound": entry["bound"] for metric, entry in report["bounds"].items()},
     }

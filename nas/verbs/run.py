@@ -1,6 +1,7 @@
 """`nas run`: all verbs in turn, from data and a budget to a bundle."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,34 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device
+from latency_predictors.latency_model import LatencyModel
 from latency_predictors.profile import ProfileOptions
-from latency_predictors.saved_models import read_latency_model
 from latency_predictors.table.latency_table import LatencyTable
-from nas.candidates import require_costs, require_possible
+from nas.bounds import (
+    BOUNDS_HELP,
+    DEVICES_HELP,
+    LATENCY,
+    DevicePaths,
+    by_metric,
+    feasible_region,
+    require_known,
+    require_one_precision,
+)
+from nas.candidates import require_possible
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import FinalistOptions
 from nas.objectives import LatencyBudget
-from nas.run_directory import begin_run, finish_run
+from nas.run_directory import begin_run, digest, finish_run
 from nas.search_options import SearchOptions
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
-from nas.verbs.search import SearchConfig, feasible_region, load_table, search
+from nas.verbs.search import SearchConfig, load_table, model_files, search
 from nas.verbs.space_config import SpaceConfig, load_for
 from nas.verbs.train import TrainConfig, train
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -52,6 +64,8 @@ class RunConfig:
     )
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
+    bounds: Mapping[str, str] = Field(default_factory=dict, description=BOUNDS_HELP)
+    devices: DevicePaths = Field(default_factory=dict, description=DEVICES_HELP)
     export: ExportOptions = ExportOptions()
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
@@ -63,15 +77,11 @@ def run(options: RunConfig) -> dict[str, Any]:
     for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
         data.require_heeded(training.augmentation)
     require_possible(data, loaded, options.search)
-    if options.table is None:
-        options.device.require_possible()
-        require_costs(options.search.costs, LatencyTable, loaded)
-    else:
-        require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
-        require_costs(options.search.costs, type(read_latency_model(options.table)), loaded)
+    models = _require_bounds(options, loaded)
     _require_cluster(options)
-    data_digest = {"data": data.fingerprint}
-    done = begin_run(options.output, "run", options, data_digest, of_verbs=True, force=options.force)
+    files = model_files(by_metric(options.devices, options.table))
+    inputs = {"data": data.fingerprint, **{name: digest(file) for name, file in files.items()}}
+    done = begin_run(options.output, "run", options, inputs, of_verbs=True, force=options.force)
     if done is not None:
         return done
     space = loaded.to_json()
@@ -83,7 +93,8 @@ def run(options: RunConfig) -> dict[str, Any]:
             profiled, named, options.device, options.profile, data.options, options.scenes, options.force
         )
         _tell("profile", profile(asked))
-    feasible_region(load_table(table), named.load(), options.budget)  # rather refused now than after training
+        models = {LATENCY: load_table(table), **models}
+        feasible_region(models, loaded, _budgets(options))  # rather refused now than after training
     _tell("train", train(TrainConfig(data.options, trained, named, options.train, options.force)))
     searching = SearchConfig(
         trained,
@@ -92,6 +103,8 @@ def run(options: RunConfig) -> dict[str, Any]:
         searched,
         options.search,
         options.finalists,
+        options.bounds,
+        options.devices,
         cluster=options.cluster,
         force=options.force,
     )
@@ -99,6 +112,29 @@ def run(options: RunConfig) -> dict[str, Any]:
     result = export(ExportConfig(searched, bundle, options.export, force=options.force))
     finish_run(options.output, result)
     return result
+
+
+def _require_bounds(options: RunConfig, space: SearchSpace) -> dict[str, LatencyModel]:
+    """Return the latency models that there are before the profile, by the metrics of their latencies.
+
+    Raises:
+        InputError: what the search would raise of devices, bounds and costs, as far as there is no profile to wait for.
+    """
+    if options.table is None:
+        options.device.require_possible()
+    else:
+        require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
+    models = {metric: load_table(path) for metric, path in by_metric(options.devices, options.table).items()}
+    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
+    require_known(options.bounds, options.search, kinds, space)
+    devices = {LATENCY: options.device} | {metric: model.device for metric, model in models.items()}
+    require_one_precision(devices.items())
+    feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
+    return models
+
+
+def _budgets(options: RunConfig) -> dict[str, str]:
+    return {LATENCY: options.budget, **options.bounds}
 
 
 def _require_cluster(options: RunConfig) -> None:

@@ -1,7 +1,7 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,27 @@ from latency_predictors.device import STATISTIC
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.saved_models import model_file, read_latency_model
 from nas import plots
-from nas.candidates import Candidates, find_candidates, require_costs, require_possible
-from nas.constraint import Constraint
+from nas.bounds import (
+    BOUNDS_HELP,
+    DEVICES_HELP,
+    LATENCY,
+    DevicePaths,
+    beside,
+    by_metric,
+    cost_models,
+    device_of,
+    feasible_region,
+    require_known,
+    require_one_precision,
+)
+from nas.candidates import Candidates, find_candidates, require_possible
+from nas.constraint import told
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import Finalist, FinalistOptions, measured_finalists
-from nas.objectives import FeasibleRegion, LatencyBudget, parse_budget
-from nas.run_directory import begin_run, digest, finish_run, read_run
+from nas.objectives import FeasibleRegion, LatencyBudget
+from nas.run_directory import begin_run, digest, finish_run, input_path, read_asked, read_run
 from nas.search import History
 from nas.search_options import SearchOptions
 from nas.supernet import Supernet
@@ -28,11 +41,10 @@ from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.training.options import torch_device
 from nas.training.train_supernet import describe
-from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_json
 
-FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/1"
+FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/2"
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +63,8 @@ class SearchConfig:
     output: Path = Field(description="directory for the results; an interrupted search in it is continued")
     search: SearchOptions = SearchOptions()
     finalists: FinalistOptions = FinalistOptions()
+    bounds: Mapping[str, str] = Field(default_factory=dict, description=BOUNDS_HELP)
+    devices: DevicePaths = Field(default_factory=dict, description=DEVICES_HELP)
     allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
     host: str | None = Field(
         default=None,
@@ -70,23 +84,28 @@ def search(options: SearchConfig) -> dict[str, Any]:
     read_run(options.supernet, "train")
     elsewhere = options.cluster.device is not None  # where alone it shows whether the table is of that machine
     load = read_table if elsewhere else partial(load_table, allow_foreign=options.allow_foreign_table)
-    table = load(options.table, host=options.host)
+    paths = by_metric(options.devices, options.table)
+    models = {metric: load(path, host=options.host if metric == LATENCY else None) for metric, path in paths.items()}
+    require_one_precision((metric, model.device) for metric, model in models.items())
     supernet, data = load_supernet(options.supernet)
-    region, budget_ms = feasible_region(table, supernet.space, options.budget)
     require_possible(data, supernet.space, options.search)  # refused before a directory is made
-    require_costs(options.search.costs, type(table), supernet.space)
-    inputs = {"supernet": digest(options.supernet / CHECKPOINT), "table": digest(model_file(options.table))}
+    kinds = {metric: type(model) for metric, model in models.items()}
+    require_known(options.bounds, options.search, kinds, supernet.space)
+    region = feasible_region(models, supernet.space, {LATENCY: options.budget, **options.bounds})
+    files = {"supernet": options.supernet / CHECKPOINT, **model_files(paths)}
+    inputs = {name: digest(file) for name, file in files.items()}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
         return done
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
-    belongs_to = {**inputs, "budget_ms": budget_ms}
+    belongs_to = {**inputs, "budgets": region.bounds}
     journal = options.output / "finalists.jsonl"
     along_front = bool(options.search.costs)
     with load_executor(options.cluster) as executor:
         if elsewhere and not options.allow_foreign_table:
-            executor.measure(table.require_at_hand)
-        costs = table.cost_models(supernet.space)
+            for model in models.values():
+                executor.measure(model.require_at_hand)
+        costs = cost_models(models, supernet.space, options.search.costs)
         candidates = find_candidates(
             weights, region, options.output, options.search, belongs_to, costs=costs, executor=executor
         )
@@ -94,37 +113,33 @@ def search(options: SearchConfig) -> dict[str, Any]:
             executor.close()  # what it may have started here would disturb the measurements
         finalists = measured_finalists(
             weights,
-            table,
+            models,
             candidates.finalists,
-            budget_ms,
+            region.bounds,
             options.finalists,
             journal,
             all_of_them=along_front,
             executor=executor,
         )
-    _write(options.output, table, data, candidates, finalists, budget_ms)
-    found = [finalist for finalist in finalists if finalist.meets_budget]
-    if not found:
-        nearest = min(finalist.latency_ms for finalist in finalists)
-        raise InputError(
-            f"none of {len(finalists)} candidates keeps {budget_ms:.4g} ms when measured; the nearest takes "
-            f"{nearest:.4g} ms: raise the budget, or profile again on a quiet machine"
-        )
-    margin = table.cost_model(supernet.space).margin
-    result = _result(options, margin, candidates, finalists, budget_ms)
+    _write(options.output, models, data, candidates, finalists, region.bounds)
+    best = _best(finalists, region.bounds)
+    result = _result(options, models, region, candidates, finalists, best)
     finish_run(options.output, result)
     return result
 
 
-def feasible_region(table: LatencyModel, space: SearchSpace, budget: str) -> tuple[FeasibleRegion, float]:
-    """Return the networks that keep a latency budget, and the budget in ms.
+def model_files(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of latency models, by the metrics of their latencies, by what they are called among inputs."""
+    return {
+        "table" if metric == LATENCY else f"device {device_of(metric)}": model_file(path)
+        for metric, path in paths.items()
+    }
 
-    Raises:
-        InputError: there are none, or the table is not of this space.
-    """
-    model = table.cost_model(space)
-    budget_ms = parse_budget(budget, model)
-    return FeasibleRegion(space, [Constraint(model, budget_ms)]), budget_ms
+
+def model_paths(directory: Path) -> dict[str, Path]:
+    """Return where the latency models of a search lie now, by the metrics of their latencies."""
+    names = read_asked(directory)["options"].get("devices", {})  # a search of an earlier version knew of none
+    return by_metric({name: input_path(directory, "devices", name) for name in names}, input_path(directory, "table"))
 
 
 def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyModel:
@@ -178,48 +193,91 @@ def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
 
 def _write(
     output: Path,
-    table: LatencyModel,
+    models: Mapping[str, LatencyModel],
     data: Dataset,
     candidates: Candidates,
     finalists: list[Finalist],
-    budget_ms: float,
+    bounds: Mapping[str, float],
 ) -> None:
-    document = {"budget_ms": budget_ms, "finalists": [finalist.to_json() for finalist in finalists]}
+    document = {"bounds": bounds, "finalists": [finalist.to_json() for finalist in finalists]}
     write_json(output / FINALISTS, FINALISTS_SCHEMA, document)
     metric, metrics = data.metrics[0], candidates.history.metrics
-    plots.plot_pareto(output / "pareto.png", metrics["latency_ms"], metric, metrics[metric], finalists, budget_ms)
-    plots.plot_predictions(output / "predicted-vs-measured.png", table, finalists)
+    for latency, model in models.items():
+        pareto, predictions = (beside(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
+        plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
+        plots.plot_predictions(output / predictions, latency, model, finalists)
+
+
+def _best(finalists: Sequence[Finalist], bounds: Mapping[str, float]) -> Finalist:
+    """Return the first finalist that keeps all bounds.
+
+    Raises:
+        InputError: none does, and which is nearest.
+    """
+    kept = [finalist for finalist in finalists if finalist.meets_budget]
+    if kept:
+        return kept[0]
+
+    def latencies(finalist: Finalist) -> dict[str, float]:
+        return {metric: one.latency_ms for metric, one in finalist.latencies.items() if metric in bounds}
+
+    nearest = min(map(latencies, finalists), key=lambda found: max(ms / bounds[metric] for metric, ms in found.items()))
+    raise InputError(
+        f"none of {len(finalists)} candidates keeps {told({metric: bounds[metric] for metric in nearest})} when "
+        f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: raise the "
+        "bounds, or profile again on a quiet machine"
+    )
 
 
 def _result(
-    options: SearchConfig, margin: float, candidates: Candidates, finalists: list[Finalist], budget_ms: float
+    options: SearchConfig,
+    models: Mapping[str, LatencyModel],
+    region: FeasibleRegion,
+    candidates: Candidates,
+    finalists: list[Finalist],
+    best: Finalist,
 ) -> dict[str, Any]:
-    best = next(finalist for finalist in finalists if finalist.meets_budget)
+    space, bounds = region.space, region.bounds
+    row, others = space.encode([best.architecture]), [c for c in region.constraints if c.metric not in models]
+    margins = {beside(latency, "table_margin"): model.cost_model(space).margin for latency, model in models.items()}
     return {
         "architecture": best.architecture.id,
-        "budget_ms": budget_ms,
-        "measured_ms": best.measured and best.measured.latency_ms,
-        "predicted_ms": best.predicted_ms,
+        **{beside(latency, "budget_ms"): bounds[latency] for latency in models if latency in bounds},
+        **_latencies(best),
         "statistic": STATISTIC,
-        "table_margin": margin,
+        **margins,
+        **{c.metric: float(c.model.predict(row)[0]) for c in others},
+        **{f"{c.metric}_bound": c.bound for c in others},
         **{f"validation_{name}": value for name, value in best.metrics.items()},
         "networks_evaluated": len(candidates.history.population),
         "networks_predicted": candidates.n_predicted,
         "predictor_kendall": candidates.kendall,
-        "finalists_measured": sum(finalist.measured is not None for finalist in finalists),
+        "finalists_measured": sum(_is_measured(finalist) for finalist in finalists),
         "finalists_dropped": sum(not finalist.meets_budget for finalist in finalists),
         "output": str(options.output),
         **({"front": _front(candidates.finalists, finalists)} if options.search.costs else {}),
     }
 
 
+def _is_measured(finalist: Finalist) -> bool:
+    return any(latency.measured is not None for latency in finalist.latencies.values())
+
+
+def _latencies(finalist: Finalist) -> dict[str, float | None]:
+    """Return a finalist's latencies on all devices, one name each."""
+    found: dict[str, float | None] = {}
+    for metric, latency in finalist.latencies.items():
+        found[beside(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
+        found[beside(metric, "predicted_ms")] = latency.predicted_ms
+    return found
+
+
 def _front(history: History, finalists: Sequence[Finalist]) -> list[dict[str, Any]]:
-    """Return the networks along the front that keep the budget, the most accurate first."""
+    """Return the networks along the front that keep all bounds, the most accurate first."""
     return [
         {
             "architecture": finalist.architecture.id,
-            "measured_ms": finalist.measured and finalist.measured.latency_ms,
-            "predicted_ms": finalist.predicted_ms,
+            **_latencies(finalist),
             **{name: float(values[i]) for name, values in history.metrics.items()},
         }
         for i, finalist in enumerate(finalists)

@@ -71,10 +71,12 @@ def test_what_a_strategy_keeps_belongs_to_the_table_and_the_budget(
     for file in files:
         file.parent.mkdir()
         file.touch()
-    first = descended(tmp_path, tmp_path / "profile", 1.5)
-    assert first | {"budget_ms": 2.5} == descended(tmp_path, tmp_path / "profile", 2.5)
+    paths, bounds = {"latency_ms": tmp_path / "profile"}, {"latency_ms": 1.5}
+    first = descended(tmp_path, paths, bounds)
+    wider = {"latency_ms": 2.5}
+    assert first | {"budgets": wider} == descended(tmp_path, paths, wider)
     files[0].write_text("another")
-    other = descended(tmp_path, tmp_path / "profile", 1.5)
+    other = descended(tmp_path, paths, bounds)
     assert {name for name in first if first[name] != other[name]} == {"table"}
 
     told: list[Mapping[str, Any]] = []

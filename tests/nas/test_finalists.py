@@ -17,7 +17,7 @@ from nas.search import History
 from nas.supernet import Supernet
 from search_spaces import SearchSpace
 
-BUDGET_MS = 1.0
+BOUNDS = {"latency_ms": 1.0, "macs": 1e6, "phone_latency_ms": 2.0}
 
 
 class Table:
@@ -30,6 +30,13 @@ class Table:
 
     def predict(self, population: np.ndarray) -> np.ndarray:
         return np.arange(len(population), dtype=float)
+
+
+class Numbers(Table):
+    """A device that cannot be measured on."""
+
+    device = None  # type: ignore[assignment]
+    margin = 0.5
 
 
 class Machine:
@@ -55,9 +62,9 @@ def test_without_a_device_candidates_stand_as_they_are_predicted(find: Callable[
         patch.setattr(Table, "device", None)
         patch.setattr(Table, "margin", 0.5, raising=False)
         finalists = find()
-    assert [finalist.predicted_ms for finalist in finalists] == [0, 1, 2, 3, 4]
+    assert [finalist.latencies["latency_ms"].predicted_ms for finalist in finalists] == [0, 1, 2, 3, 4]
     assert [finalist.meets_budget for finalist in finalists] == [True, False, False, False, False]  # 1 ms may be 1.5
-    assert all(finalist.measured is None for finalist in finalists)
+    assert all(finalist.latencies["latency_ms"].measured is None for finalist in finalists)
     assert [Finalist.from_json(finalist.to_json()) for finalist in finalists] == finalists
 
 
@@ -69,9 +76,10 @@ def find(tiny: SearchSpace, data: Dataset, tmp_path: Path) -> Callable[[], list[
     metrics = {name: np.linspace(1, 0, 5) for name in ("accuracy", "cross_entropy")}
     options = FinalistOptions(at_a_time=2)
 
-    def measured() -> list[Finalist]:
+    def measured(**further: Table) -> list[Finalist]:
+        models = {"latency_ms": Table(), **further}
         candidates, journal = History(population, metrics), tmp_path / "finalists.jsonl"
-        return measured_finalists(weights, Table(), candidates, BUDGET_MS, options, journal)  # type: ignore[arg-type]
+        return measured_finalists(weights, models, candidates, BOUNDS, options, journal)  # type: ignore[arg-type]
 
     return measured
 
@@ -95,9 +103,23 @@ def test_groups_are_measured_until_one_holds_a_network_that_keeps_the_budget(
     machine = Machine(monkeypatch, latencies)
     finalists = find()
     assert [finalist.meets_budget for finalist in finalists] == kept
-    assert [finalist.measured.latency_ms for finalist in finalists] == latencies[: len(kept)]
-    assert [finalist.predicted_ms for finalist in finalists] == list(range(len(kept)))
+    assert [finalist.latencies["latency_ms"].latency_ms for finalist in finalists] == latencies[: len(kept)]
+    assert [finalist.latencies["latency_ms"].predicted_ms for finalist in finalists] == list(range(len(kept)))
     assert machine.groups == groups
+
+
+def test_a_finalist_keeps_the_budgets_of_all_devices_when_measured_there(
+    find: Callable[..., list[Finalist]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group is measured on one device after the other; one of numbers alone is taken at its prediction."""
+    machine = Machine(monkeypatch, [0.9, 1.1, 2.1, 0.1, 0.9, 0.8, 1.9, 2.2])
+    finalists = find(phone_latency_ms=Table(), board_latency_ms=Numbers())
+    assert [finalist.meets_budget for finalist in finalists] == [False, False, True, False]
+    measured = [finalist.latencies["phone_latency_ms"].measured for finalist in finalists]
+    assert [latency and latency.latency_ms for latency in measured] == [2.1, 0.1, 1.9, 2.2]
+    assert [finalist.latencies["board_latency_ms"].latency_ms for finalist in finalists] == [0, 1, 2, 3]
+    assert machine.groups == [2, 2, 2, 2]
+    assert [Finalist.from_json(finalist.to_json()) for finalist in finalists] == finalists
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
@@ -111,6 +133,6 @@ def test_a_kill_loses_no_group_that_was_measured(
     machine.stop_after = 1000
     finalists = find()
     assert machine.groups == [2, 2, 1]
-    assert [finalist.measured.latency_ms for finalist in finalists] == machine.latencies
+    assert [finalist.latencies["latency_ms"].latency_ms for finalist in finalists] == machine.latencies
     assert find() == finalists
     assert machine.groups == [2, 2, 1], "what is found is not measured again"

@@ -58,10 +58,14 @@ SHORT = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.5)
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    directory = tmp_path_factory.mktemp("run")
+    Roofline().save(directory / "board.json")
     return RunConfig(
         data=DataOptions("digits", channels=1),
         budget="100ms",  # that no noise of a busy machine reaches
-        output=tmp_path_factory.mktemp("run") / "digits",
+        bounds={"macs": "100%", "board_latency_ms": "100%"},
+        devices={"board": directory / "board.json"},
+        output=directory / "digits",
         space=SpaceConfig("nasbench201", {"cells": 1, "channels": 4, "resolution": 8}),
         train=SupernetOptions(epochs=1),
         profile=ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=0, measure=SHORT),
@@ -80,11 +84,26 @@ def result(config: RunConfig) -> dict[str, object]:
 
 def test_the_measured_latency_keeps_the_budget(config: RunConfig, result: dict[str, object]) -> None:
     report = json.loads((config.output / "export" / "report.json").read_text())
-    assert report["latency"]["measured_ms"] <= report["latency"]["budget_ms"]
-    assert result["measured_ms"] == report["latency"]["measured_ms"]
+    latency = report["latencies"]["latency_ms"]
+    assert latency["measured_ms"] <= latency["budget_ms"]
+    assert result["measured_ms"] == latency["measured_ms"]
     again = measure(MeasureConfig(config.output / "export", repeats=2, measure=SHORT))
     assert again["repeats"] == 2
     assert again["within_budget"] == sum(ms <= again["budget_ms"] for ms in again["latencies_ms"])
+
+
+def test_all_bounds_are_kept_and_reported(config: RunConfig, result: dict[str, object]) -> None:
+    report = json.loads((config.output / "export" / "report.json").read_text())
+    board, macs = report["latencies"]["board_latency_ms"], report["bounds"]["macs"]
+    assert board["measured_ms"] is board["device"] is None, "there is nothing to measure on"
+    assert board["predicted_ms"] <= board["budget_ms"] == result["board_budget_ms"]
+    assert macs["predicted"] == report["counts"]["macs"] <= macs["bound"] == result["macs_bound"]
+    card = (config.output / "export" / "README.md").read_text()
+    assert "| latency budget on board |" in card
+    assert f"| macs | {macs['predicted']:,.6g}, bound {macs['bound']:,.6g}, met |" in card
+    shown = show(ShowConfig(config.output / "search"))
+    assert (shown["board_predicted_ms"], shown["board_measured_ms"]) == (board["predicted_ms"], None)
+    assert (config.output / "search" / "board_pareto.png").exists()
 
 
 def test_the_exported_files_are_one_network(config: RunConfig, result: dict[str, object]) -> None:
@@ -122,7 +141,8 @@ def test_searching_again_in_the_same_directory_gives_the_same_network(
     assert len(journals) == 4
     train, profile = config.output / "train", config.output / "profile"
     directory = config.output / "search"
-    asked = SearchConfig(train, profile, config.budget, directory, config.search, config.finalists)
+    further = (config.bounds, config.devices)
+    asked = SearchConfig(train, profile, config.budget, directory, config.search, config.finalists, *further)
     before = {path: path.read_bytes() for path in directory.iterdir()}
     found = search(asked)
     assert {path: path.read_bytes() for path in directory.iterdir()} == before
@@ -152,12 +172,92 @@ def test_a_device_of_numbers_alone_is_searched_for(
         measure(MeasureConfig(bundle))
 
 
+def test_finalists_are_measured_on_further_devices_and_so_is_what_is_exported(
+    config: RunConfig, result: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first device is of numbers alone, the further one this machine."""
+    train, first, phone = config.output / "train", tmp_path / "device.json", tmp_path / "phone.json"
+    Roofline().save(first)
+    shutil.copy(config.output / "profile" / "table.json", phone)
+    options = SearchOptions(
+        evaluator="shared_weights",
+        costs=("phone_latency_ms",),
+        n_front=1,
+        strategy=StrategyOptions("nsga2", {"population": 5}),
+        n_evaluated=10,
+        n_validation=64,
+        n_statistics=64,
+    )
+    asked = SearchConfig(
+        train,
+        first,
+        "100%",
+        tmp_path / "search",
+        options,
+        config.finalists,
+        {"phone_latency_ms": "100ms"},
+        {"phone": phone},
+    )
+    found = search(asked)
+    assert found["measured_ms"] is None
+    assert 0 < found["phone_measured_ms"] <= found["phone_budget_ms"] == 100
+    assert {"phone_measured_ms", "phone_latency_ms", "accuracy"} <= found["front"][0].keys()
+    with pytest.raises(InputError, match=r"made with options.bounds.phone_latency_ms = '100ms', asked for is '99ms'"):
+        search(dataclasses.replace(asked, bounds={"phone_latency_ms": "99ms"}))
+
+    exporting = ExportConfig(asked.output, tmp_path / "bundle", dataclasses.replace(config.export, finetune=False))
+    with monkeypatch.context() as patch:
+        Slow(patch, 101.0)
+        with pytest.raises(InputError, match="takes 101 ms on phone now, over the budget of 100 ms"):
+            export(exporting)
+    exported = export(exporting)
+    assert 0 < exported["phone_measured_ms"] <= exported["phone_budget_ms"] == 100
+    again = measure(MeasureConfig(exporting.output, repeats=1, measure=SHORT))
+    assert again["phone_within_budget"] == (again["phone_highest_ms"] <= 100)
+    assert "within_budget" not in again
+
+    phone.write_text(phone.read_text() + " ")
+    with pytest.raises(InputError, match=r"phone\.json is not the device phone that .*search searched with"):
+        export(dataclasses.replace(exporting, output=tmp_path / "other"))
+    with pytest.raises(InputError, match=r"was made with inputs.device phone = "):
+        search(asked)
+
+
+def test_devices_and_bounds_that_cannot_be_kept_are_refused_before_anything_is_written(
+    config: RunConfig, result: dict[str, object], tmp_path: Path
+) -> None:
+    table = json.loads((config.output / "profile" / "table.json").read_text())
+    table["device"]["precision"] = "int8"
+    (tmp_path / "int8.json").write_text(json.dumps(table))
+    bounds, devices, board = {"board_latency_ms": "50%"}, config.devices, config.devices["board"]
+    phone = {"phone": tmp_path / "int8.json"}
+    refused = [
+        (bounds | {"board_latency_ms": "0.00001ms"}, devices, "no network has board_latency_ms <= 1e-05: the lowest"),
+        ({"macs": "50%"}, devices, "device board does nothing unless its latency is bounded or lowered: say --bounds"),
+        (bounds, {"bord": board}, "unknown metric in bounds 'board_latency_ms': did you mean bord_latency_ms"),
+        ({"phone_latency_ms": "50%"}, phone, "phone_latency_ms was measured in int8, latency_ms in float32"),
+    ]
+    train, profile = config.output / "train", config.output / "profile"
+    asked = SearchConfig(train, profile, config.budget, tmp_path / "out", config.search, config.finalists)
+    whole = dataclasses.replace(config, output=asked.output)
+    for bounds, devices, why in refused:
+        with pytest.raises(InputError, match=why):
+            search(dataclasses.replace(asked, bounds=bounds, devices=devices))
+        with pytest.raises(InputError, match=why):
+            run(dataclasses.replace(whole, bounds=bounds, devices=devices))
+    assert not asked.output.exists()
+    (tmp_path / "board.json").write_text(board.read_text() + " ")
+    with pytest.raises(InputError, match=r"was made with inputs\.device board = "):
+        run(dataclasses.replace(config, devices={"board": tmp_path / "board.json"}))
+
+
 @pytest.mark.slow
 def test_searching_on_workers_gives_the_same_journals(
     config: RunConfig, result: dict[str, object], tmp_path: Path
 ) -> None:
     train, profile = config.output / "train", config.output / "profile"
-    asked = SearchConfig(train, profile, config.budget, tmp_path / "search", config.search, config.finalists)
+    further = (config.bounds, config.devices)
+    asked = SearchConfig(train, profile, config.budget, tmp_path / "search", config.search, config.finalists, *further)
     search(dataclasses.replace(asked, cluster=ClusterOptions(workers=2)))
     for name in ("evaluated", "predicted", "candidates"):
         here = (config.output / "search" / f"{name}.jsonl").read_bytes()

@@ -48,10 +48,12 @@ def test_verbs_find_each_other_at_urls_and_record_these(nas: Nas, store: Path, t
     assert json.loads(again.stdout)["supernet"] == f"{url}/train"
     (tmp_path / "job.yaml").write_text(f"supernet: {url}/train\ntable: file://{store}/device.json\n")
     config = ["--config", f"file://{tmp_path}/job.yaml", "--search.n-evaluated", "10"]
+    config += ["--devices", f"phone=file://{store}/device.json", "--bounds", "phone_latency_ms=100%"]
     searched = nas("search", *config, *SEARCH, "--output", f"{url}/search")
     assert searched.returncode == 0, searched.stderr
     asked = json.loads((store / "x" / "search" / "run.json").read_text())["options"]
     assert asked["supernet"] == f"{url}/train"
+    assert asked["devices"] == {"phone": f"file://{store}/device.json"}
     assert asked["output"] == json.loads(searched.stdout)["output"] == f"{url}/search"
     shown = nas("show", "--run", f"{url}/search", "--format", "json")
     assert json.loads(shown.stdout).items() >= json.loads(searched.stdout).items()

@@ -21,11 +21,12 @@ from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer import known_device
+from nas.bounds import LATENCY, feasible_region
 from nas.commands import _command
 from nas.config import build
 from nas.objectives import parse_budget
 from nas.verbs import DesignConfig, FitConfig, design, fit
-from nas.verbs.search import feasible_region, load_table
+from nas.verbs.search import load_table
 from nas.verbs.space_config import SpaceConfig
 from search_spaces import InputError
 from search_spaces.plan_index import Population
@@ -75,7 +76,8 @@ def test_a_learned_model_is_searched_under(tmp_path: Path) -> None:
     assert result["mean_absolute"] < 0.1
     model = read_latency_model(tmp_path / "model")
     assert (model.device, model.fingerprint) == (Device(), fingerprint(Device()))
-    region, budget_ms = feasible_region(model, SPACE, "50%")
+    region = feasible_region({LATENCY: model}, SPACE, {LATENCY: "50%"})
+    budget_ms = region.bounds[LATENCY]
     inside = region.sample(20, np.random.default_rng(0))
     guarded = model.cost_model(SPACE).predict(inside) * (1 + result["margin"])
     assert np.all(guarded <= budget_ms)

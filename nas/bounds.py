@@ -1,0 +1,178 @@
+"""What a search may bound or lower, by metric: latencies on its devices, what else is known of these, and counts."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from latency_predictors.analytic.counts import COUNTS, count_models, require_countable
+from latency_predictors.cost_model import CostModel
+from latency_predictors.device import Device
+from latency_predictors.latency_model import LatencyModel
+from latency_predictors.saved_models import KINDS
+from nas.constraint import Constraint
+from nas.objectives import FeasibleRegion, parse_budget
+from nas.search_options import SearchOptions
+from search_spaces import SearchSpace
+from search_spaces.errors import InputError, unknown
+
+LATENCY = "latency_ms"
+"""The latency on the first device, that of `--table`, which has no name."""
+
+BOUNDS_HELP = (
+    "further bounds, each with its metric's unit or a percentage: macs=5e6macs, n_parameters=40%, "
+    "peak_activation_bytes=65536bytes; energy_mj=2mj where the latency model knows it; phone_latency_ms=8ms of a "
+    "further device"
+)
+DEVICES_HELP = (
+    "latency models of further devices, each as --table takes it, as phone=DIRECTORY: the metric phone_latency_ms is "
+    "then known to bounds and costs, and finalists are measured there, too"
+)
+
+
+def latency_metric(device: str) -> str:
+    """Return the metric of the latency on a device."""
+    return f"{device}_{LATENCY}" if device else LATENCY
+
+
+def device_of(latency: str) -> str:
+    """Return the device on which a metric is the latency."""
+    return latency.removesuffix(LATENCY).removesuffix("_")
+
+
+def beside(latency: str, name: str) -> str:
+    """Return what something of a device is called beside its latency: phone_measured_ms beside phone_latency_ms."""
+    return latency.removesuffix(LATENCY) + name
+
+
+def on(latency: str) -> str:
+    """Return where a latency is of, in words that follow it; nothing for the first device."""
+    device = device_of(latency)
+    return f" on {device}" if device else ""
+
+
+def _well_named(devices: Mapping[str, Path]) -> Mapping[str, Path]:
+    for name in devices:
+        if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+            raise InputError(
+                f"device {name!r}: expected a name of letters, digits and underscores, as its latency is called by it"
+            )
+        if name in (*COUNTS, *(metric for kind in KINDS for metric in kind.metrics)):
+            raise InputError(f"device {name}: a metric is called that; give the device another name")
+    return devices
+
+
+DevicePaths = Annotated[Mapping[str, Path], AfterValidator(_well_named)]
+"""Latency models of further devices, by names that a user gives these."""
+
+
+def by_metric(devices: Mapping[str, Path], table: Path | None = None) -> dict[str, Path]:
+    """Return the paths of latency models by the metrics of their latencies, that of the first device, if any, first."""
+    named = devices if table is None else {"": table, **devices}
+    return {latency_metric(name): path for name, path in named.items()}
+
+
+def cost_models(
+    models: Mapping[str, LatencyModel], space: SearchSpace, wanted: Collection[str] = ()
+) -> dict[str, CostModel]:
+    """Return all that latency models know of what a space's networks cost, by metric, and counts if any is wanted.
+
+    Args:
+        models: by the metrics of their latencies.
+        space: the space.
+        wanted: metrics.
+
+    Raises:
+        InputError: nothing is known of this space.
+    """
+    known = {
+        beside(latency, metric): cost
+        for latency, model in models.items()
+        for metric, cost in model.cost_models(space).items()
+    }
+    return known | (count_models(space) if not known.keys() >= {*wanted} else {})
+
+
+def feasible_region(
+    models: Mapping[str, LatencyModel], space: SearchSpace, budgets: Mapping[str, str]
+) -> FeasibleRegion:
+    """Return the networks that keep all budgets.
+
+    Args:
+        models: by the metrics of their latencies.
+        space: the space.
+        budgets: by metric, as `parse_budget` takes them.
+
+    Raises:
+        InputError: there are no such networks, or a model is not of this space.
+    """
+    costs = cost_models(models, space, budgets)
+    bounds = {metric: parse_budget(text, costs[metric]) for metric, text in budgets.items()}
+    return FeasibleRegion(space, [Constraint(costs[metric], bound, metric) for metric, bound in bounds.items()])
+
+
+def require_known(
+    bounded: Collection[str],
+    options: SearchOptions,
+    kinds: Mapping[str, type[LatencyModel]],
+    space: SearchSpace,
+) -> None:
+    """Raise unless all that is to be bounded or lowered will be known, before anything is trained or written.
+
+    Args:
+        bounded: metrics with a bound beside the budget.
+        options: name the metrics to be lowered, and proxies.
+        kinds: of the latency models, by the metrics of their latencies.
+        space: whose networks are counted.
+
+    Raises:
+        InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
+            that is called as a proxy is; or a further device whose latency is neither bounded nor lowered.
+    """
+    known = [*(beside(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
+    if LATENCY in bounded:
+        raise InputError(f"bounds {LATENCY}: that is what the budget bounds; leave it out")
+    proxies = [options.proxy] if options.evaluator == "zero_cost" else []
+    for option, metrics, recorded in (
+        ("bounds", bounded, [*proxies, options.warm_start.proxy]),
+        ("search.costs", options.costs, proxies),
+    ):
+        for metric in metrics:
+            if metric not in known:
+                raise _unknown(option, metric, known)
+            if metric in recorded:
+                raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
+            require_countable(metric, space)
+    for latency in kinds:
+        if latency != LATENCY and latency not in (*bounded, *options.costs):
+            raise InputError(
+                f"device {device_of(latency)} does nothing unless its latency is bounded or lowered: say --bounds "
+                f"{latency}=... or --search.costs {latency}, or leave it out"
+            )
+
+
+def require_one_precision(devices: Iterable[tuple[str, Device | None]]) -> None:
+    """Raise unless devices, by the metrics of their latencies, compute in one number format, as one network is found.
+
+    Raises:
+        InputError: names two that do not.
+    """
+    precisions = {latency: device.precision for latency, device in devices if device is not None}
+    for latency, precision in precisions.items():
+        first = next(iter(precisions))
+        if precision != precisions[first]:
+            raise InputError(
+                f"{latency} was measured in {precision}, {first} in {precisions[first]}: one network is handed out, of "
+                "one precision; profile the devices in the same"
+            )
+
+
+def _unknown(option: str, metric: str, known: Collection[str]) -> InputError:
+    if any(metric in kind.metrics for kind in KINDS):
+        return InputError(
+            f"{option} {metric}: nothing measured here tells it, and the latency model knows {LATENCY} alone; give "
+            "--table a roofline device, or leave it out"
+        )
+    return unknown(f"metric in {option}", metric, known)
