@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator
 
@@ -11,7 +11,7 @@ from latency_predictors.analytic.counts import COUNTS, count_models, require_cou
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
 from latency_predictors.latency_model import LatencyModel
-from latency_predictors.saved_models import KINDS
+from latency_predictors.saved_models import KINDS, model_file, read_latency_model
 from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, parse_budget
 from nas.search_options import SearchOptions
@@ -28,8 +28,11 @@ BOUNDS_HELP = (
 )
 DEVICES_HELP = (
     "latency models of further devices, each as --table takes it, as phone=DIRECTORY: the metric phone_latency_ms is "
-    "then known to bounds and costs, and finalists are measured there, too"
+    "then known to bounds and costs, and finalists are measured there, too, if that can be reached"
 )
+HOSTS_HELP = "where further devices are now, as phone=ssh://user@host[:port]; unset: where their models say"
+
+T = TypeVar("T")
 
 
 def latency_metric(device: str) -> str:
@@ -68,10 +71,35 @@ DevicePaths = Annotated[Mapping[str, Path], AfterValidator(_well_named)]
 """Latency models of further devices, by names that a user gives these."""
 
 
-def by_metric(devices: Mapping[str, Path], table: Path | None = None) -> dict[str, Path]:
-    """Return the paths of latency models by the metrics of their latencies, that of the first device, if any, first."""
-    named = devices if table is None else {"": table, **devices}
-    return {latency_metric(name): path for name, path in named.items()}
+def by_metric(further: Mapping[str, T], first: T | None = None) -> dict[str, T]:
+    """Return what is said of devices by the metrics of their latencies, that of the first device, if any, first."""
+    named = further if first is None else {"": first, **further}
+    return {latency_metric(name): one for name, one in named.items()}
+
+
+def read_models(paths: Mapping[str, Path], hosts: Mapping[str, str]) -> dict[str, LatencyModel]:
+    """Read latency models, whosever they are; see `devices_at_hand`.
+
+    Args:
+        paths: files, or output directories that hold one, by the metrics of the latencies.
+        hosts: where devices are now, likewise; those that are not named are where their models say.
+
+    Raises:
+        InputError: there is no such model, or no such device.
+    """
+    for metric in hosts:
+        if metric not in paths:
+            raise unknown("device in hosts", device_of(metric), [device_of(known) for known in paths])
+    models = {metric: read_latency_model(path) for metric, path in paths.items()}
+    return {metric: model.moved(hosts[metric]) if metric in hosts else model for metric, model in models.items()}
+
+
+def model_files(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of latency models, by the metrics of their latencies, by what they are called among inputs."""
+    return {
+        "table" if metric == LATENCY else f"device {device_of(metric)}": model_file(path)
+        for metric, path in paths.items()
+    }
 
 
 def cost_models(

@@ -16,6 +16,7 @@ from nas.bounds import (
     feasible_region,
     latency_metric,
     on,
+    read_models,
     require_known,
     require_one_precision,
 )
@@ -36,6 +37,8 @@ def test_names_tell_devices_apart() -> None:
     table, phone = Path("table"), Path("phone")
     assert by_metric({"phone": phone}, table) == {"latency_ms": table, "phone_latency_ms": phone}
     assert by_metric({"phone": phone}) == {"phone_latency_ms": phone}
+    with pytest.raises(InputError, match="unknown device in hosts 'fone': did you mean phone"):
+        read_models(by_metric({"phone": phone}), by_metric({"fone": "ssh://me@fone"}))
 
 
 @pytest.mark.parametrize(

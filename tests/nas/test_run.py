@@ -128,6 +128,14 @@ def runs_its_snippet(bundle: Path) -> str:
     return done.stdout.strip()
 
 
+def test_a_finished_run_needs_nothing_any_more(
+    config: RunConfig, result: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device may be gone."""
+    monkeypatch.setattr(import_module("nas.verbs.run"), "devices_at_hand", None)
+    assert run(config) == result
+
+
 def test_a_finished_run_is_shown(config: RunConfig, result: dict[str, object]) -> None:
     assert show(ShowConfig(config.output)) | result == show(ShowConfig(config.output))
     for verb in ("train", "profile", "search", "export"):
