@@ -62,8 +62,6 @@ def _well_named(devices: Mapping[str, Path]) -> Mapping[str, Path]:
             raise InputError(
                 f"device {name!r}: expected a name of letters, digits and underscores, as its latency is called by it"
             )
-        if name in (*COUNTS, *(metric for kind in KINDS for metric in kind.metrics)):
-            raise InputError(f"device {name}: a metric is called that; give the device another name")
     return devices
 
 
@@ -89,7 +87,9 @@ def read_models(paths: Mapping[str, Path], hosts: Mapping[str, str]) -> dict[str
     """
     for metric in hosts:
         if metric not in paths:
-            raise unknown("device in hosts", device_of(metric), [device_of(known) for known in paths])
+            raise unknown(
+                "device in hosts", device_of(metric), [device_of(known) for known in paths if known != LATENCY]
+            )
     models = {metric: read_latency_model(path) for metric, path in paths.items()}
     return {metric: model.moved(hosts[metric]) if metric in hosts else model for metric, model in models.items()}
 
@@ -137,7 +137,7 @@ def feasible_region(
         InputError: there are no such networks, or a model is not of this space.
     """
     costs = cost_models(models, space, budgets)
-    bounds = {metric: parse_budget(text, costs[metric]) for metric, text in budgets.items()}
+    bounds = {metric: parse_budget(text, costs[metric], metric) for metric, text in budgets.items()}
     return FeasibleRegion(space, [Constraint(costs[metric], bound, metric) for metric, bound in bounds.items()])
 
 
@@ -157,7 +157,7 @@ def require_known(
 
     Raises:
         InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
-            that is called as a proxy is; or a further device whose latency is neither bounded nor lowered.
+            that is called as a proxy is; or a further device of which nothing is bounded or lowered.
     """
     known = [*(beside(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
     if LATENCY in bounded:
@@ -169,15 +169,16 @@ def require_known(
     ):
         for metric in metrics:
             if metric not in known:
-                raise _unknown(option, metric, known)
+                raise _unknown(option, metric, known, kinds)
             if metric in recorded:
                 raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
             require_countable(metric, space)
-    for latency in kinds:
-        if latency != LATENCY and latency not in (*bounded, *options.costs):
+    for latency, kind in kinds.items():
+        of_device = {beside(latency, metric) for metric in kind.metrics}
+        if latency != LATENCY and of_device.isdisjoint((*bounded, *options.costs)):
             raise InputError(
-                f"device {device_of(latency)} does nothing unless its latency is bounded or lowered: say --bounds "
-                f"{latency}=... or --search.costs {latency}, or leave it out"
+                f"device {device_of(latency)} does nothing unless its latency, or what else is known of it, is bounded "
+                f"or lowered: say --bounds {latency}=... or --search.costs {latency}, or leave it out"
             )
 
 
@@ -197,10 +198,12 @@ def require_one_precision(devices: Iterable[tuple[str, Device | None]]) -> None:
             )
 
 
-def _unknown(option: str, metric: str, known: Collection[str]) -> InputError:
-    if any(metric in kind.metrics for kind in KINDS):
-        return InputError(
-            f"{option} {metric}: nothing measured here tells it, and the latency model knows {LATENCY} alone; give "
-            "--table a roofline device, or leave it out"
-        )
+def _unknown(option: str, metric: str, known: Collection[str], latencies: Collection[str]) -> InputError:
+    for latency in latencies:
+        if metric in (beside(latency, other) for kind in KINDS for other in kind.metrics):
+            given = "--table" if latency == LATENCY else f"--devices {device_of(latency)}="
+            return InputError(
+                f"{option} {metric}: nothing measured here tells it, and the latency model{on(latency)} knows "
+                f"{latency} alone; give {given} a roofline device, or leave it out"
+            )
     return unknown(f"metric in {option}", metric, known)

@@ -390,8 +390,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         },
         "statistic": STATISTIC,
         "onnx_difference": report["parity"],
-        "n_parameters": report["counts"]["n_parameters"],
-        "macs": report["counts"]["macs"],
         **{metric: entry["predicted"] for metric, entry in report["bounds"].items()},
+        **{count: report["counts"][count] for count in ("n_parameters", "macs")},  # exact, bounded or not
         **{f"{metric}_bound": entry["bound"] for metric, entry in report["bounds"].items()},
     }

@@ -123,17 +123,20 @@ def _require_possible(options: RunConfig, data: Dataset, space: SearchSpace) -> 
     """
     for training in (options.train, options.export.training):
         data.require_heeded(training.augmentation)
-    require_possible(data, space, options.search)
-    models = _require_bounds(options, space)
+    models = _require_models(options)
+    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
+    require_known(options.bounds, options.search, kinds, space)
+    region = feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
+    require_possible(data, region, options.search)
     _require_cluster(options)
     return models
 
 
-def _require_bounds(options: RunConfig, space: SearchSpace) -> dict[str, LatencyModel]:
+def _require_models(options: RunConfig) -> dict[str, LatencyModel]:
     """Return the latency models that there are before the profile, by the metrics of their latencies.
 
     Raises:
-        InputError: what the search would raise of devices, bounds and costs.
+        InputError: what the search would raise of models and devices.
     """
     if options.table is None:
         options.device.require_possible()
@@ -143,11 +146,8 @@ def _require_bounds(options: RunConfig, space: SearchSpace) -> dict[str, Latency
     models = read_models(by_metric(options.devices, options.table), hosts)
     insisted = {metric: model for metric, model in models.items() if metric == LATENCY or metric in hosts}
     devices_at_hand(insisted, hosts, otherwise="search with `nas search`, to which --on says where its device is")
-    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search, kinds, space)
     devices = {LATENCY: options.device} | {metric: model.device for metric, model in models.items()}
     require_one_precision(devices.items())
-    feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
     return models
 
 

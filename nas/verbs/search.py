@@ -132,9 +132,10 @@ def _region(
         InputError: there are none, or what is asked cannot be searched for by these models and data.
     """
     require_one_precision((metric, model.device) for metric, model in models.items())
-    require_possible(data, space, options.search)
     require_known(options.bounds, options.search, {metric: type(model) for metric, model in models.items()}, space)
-    return feasible_region(models, space, {LATENCY: options.budget, **options.bounds})
+    region = feasible_region(models, space, {LATENCY: options.budget, **options.bounds})
+    require_possible(data, region, options.search)
+    return region
 
 
 def model_paths(directory: Path) -> dict[str, Path]:
@@ -174,7 +175,8 @@ def _write(
     metric, metrics = data.metrics[0], candidates.history.metrics
     for latency, model in models.items():
         pareto, predictions = (beside(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
-        plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
+        if latency in metrics:  # neither bounded nor lowered itself, it was not recorded
+            plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
         plots.plot_predictions(output / predictions, latency, model, finalists)
 
 
@@ -182,20 +184,21 @@ def _best(finalists: Sequence[Finalist], bounds: Mapping[str, float]) -> Finalis
     """Return the first finalist that keeps all bounds.
 
     Raises:
-        InputError: none does, and which is nearest.
+        InputError: none does, and which is nearest; by measurements, as all are predicted to.
     """
     kept = [finalist for finalist in finalists if finalist.meets_budget]
     if kept:
         return kept[0]
 
     def latencies(finalist: Finalist) -> dict[str, float]:
-        return {metric: one.latency_ms for metric, one in finalist.latencies.items() if metric in bounds}
+        found = {metric: one for metric, one in finalist.latencies.items() if one.measured and metric in bounds}
+        return {metric: one.latency_ms for metric, one in found.items()}
 
     nearest = min(map(latencies, finalists), key=lambda found: max(ms / bounds[metric] for metric, ms in found.items()))
     raise InputError(
         f"none of {len(finalists)} candidates keeps {told({metric: bounds[metric] for metric in nearest})} when "
-        f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: raise the "
-        "bounds, or profile again on a quiet machine"
+        f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: search in "
+        "another directory, with higher bounds or with what was profiled again on a quiet machine"
     )
 
 

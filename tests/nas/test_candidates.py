@@ -86,6 +86,8 @@ def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, 
     )
     energy_mj = device.cost_models(space)["energy_mj"].predict(found.history.population)
     assert found.history.metrics["energy_mj"].tolist() == energy_mj.tolist()
+    with pytest.raises(InputError, match="unknown cost to be lowered 'energy_mj'"):
+        find_candidates(weights, FeasibleRegion(space), tmp_path, options, {}, progress=False)
     with pytest.raises(InputError, match=r"search\.costs energy_mj: .* knows latency_ms alone; give --table a"):
         require_known([], options, {LATENCY: LatencyTable}, space)
     with pytest.raises(InputError, match="peak_activation_bytes of darts: its networks are no chains of blocks"):

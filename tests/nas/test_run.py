@@ -98,6 +98,7 @@ def test_all_bounds_are_kept_and_reported(config: RunConfig, result: dict[str, o
     assert board["measured_ms"] is board["device"] is None, "there is nothing to measure on"
     assert board["predicted_ms"] <= board["budget_ms"] == result["board_budget_ms"]
     assert macs["predicted"] == report["counts"]["macs"] <= macs["bound"] == result["macs_bound"]
+    assert isinstance(result["macs"], int)
     card = (config.output / "export" / "README.md").read_text()
     assert "| latency budget on board |" in card
     assert f"| macs | {macs['predicted']:,.6g}, bound {macs['bound']:,.6g}, met |" in card
