@@ -22,7 +22,7 @@ from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
 from nas.bounds import LATENCY, feasible_region, read_models
 from nas.candidates import sought_metric
-from nas.constraint import told
+from nas.constraint import in_words
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.export import read_network
@@ -95,7 +95,7 @@ def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) 
 
 
 def _print(rows: dict[str, list[Any]], metrics: Sequence[str], bounds: Mapping[str, float]) -> None:
-    table = Table(title=f"shared weights, {told(bounds)}")
+    table = Table(title=f"shared weights, {in_words(bounds)}")
     scores = [f"{part} {metric}" for part in ("validation", "test") for metric in metrics]
     headings = ("network", "id", *scores, "measured ms")
     for heading in headings:

@@ -22,7 +22,7 @@ from experiments.command import at_least_one, resumable
 from experiments.report import markdown_table, replace_section, write_text
 from nas.bounds import LATENCY, feasible_region, model_files, read_models
 from nas.candidates import sought_metric
-from nas.constraint import told
+from nas.constraint import in_words
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
@@ -123,7 +123,7 @@ def compare(arguments: argparse.Namespace) -> str:
                 strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
-    summary = f"{summarised(setting.sought, found)}\nThe bounds are {told(setting.region.bounds)}.\n"
+    summary = f"{summarised(setting.sought, found)}\nThe bounds are {in_words(setting.region.bounds)}.\n"
     write_text(arguments.output / "report.md", summary)
     if arguments.readme:
         replace_section(arguments.readme, "strategies-supernet", summary)

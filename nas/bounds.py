@@ -45,7 +45,7 @@ def device_of(latency: str) -> str:
     return latency.removesuffix(LATENCY).removesuffix("_")
 
 
-def beside(latency: str, name: str) -> str:
+def beside_latency(latency: str, name: str) -> str:
     """Return what something of a device is called beside its latency: phone_measured_ms beside phone_latency_ms."""
     return latency.removesuffix(LATENCY) + name
 
@@ -87,9 +87,8 @@ def read_models(paths: Mapping[str, Path], hosts: Mapping[str, str]) -> dict[str
     """
     for metric in hosts:
         if metric not in paths:
-            raise unknown(
-                "device in hosts", device_of(metric), [device_of(known) for known in paths if known != LATENCY]
-            )
+            further = [device_of(known) for known in paths if known != LATENCY]
+            raise unknown("device in hosts", device_of(metric), further)
     models = {metric: read_latency_model(path) for metric, path in paths.items()}
     return {metric: model.moved(hosts[metric]) if metric in hosts else model for metric, model in models.items()}
 
@@ -116,7 +115,7 @@ def cost_models(
         InputError: nothing is known of this space.
     """
     known = {
-        beside(latency, metric): cost
+        beside_latency(latency, metric): cost
         for latency, model in models.items()
         for metric, cost in model.cost_models(space).items()
     }
@@ -141,7 +140,7 @@ def feasible_region(
     return FeasibleRegion(space, [Constraint(costs[metric], bound, metric) for metric, bound in bounds.items()])
 
 
-def require_known(
+def require_known_metrics(
     bounded: Collection[str],
     options: SearchOptions,
     kinds: Mapping[str, type[LatencyModel]],
@@ -159,7 +158,7 @@ def require_known(
         InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
             that is called as a proxy is; or a further device of which nothing is bounded or lowered.
     """
-    known = [*(beside(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
+    known = [*(beside_latency(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
     if LATENCY in bounded:
         raise InputError(f"bounds {LATENCY}: that is what the budget bounds; leave it out")
     proxies = [options.proxy] if options.evaluator == "zero_cost" else []
@@ -174,7 +173,7 @@ def require_known(
                 raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
             require_countable(metric, space)
     for latency, kind in kinds.items():
-        of_device = {beside(latency, metric) for metric in kind.metrics}
+        of_device = {beside_latency(latency, metric) for metric in kind.metrics}
         if latency != LATENCY and of_device.isdisjoint((*bounded, *options.costs)):
             raise InputError(
                 f"device {device_of(latency)} does nothing unless its latency, or what else is known of it, is bounded "
@@ -200,7 +199,7 @@ def require_one_precision(devices: Iterable[tuple[str, Device | None]]) -> None:
 
 def _unknown(option: str, metric: str, known: Collection[str], latencies: Collection[str]) -> InputError:
     for latency in latencies:
-        if metric in (beside(latency, other) for kind in KINDS for other in kind.metrics):
+        if metric in (beside_latency(latency, other) for kind in KINDS for other in kind.metrics):
             given = "--table" if latency == LATENCY else f"--devices {device_of(latency)}="
             return InputError(
                 f"{option} {metric}: nothing measured here tells it, and the latency model{on(latency)} knows "

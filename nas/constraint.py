@@ -70,7 +70,7 @@ class Constraint:
             )
 
 
-def told(bounds: Mapping[str, float]) -> str:
+def in_words(bounds: Mapping[str, float]) -> str:
     """Return bounds, by metric, in words."""
     return " and ".join(f"{metric} <= {bound:.4g}" for metric, bound in bounds.items())
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
-from nas.constraint import Constraint, told, violations
+from nas.constraint import Constraint, in_words, violations
 from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
@@ -247,7 +247,7 @@ class FeasibleRegion:
             costs = " and ".join(f"{c.metric} {c.cost(found)[0]:.4g}" for c in self.constraints)
             known = "no network keeps" if is_infeasible else "no network was found that keeps"
             raise InputError(
-                f"each bound can be kept, but {known} {told(self.bounds)}: the nearest found, "
+                f"each bound can be kept, but {known} {in_words(self.bounds)}: the nearest found, "
                 f"{self.space.decode(found)[0].id}, has {costs}, margins included; raise a bound to at least that"
             )
         return found

@@ -21,8 +21,8 @@ from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
 from latency_predictors.quantisation import quantise
 from latency_predictors.saved_models import model_file, read_latency_model
-from nas.bounds import beside, by_metric, cost_models, model_files, on, read_models
-from nas.constraint import told
+from nas.bounds import beside_latency, by_metric, cost_models, model_files, on, read_models
+from nas.constraint import in_words
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
@@ -185,7 +185,7 @@ def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[
     """
     kept = {finalist["id"]: finalist for finalist in found["finalists"] if finalist["meets_budget"]}
     if not kept:
-        raise InputError(f"no finalist kept {told(found['bounds'])}: search again with higher bounds")
+        raise InputError(f"no finalist kept {in_words(found['bounds'])}: search again with higher bounds")
     if architecture is not None and architecture not in kept:
         raise unknown("finalist within the budget", architecture, kept)
     return list(kept.values()) if architecture is None else [kept[architecture]]
@@ -384,7 +384,7 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         **{f"test_{name}": value for name, value in report["scores"]["test"].items()},
         **{f"validation_{name}": value for name, value in report["scores"]["validation"].items()},
         **{
-            beside(metric, name): latency[name]
+            beside_latency(metric, name): latency[name]
             for metric, latency in report["latencies"].items()
             for name in ("measured_ms", "predicted_ms", "budget_ms")
         },

@@ -22,7 +22,7 @@ from nas.bounds import (
     feasible_region,
     model_files,
     read_models,
-    require_known,
+    require_known_metrics,
     require_one_precision,
 )
 from nas.candidates import require_possible
@@ -125,7 +125,7 @@ def _require_possible(options: RunConfig, data: Dataset, space: SearchSpace) -> 
         data.require_heeded(training.augmentation)
     models = _require_models(options)
     kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search, kinds, space)
+    require_known_metrics(options.bounds, options.search, kinds, space)
     region = feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
     require_possible(data, region, options.search)
     _require_cluster(options)

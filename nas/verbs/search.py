@@ -17,17 +17,17 @@ from nas.bounds import (
     HOSTS_HELP,
     LATENCY,
     DevicePaths,
-    beside,
+    beside_latency,
     by_metric,
     cost_models,
     feasible_region,
     model_files,
     read_models,
-    require_known,
+    require_known_metrics,
     require_one_precision,
 )
 from nas.candidates import Candidates, find_candidates, require_possible
-from nas.constraint import told
+from nas.constraint import in_words
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.options import ClusterOptions, load_executor
@@ -132,7 +132,9 @@ def _region(
         InputError: there are none, or what is asked cannot be searched for by these models and data.
     """
     require_one_precision((metric, model.device) for metric, model in models.items())
-    require_known(options.bounds, options.search, {metric: type(model) for metric, model in models.items()}, space)
+    require_known_metrics(
+        options.bounds, options.search, {metric: type(model) for metric, model in models.items()}, space
+    )
     region = feasible_region(models, space, {LATENCY: options.budget, **options.bounds})
     require_possible(data, region, options.search)
     return region
@@ -174,7 +176,7 @@ def _write(
     write_json(output / FINALISTS, FINALISTS_SCHEMA, document)
     metric, metrics = data.metrics[0], candidates.history.metrics
     for latency, model in models.items():
-        pareto, predictions = (beside(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
+        pareto, predictions = (beside_latency(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
         if latency in metrics:  # neither bounded nor lowered itself, it was not recorded
             plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
         plots.plot_predictions(output / predictions, latency, model, finalists)
@@ -196,7 +198,7 @@ def _best(finalists: Sequence[Finalist], bounds: Mapping[str, float]) -> Finalis
 
     nearest = min(map(latencies, finalists), key=lambda found: max(ms / bounds[metric] for metric, ms in found.items()))
     raise InputError(
-        f"none of {len(finalists)} candidates keeps {told({metric: bounds[metric] for metric in nearest})} when "
+        f"none of {len(finalists)} candidates keeps {in_words({metric: bounds[metric] for metric in nearest})} when "
         f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: search in "
         "another directory, with higher bounds or with what was profiled again on a quiet machine"
     )
@@ -212,10 +214,12 @@ def _result(
 ) -> dict[str, Any]:
     space, bounds = region.space, region.bounds
     row, others = space.encode([best.architecture]), [c for c in region.constraints if c.metric not in models]
-    margins = {beside(latency, "table_margin"): model.cost_model(space).margin for latency, model in models.items()}
+    margins = {
+        beside_latency(latency, "table_margin"): model.cost_model(space).margin for latency, model in models.items()
+    }
     return {
         "architecture": best.architecture.id,
-        **{beside(latency, "budget_ms"): bounds[latency] for latency in models if latency in bounds},
+        **{beside_latency(latency, "budget_ms"): bounds[latency] for latency in models if latency in bounds},
         **_latencies(best),
         "statistic": STATISTIC,
         **margins,
@@ -240,8 +244,8 @@ def _latencies(finalist: Finalist) -> dict[str, float | None]:
     """Return a finalist's latencies on all devices, one name each."""
     found: dict[str, float | None] = {}
     for metric, latency in finalist.latencies.items():
-        found[beside(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
-        found[beside(metric, "predicted_ms")] = latency.predicted_ms
+        found[beside_latency(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
+        found[beside_latency(metric, "predicted_ms")] = latency.predicted_ms
     return found
 
 

@@ -11,7 +11,7 @@ from latency_predictors.latency_model import LatencyModel
 from latency_predictors.table.latency_table import LatencyTable
 from nas.bounds import (
     DevicePaths,
-    beside,
+    beside_latency,
     by_metric,
     cost_models,
     device_of,
@@ -19,7 +19,7 @@ from nas.bounds import (
     latency_metric,
     on,
     read_models,
-    require_known,
+    require_known_metrics,
     require_one_precision,
 )
 from nas.candidates import require_possible
@@ -37,7 +37,7 @@ def test_names_tell_devices_apart() -> None:
     for device in ("", "phone", "phone_2"):
         assert device_of(latency_metric(device)) == device
     assert [on(metric) for metric in MODELS] == ["", " on phone"]
-    assert [beside(metric, "measured_ms") for metric in MODELS] == ["measured_ms", "phone_measured_ms"]
+    assert [beside_latency(metric, "measured_ms") for metric in MODELS] == ["measured_ms", "phone_measured_ms"]
     table, phone = Path("table"), Path("phone")
     assert by_metric({"phone": phone}, table) == {"latency_ms": table, "phone_latency_ms": phone}
     assert by_metric({"phone": phone}) == {"phone_latency_ms": phone}
@@ -87,11 +87,11 @@ def test_what_is_unknown_or_does_nothing_is_refused(
     tiny: SearchSpace, bounded: list[str], lowered: tuple[str, ...], told: str
 ) -> None:
     kinds = {metric: type(model) for metric, model in MODELS.items()}
-    require_known(["phone_latency_ms"], SearchOptions(costs=("macs", "energy_mj")), kinds, tiny)
-    require_known([], SearchOptions(costs=("phone_latency_ms",)), kinds, tiny)
-    require_known(["phone_energy_mj"], SearchOptions(), kinds, tiny)
+    require_known_metrics(["phone_latency_ms"], SearchOptions(costs=("macs", "energy_mj")), kinds, tiny)
+    require_known_metrics([], SearchOptions(costs=("phone_latency_ms",)), kinds, tiny)
+    require_known_metrics(["phone_energy_mj"], SearchOptions(), kinds, tiny)
     with pytest.raises(InputError, match=told):
-        require_known(bounded, SearchOptions(costs=lowered), kinds, tiny)
+        require_known_metrics(bounded, SearchOptions(costs=lowered), kinds, tiny)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_a_proxy_by_the_name_of_a_bound_is_refused(
     tiny: SearchSpace, bounded: list[str], options: SearchOptions, told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
-        require_known(bounded, options, {"latency_ms": Roofline}, tiny)
+        require_known_metrics(bounded, options, {"latency_ms": Roofline}, tiny)
 
 
 def test_what_no_latency_model_tells_and_what_lacks_a_unit_is_named(tiny: SearchSpace) -> None:
     kinds: dict[str, type[LatencyModel]] = {"latency_ms": Roofline, "phone_latency_ms": LatencyTable}
     with pytest.raises(InputError, match=r"model on phone knows phone_latency_ms alone; give --devices phone= a roof"):
-        require_known(["phone_energy_mj"], SearchOptions(), kinds, tiny)
+        require_known_metrics(["phone_energy_mj"], SearchOptions(), kinds, tiny)
     with pytest.raises(InputError, match=r"budget '8' of phone_latency_ms: expected .* such as 2\.5ms"):
         feasible_region(MODELS, tiny, {"phone_latency_ms": "8"})
     with pytest.raises(InputError, match="raise the bound of macs to at least that"):

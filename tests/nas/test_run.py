@@ -169,7 +169,10 @@ def test_a_device_of_numbers_alone_is_searched_for(
     """Nothing is measured there, and nothing says that it was."""
     device, train, budget_ms = tmp_path / "device.json", config.output / "train", 0.05
     Roofline().save(device)
-    found = search(SearchConfig(train, device, f"{budget_ms}ms", tmp_path / "search", config.search))
+    asked = SearchConfig(train, device, f"{budget_ms}ms", tmp_path / "search", config.search)
+    of_energy_alone = {"bounds": {"board_energy_mj": "100%"}, "devices": {"board": device}}
+    found = search(dataclasses.replace(asked, **of_energy_alone))  # type: ignore[arg-type]
+    assert found["board_energy_mj"] <= found["board_energy_mj_bound"]
     assert found["measured_ms"] is None
     assert found["predicted_ms"] <= budget_ms
     assert found["finalists_measured"] == 0
