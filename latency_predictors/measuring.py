@@ -52,6 +52,7 @@ def measure(
         def load(name: str) -> Runner:
             runner = _loaded(runtime, device, name, models[name])
             loading.update()  # some runtimes compile a model for half a minute
+            measuring.unpause()
             return runner
 
         found = timing.measure(list(models), load, asdict(options), device.threads, measuring.update, device.cores)

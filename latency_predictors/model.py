@@ -1,5 +1,6 @@
 """What a device measures: an exported module together with the tensors that it is run on."""
 
+import copy
 import itertools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,8 @@ class UntrainedModels:
         parts = {name: self._known[block] for name, block in self._space.plan(architecture).items()}
         joint = chained([onnx.load_from_string(part.content) for part in parts.values()])
         example = self._space.example(architecture, self._batch_size, _generator())
-        network = self._space.assemble({name: part.module for name, part in parts.items()})
+        modules = {name: copy.deepcopy(part.module) for name, part in parts.items()}  # each block reads its own weights
+        network = self._space.assemble(modules)
         return Model(joint.SerializeToString(), feed(joint, example), network)
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 import search_spaces
 from latency_predictors.device import Device, Measurement
@@ -18,7 +18,7 @@ from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 from search_spaces import SearchSpace
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, invalid
 from search_spaces.storage import Journal, read_json, require_same
 
 __all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
@@ -82,7 +82,10 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
     path = next((path for path, described in kits.items() if described["id"] == records[0].get("kit")), folder / KIT)
     described = kits[path]
     found = read_results(records, described, str(results))
-    options = TypeAdapter(ProfileOptions).validate_python(described["options"])
+    try:
+        options = TypeAdapter(ProfileOptions).validate_python(described["options"])
+    except ValidationError as error:
+        raise InputError(f"{path}: {invalid('profile option', error)}: write the kit again") from None
     kit = Kit(search_spaces.from_json(described["space"]), Device.from_json(described["device"]), options)
     if len(found.passes) < kit.n_passes:
         raise InputError(

@@ -130,7 +130,7 @@ def read_report(directory: Path) -> dict[str, Any]:
     Raises:
         InputError: the directory holds none, or it is damaged.
     """
-    return read_json(_held(directory, REPORT), _REPORT_SCHEMA, ("device", "latency"))
+    return read_json(_held(directory, REPORT), _REPORT_SCHEMA, ("latencies",))
 
 
 def _readme(report: Mapping[str, Any], data: Dataset) -> str:

@@ -4,6 +4,7 @@ import json
 import warnings
 from abc import abstractmethod
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -62,7 +63,7 @@ class OptunaStrategy(Strategy):
         if storage is not None and not _is_database(storage):
             raise InputError(
                 f"optuna cannot keep a study in {storage}: expected the URL of a database, such as sqlite:///study.db, "
-                "or sqlite:////folder/study.db for an absolute path"
+                "or sqlite:////folder/study.db for an absolute path, in a folder that there is"
             )
         return storage
 
@@ -193,13 +194,15 @@ class OptunaStrategy(Strategy):
 
 
 def _is_database(storage: str) -> bool:
-    """Tell whether a text is the URL of a database of a kind that there is."""
+    """Tell whether a text is the URL of a database of a kind that there is, and can be talked to from here."""
     try:
         url = make_url(storage)
-        url.get_dialect()
-    except (SQLAlchemyError, ValueError):
+        url.get_dialect().import_dbapi()
+    except (SQLAlchemyError, ValueError, ImportError):
         return False
-    return url.get_backend_name() != "sqlite" or not url.host  # two slashes make a host of the file
+    if url.get_backend_name() != "sqlite":
+        return True
+    return not url.host and Path(url.database or "").parent.is_dir()  # two slashes make a host of the file
 
 
 def _distribution(choice: Choice) -> BaseDistribution:

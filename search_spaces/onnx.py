@@ -1,5 +1,6 @@
 """The one place that exports to ONNX: many modules in one pass, and the check that each model equals its module."""
 
+import itertools
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.compose
+import onnx.helper
 import onnx.utils
 import onnxruntime
 import torch
@@ -71,13 +73,28 @@ def to_onnx(
 
 def chained(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     """Return models of `to_onnx` as one, in which each takes what the one before it returns."""
-    joint, *others = (onnx.compose.add_prefix(model, f"{number}.") for number, model in enumerate(models))
-    for following in others:
-        ends = (joint.graph.output[0].name, following.graph.input[0].name)
-        joint = onnx.compose.merge_models(joint, following, io_map=[ends], name="network", producer_name="pytorch")
-    ends_of_all = {joint.graph.output[0].name: "output"}
-    ends_of_all |= {value.name: value.name.removeprefix("0.") for value in joint.graph.input}
-    _rename_values(joint.graph, ends_of_all)
+    parts = [onnx.compose.add_prefix(model, f"{number}.") for number, model in enumerate(models)]
+    for before, part in itertools.pairwise(parts):
+        _rename_values(part.graph, {part.graph.input[0].name: before.graph.output[0].name})
+    graph = onnx.helper.make_graph(
+        [node for part in parts for node in part.graph.node],
+        "network",
+        parts[0].graph.input,
+        parts[-1].graph.output,
+        [weights for part in parts for weights in part.graph.initializer],
+        value_info=[value for part in parts for value in part.graph.value_info],
+    )
+    ends = {value.name: value.name.removeprefix("0.") for value in graph.input}
+    _rename_values(graph, ends | {graph.output[0].name: "output"})
+    imported = {opset.domain: opset for part in parts for opset in part.opset_import}
+    joint = onnx.helper.make_model(
+        graph,
+        opset_imports=list(imported.values()),
+        functions=[function for part in parts for function in part.functions],
+        ir_version=parts[0].ir_version,
+        producer_name="pytorch",
+    )
+    onnx.checker.check_model(joint)
     return joint
 
 

@@ -33,7 +33,7 @@ def test_the_python_example_finds_a_network(
         verbs, "RunConfig", lambda *args, **options: verbs.run.__globals__["RunConfig"](*args, **options, **shorter)
     )
     space = '"mobilenet_v3_32", {"resolutions": (16, 24)}'
-    small = '"nasbench201", {"cells": 1, "channels": 4, "resolution": 8}'
+    small = '"autoformer_32", {"depths": (1, 2), "resolution": 8}'
     for said, short in (("epochs=30", "epochs=1"), (space, small), ("40%", "100ms")):  # no noise reaches that
         assert said in code
         code = code.replace(said, short)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import onnxruntime
@@ -59,7 +60,7 @@ def read_frame(path: Path) -> PointClouds:
     """
     try:
         points = torch.from_numpy(np.load(path)["points"]).float()
-    except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, EOFError, TypeError, BadZipFile) as error:
         raise InputError(f"frame {path}: {' '.join(str(error).split())}: expected a .npz file with points") from None
     if points.ndim != 2 or points.shape[1] != 4:
         raise InputError(f"frame {path}: points {tuple(points.shape)}, expected (points, 4)")

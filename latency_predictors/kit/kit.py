@@ -35,7 +35,7 @@ class ProfileOptions:
 
     n_calibration: int = Field(default=12, ge=6, description="whole networks that the table is calibrated on")
     n_held_out: int = Field(default=20, ge=5, description="other whole networks that its error is measured on")
-    group_size: int = Field(default=300, ge=1, description="blocks in memory at a time, measured side by side")
+    group_size: int = Field(default=300, ge=1, description="blocks measured side by side, beside all whole networks")
     noise_repeats: int = Field(
         default=10, ge=0, description="times that one network is measured first, to tell the machine's noise"
     )

@@ -47,7 +47,7 @@ class Relaxation:
             slot: MixedSlot(slot, supernet.store.get_submodule(slot), *entries[slot], index.blocks)
             for slot in in_order(self.space)
         }
-        self._places = [self._place(place) for place in places(self.space)] if self._is_chain else []
+        self._places = [self._place(place) for place in places(self.space)] if self._passes_absent_on else []
         self._mixed = {slot for place in self._places if place.is_mixed for slot in place.slots}
         self.sampled = self._find_sampled()
         self._networks: dict[Support, nn.Module] = {}
@@ -82,12 +82,12 @@ class Relaxation:
             if self.space.inputs(self.space.decode(row[None])[0]) != inputs
         }
         for name, slot in self._slots.items():
-            unknown = name not in self._mixed if self._is_chain else self.space.absent == "unknown"
+            unknown = name not in self._mixed if self._passes_absent_on else self.space.absent == "unknown"
             found |= slot.unseen() | (slot.deciding_presence() if unknown else set())
         return tuple(sorted(found))
 
     @property
-    def _is_chain(self) -> bool:
+    def _passes_absent_on(self) -> bool:
         return self.space.absent == "identity"
 
     def _place(self, place: Place) -> Place:
@@ -101,7 +101,7 @@ class Relaxation:
             if len(self._networks) >= _KEPT:
                 del self._networks[next(iter(self._networks))]
             modules = {name: self._slots[name].skeleton(part) for name, part in parts.items()}
-            if self._is_chain:
+            if self._passes_absent_on:
                 self._networks[support] = MixedChain(modules, self._places)
             else:
                 weighted = {n: Weighted(m) if self._weighs(self._slots[n]) else m for n, m in modules.items()}

@@ -10,7 +10,7 @@ import pytest
 import search_spaces
 from latency_predictors.model import Model, UntrainedModels, block_models, network_model
 from search_spaces.block import TensorSpec
-from search_spaces.onnx import OnnxNetwork
+from search_spaces.onnx import OPSET, OnnxNetwork
 
 
 def check_form(model: Model, inputs: tuple[TensorSpec, ...]) -> None:
@@ -41,15 +41,30 @@ def test_blocks_and_networks_of_points_have_open_numbers_of_rows() -> None:
     check_form(network_model(space, architecture, space.build(architecture), 1), space.inputs(architecture))
 
 
-def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(toy: Callable[..., Any]) -> None:
-    space = toy()
-    largest = space.largest()
-    (model,) = UntrainedModels(space, 1).of_networks([largest])
-    check_form(model, space.inputs(largest))
-    (output,) = onnx.load_from_string(model.content).graph.output
-    assert output.name == "output"
+@pytest.mark.parametrize("name", ["mobilenet_v3_32", "autoformer_32"])
+def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(name: str) -> None:
+    space = search_spaces.load(name)
+    smallest = space.smallest()
+    (model,) = UntrainedModels(space, 1).of_networks([smallest])
+    check_form(model, space.inputs(smallest))
     assert OnnxNetwork(model.content)(*model.tensors()).numpy() == pytest.approx(model.expected(), abs=1e-5)
-    assert operations(model) == operations(network_model(space, largest, space.build(largest), 1))
+    joint, whole = (
+        onnx.load_from_string(content)
+        for content in (model.content, network_model(space, smallest, space.build(smallest), 1).content)
+    )
+    for part in (joint, whole):
+        assert [value.name for value in part.graph.output] == ["output"]
+        assert [(opset.domain, opset.version) for opset in part.opset_import] == [("", OPSET)]
+    assert operations(joint) == operations(whole)
+
+
+def test_equal_blocks_of_a_chain_have_weights_each(toy: Callable[..., Any]) -> None:
+    space = toy(widths=(16,))
+    (model,) = UntrainedModels(space, 1).of_networks([space.largest()])
+    assert len({*map(repr, space.plan(space.largest()).values())}) < len(space.plan(space.largest()))
+    assert sum(p.numel() for p in model.module.parameters()) == sum(
+        p.numel() for p in space.build(space.largest()).parameters()
+    ), "torch counts weights that are shared once"
 
 
 def test_untrained_models_are_the_same_whatever_was_asked_for_before(toy: Callable[..., Any]) -> None:
@@ -61,5 +76,5 @@ def test_untrained_models_are_the_same_whatever_was_asked_for_before(toy: Callab
     assert one.of_blocks([first])[first].content == UntrainedModels(space, 1).of_blocks([first])[first].content
 
 
-def operations(model: Model) -> Counter[str]:
-    return Counter(node.op_type for node in onnx.load_from_string(model.content).graph.node)
+def operations(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)

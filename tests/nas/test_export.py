@@ -18,8 +18,8 @@ def test_a_directory_that_is_no_bundle_is_told_with_those_that_are(tmp_path: Pat
 
 
 def test_damaged_files_of_a_bundle_are_named(tmp_path: Path) -> None:
-    write_json(tmp_path / REPORT, "report/2", {"device": None})
-    with pytest.raises(InputError, match=r"report\.json lacks 'latency'"):
+    write_json(tmp_path / REPORT, "report/3", {"bounds": {}})
+    with pytest.raises(InputError, match=r"report\.json lacks 'latencies'"):
         read_report(tmp_path)
     space = search_spaces.load("mobilenet_v3_32", resolutions=(16,))
     document = {"space": space.to_json(), "choices": dict(space.smallest())}
