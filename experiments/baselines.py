@@ -5,7 +5,7 @@
 Compares, on the same shared weights and without fine-tuning, the network that a finished `nas run` exported with the
 best of 50 random networks within the budget, by what the run sought on validation examples, and with the uniformly
 scaled network that comes closest to the found one's latency: every choice the same share of the way from its first
-option to its last. Scores are on test examples, too, and latency is measured side by side.
+option to its last. Scores are on test examples, too, and latency is measured side by side, on the first device alone.
 """
 
 import argparse
@@ -20,20 +20,19 @@ from rich.table import Table
 from experiments.command import at_least_one, one_line
 from latency_predictors.cost_model import CostModel
 from latency_predictors.model import network_model
-from latency_predictors.table.latency_table import TABLE, LatencyTable
-from nas.bounds import cost_models
+from nas.bounds import LATENCY, feasible_region, read_models
 from nas.candidates import sought_metric
-from nas.constraint import Constraint, told
+from nas.constraint import in_words
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, score
 from nas.export import read_network
-from nas.finalists import LatencyOptions, measure_networks
+from nas.finalists import LatencyOptions, devices_at_hand, measure_networks
 from nas.objectives import FeasibleRegion, Objective
 from nas.run_directory import read_run
 from nas.search_options import SearchOptions
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, model_paths
+from nas.verbs.search import load_supernet, model_paths
 from search_spaces import Architecture, SearchSpace
-from search_spaces.storage import read_json
+from search_spaces.errors import InputError
 
 
 def main() -> None:
@@ -50,17 +49,18 @@ def compare(arguments: argparse.Namespace) -> None:
     """Find the baselines, evaluate, measure, print."""
     at_least_one(random=arguments.random)
     asked, _ = read_run(arguments.run, "run")
-    found = read_json(arguments.run / "search" / FINALISTS, FINALISTS_SCHEMA)
+    options = asked["options"]
+    models = read_models(model_paths(arguments.run / "search"), {})
+    here = devices_at_hand({LATENCY: models[LATENCY]}, otherwise="compare where its device is")
+    if LATENCY not in here:
+        raise InputError(f"{arguments.run}: its latency model names no device, so nothing can be measured side by side")
+    device = here[LATENCY]
     supernet, data = load_supernet(arguments.run / "train")
-    table = LatencyTable.load(arguments.run / "profile" / TABLE)
-    table.require_at_hand()
-    model, weights = table.cost_model(), SharedWeights(supernet, data)
-    models = {metric: load_table(path) for metric, path in model_paths(arguments.run / "search").items()}
-    costs = cost_models(models, supernet.space, found["bounds"])
-    bounds = [Constraint(costs[metric], bound, metric) for metric, bound in found["bounds"].items()]
-    region = FeasibleRegion(supernet.space, bounds)
+    budgets = {LATENCY: options["budget"], **options.get("bounds", {})}  # a run of an earlier version knew of none
+    region = feasible_region(models, supernet.space, budgets)
+    model, weights = models[LATENCY].cost_model(supernet.space), SharedWeights(supernet, data)
     _, best, *_ = read_network(arguments.run / "export")
-    sought = sought_metric(data, SearchOptions(metric=asked["options"]["search"]["metric"]))
+    sought = sought_metric(data, SearchOptions(metric=options["search"]["metric"]))
     networks = {
         "found": best,
         "uniformly scaled": _uniformly_scaled(supernet.space, model, best),
@@ -73,10 +73,10 @@ def compare(arguments: argparse.Namespace) -> None:
         network = weights.extract(architecture)
         parts = [score(network, batches, weights.prepare(architecture)) for batches in scored]
         rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
-        exported.append(network_model(supernet.space, architecture, network, table.device.batch_size))
-    for row, latency in zip(rows.values(), measure_networks(table.device, exported, LatencyOptions()), strict=True):
+        exported.append(network_model(supernet.space, architecture, network, device.batch_size))
+    for row, latency in zip(rows.values(), measure_networks(device, exported, LatencyOptions()), strict=True):
         row.append(latency.latency_ms)
-    _print(rows, data.metrics, found["bounds"])
+    _print(rows, data.metrics, region.bounds)
 
 
 def _best_random(weights: SharedWeights, region: FeasibleRegion, n: int, sought: Objective) -> Architecture:
@@ -95,7 +95,7 @@ def _uniformly_scaled(space: SearchSpace, model: CostModel, like: Architecture) 
 
 
 def _print(rows: dict[str, list[Any]], metrics: Sequence[str], bounds: Mapping[str, float]) -> None:
-    table = Table(title=f"shared weights, {told(bounds)}")
+    table = Table(title=f"shared weights, {in_words(bounds)}")
     scores = [f"{part} {metric}" for part in ("validation", "test") for metric in metrics]
     headings = ("network", "id", *scores, "measured ms")
     for heading in headings:

@@ -20,9 +20,9 @@ import numpy as np
 from experiments import rivals
 from experiments.command import at_least_one, resumable
 from experiments.report import markdown_table, replace_section, write_text
-from nas.bounds import LATENCY, feasible_region
+from nas.bounds import LATENCY, feasible_region, model_files, read_models
 from nas.candidates import sought_metric
-from nas.constraint import told
+from nas.constraint import in_words
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective
@@ -31,7 +31,7 @@ from nas.search import Search
 from nas.search_options import SearchOptions
 from nas.strategy import Strategy
 from nas.training.checkpoint import FILE as CHECKPOINT
-from nas.verbs.search import load_supernet, load_table, model_files, model_paths
+from nas.verbs.search import load_supernet, model_paths
 from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -123,7 +123,7 @@ def compare(arguments: argparse.Namespace) -> str:
                 strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
-    summary = f"{summarised(setting.sought, found)}\nThe bounds are {told(setting.region.bounds)}.\n"
+    summary = f"{summarised(setting.sought, found)}\nThe bounds are {in_words(setting.region.bounds)}.\n"
     write_text(arguments.output / "report.md", summary)
     if arguments.readme:
         replace_section(arguments.readme, "strategies-supernet", summary)
@@ -141,9 +141,8 @@ def read_setting(run: Path, n_statistics: int | None, validation: Journal, test:
     options = read_run(run, "run")[0]["options"]
     supernet, data = load_supernet(run / "train")
     paths = model_paths(run / "search")
-    models = {metric: load_table(path) for metric, path in paths.items()}
     budgets = {LATENCY: options["budget"], **options.get("bounds", {})}
-    region = feasible_region(models, supernet.space, budgets)
+    region = feasible_region(read_models(paths, {}), supernet.space, budgets)
     asked = SearchOptions(
         metric=options["search"]["metric"],
         n_validation=options["search"]["n_validation"],

@@ -64,7 +64,7 @@ class LatencyModel(ABC):
         """Raise unless the device, if there is one, can be measured on from here: this machine, or one that answers.
 
         Raises:
-            InputError: names what is lacking, or how the machine differs from the model's, and how to insist.
+            InputError: names what is lacking, or how the machine differs from the model's.
         """
         if self.device is None:
             return
@@ -72,9 +72,7 @@ class LatencyModel(ABC):
             try:
                 require_same_machine(self.fingerprint, self.device)
             except InputError as error:
-                raise InputError(
-                    f"latency model {error}, say where its device is with --on, or insist with --allow-foreign-table"
-                ) from None
+                raise InputError(f"latency model {error}") from None
         self.device.require_possible()
 
     def moved(self, host: str) -> Self:
@@ -84,7 +82,7 @@ class LatencyModel(ABC):
             InputError: there is no device, or the address is none.
         """
         if self.device is None:
-            raise InputError(f"--on {host}: the latency model names no device to be measured on; leave it out")
+            raise InputError(f"at {host}: the latency model names no device to be measured on; leave that out")
         return self.on_device(Device.from_json(self.device.to_json() | {"host": host}))
 
     @abstractmethod

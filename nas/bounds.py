@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator
 
@@ -11,7 +11,7 @@ from latency_predictors.analytic.counts import COUNTS, count_models, require_cou
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
 from latency_predictors.latency_model import LatencyModel
-from latency_predictors.saved_models import KINDS
+from latency_predictors.saved_models import KINDS, model_file, read_latency_model
 from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, parse_budget
 from nas.search_options import SearchOptions
@@ -28,8 +28,11 @@ BOUNDS_HELP = (
 )
 DEVICES_HELP = (
     "latency models of further devices, each as --table takes it, as phone=DIRECTORY: the metric phone_latency_ms is "
-    "then known to bounds and costs, and finalists are measured there, too"
+    "then known to bounds and costs, and finalists are measured there, too, if that can be reached"
 )
+HOSTS_HELP = "where further devices are now, as phone=ssh://user@host[:port]; unset: where their models say"
+
+T = TypeVar("T")
 
 
 def latency_metric(device: str) -> str:
@@ -42,7 +45,7 @@ def device_of(latency: str) -> str:
     return latency.removesuffix(LATENCY).removesuffix("_")
 
 
-def beside(latency: str, name: str) -> str:
+def beside_latency(latency: str, name: str) -> str:
     """Return what something of a device is called beside its latency: phone_measured_ms beside phone_latency_ms."""
     return latency.removesuffix(LATENCY) + name
 
@@ -59,8 +62,6 @@ def _well_named(devices: Mapping[str, Path]) -> Mapping[str, Path]:
             raise InputError(
                 f"device {name!r}: expected a name of letters, digits and underscores, as its latency is called by it"
             )
-        if name in (*COUNTS, *(metric for kind in KINDS for metric in kind.metrics)):
-            raise InputError(f"device {name}: a metric is called that; give the device another name")
     return devices
 
 
@@ -68,10 +69,36 @@ DevicePaths = Annotated[Mapping[str, Path], AfterValidator(_well_named)]
 """Latency models of further devices, by names that a user gives these."""
 
 
-def by_metric(devices: Mapping[str, Path], table: Path | None = None) -> dict[str, Path]:
-    """Return the paths of latency models by the metrics of their latencies, that of the first device, if any, first."""
-    named = devices if table is None else {"": table, **devices}
-    return {latency_metric(name): path for name, path in named.items()}
+def by_metric(further: Mapping[str, T], first: T | None = None) -> dict[str, T]:
+    """Return what is said of devices by the metrics of their latencies, that of the first device, if any, first."""
+    named = further if first is None else {"": first, **further}
+    return {latency_metric(name): one for name, one in named.items()}
+
+
+def read_models(paths: Mapping[str, Path], hosts: Mapping[str, str]) -> dict[str, LatencyModel]:
+    """Read latency models, whosever they are; see `devices_at_hand`.
+
+    Args:
+        paths: files, or output directories that hold one, by the metrics of the latencies.
+        hosts: where devices are now, likewise; those that are not named are where their models say.
+
+    Raises:
+        InputError: there is no such model, or no such device.
+    """
+    for metric in hosts:
+        if metric not in paths:
+            further = [device_of(known) for known in paths if known != LATENCY]
+            raise unknown("device in hosts", device_of(metric), further)
+    models = {metric: read_latency_model(path) for metric, path in paths.items()}
+    return {metric: model.moved(hosts[metric]) if metric in hosts else model for metric, model in models.items()}
+
+
+def model_files(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of latency models, by the metrics of their latencies, by what they are called among inputs."""
+    return {
+        "table" if metric == LATENCY else f"device {device_of(metric)}": model_file(path)
+        for metric, path in paths.items()
+    }
 
 
 def cost_models(
@@ -88,7 +115,7 @@ def cost_models(
         InputError: nothing is known of this space.
     """
     known = {
-        beside(latency, metric): cost
+        beside_latency(latency, metric): cost
         for latency, model in models.items()
         for metric, cost in model.cost_models(space).items()
     }
@@ -109,11 +136,11 @@ def feasible_region(
         InputError: there are no such networks, or a model is not of this space.
     """
     costs = cost_models(models, space, budgets)
-    bounds = {metric: parse_budget(text, costs[metric]) for metric, text in budgets.items()}
+    bounds = {metric: parse_budget(text, costs[metric], metric) for metric, text in budgets.items()}
     return FeasibleRegion(space, [Constraint(costs[metric], bound, metric) for metric, bound in bounds.items()])
 
 
-def require_known(
+def require_known_metrics(
     bounded: Collection[str],
     options: SearchOptions,
     kinds: Mapping[str, type[LatencyModel]],
@@ -129,9 +156,9 @@ def require_known(
 
     Raises:
         InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
-            that is called as a proxy is; or a further device whose latency is neither bounded nor lowered.
+            that is called as a proxy is; or a further device of which nothing is bounded or lowered.
     """
-    known = [*(beside(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
+    known = [*(beside_latency(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
     if LATENCY in bounded:
         raise InputError(f"bounds {LATENCY}: that is what the budget bounds; leave it out")
     proxies = [options.proxy] if options.evaluator == "zero_cost" else []
@@ -141,15 +168,16 @@ def require_known(
     ):
         for metric in metrics:
             if metric not in known:
-                raise _unknown(option, metric, known)
+                raise _unknown(option, metric, known, kinds)
             if metric in recorded:
                 raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
             require_countable(metric, space)
-    for latency in kinds:
-        if latency != LATENCY and latency not in (*bounded, *options.costs):
+    for latency, kind in kinds.items():
+        of_device = {beside_latency(latency, metric) for metric in kind.metrics}
+        if latency != LATENCY and of_device.isdisjoint((*bounded, *options.costs)):
             raise InputError(
-                f"device {device_of(latency)} does nothing unless its latency is bounded or lowered: say --bounds "
-                f"{latency}=... or --search.costs {latency}, or leave it out"
+                f"device {device_of(latency)} does nothing unless its latency, or what else is known of it, is bounded "
+                f"or lowered: say --bounds {latency}=... or --search.costs {latency}, or leave it out"
             )
 
 
@@ -169,10 +197,12 @@ def require_one_precision(devices: Iterable[tuple[str, Device | None]]) -> None:
             )
 
 
-def _unknown(option: str, metric: str, known: Collection[str]) -> InputError:
-    if any(metric in kind.metrics for kind in KINDS):
-        return InputError(
-            f"{option} {metric}: nothing measured here tells it, and the latency model knows {LATENCY} alone; give "
-            "--table a roofline device, or leave it out"
-        )
+def _unknown(option: str, metric: str, known: Collection[str], latencies: Collection[str]) -> InputError:
+    for latency in latencies:
+        if metric in (beside_latency(latency, other) for kind in KINDS for other in kind.metrics):
+            given = "--table" if latency == LATENCY else f"--devices {device_of(latency)}="
+            return InputError(
+                f"{option} {metric}: nothing measured here tells it, and the latency model{on(latency)} knows "
+                f"{latency} alone; give {given} a roofline device, or leave it out"
+            )
     return unknown(f"metric in {option}", metric, known)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.analytic.counts import count_models
 from latency_predictors.cost_model import CostModel
 from nas import strategies
 from nas.data import Dataset
@@ -21,7 +20,6 @@ from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
-from search_spaces import SearchSpace
 from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
 
@@ -57,7 +55,7 @@ def find_candidates(
     """Spend the evaluations, or go on where an earlier call in the same directory was stopped.
 
     `belongs_to` says which weights and costs these are, so that no others' journals are gone on with. `costs` are what
-    may be lowered, by metric, beside what the region bounds and the counts.
+    may be lowered, by metric, beside what the region bounds; see `nas.bounds.cost_models`.
     Writes `evaluated.jsonl`, and with a predictor also `predictor.safetensors`, `predicted.jsonl`, `candidates.jsonl`;
     with a proxy instead `proxy.jsonl`, `candidates.jsonl`; for a warm start also `warm_start.jsonl`.
     An executor evaluates; a predictor is asked here, where a message would take longer than the prediction.
@@ -168,10 +166,11 @@ class _CandidateSearch:
 
 
 def _lowered(region: FeasibleRegion, names: Sequence[str], costs: Mapping[str, CostModel]) -> list[Objective]:
-    """Return the costs of these names as objectives: those that are bounded or given, and counts."""
+    """Return the costs of these names as objectives: those that are bounded or given."""
     models = {**costs, **{constraint.metric: constraint.model for constraint in region.constraints}}
-    if any(name not in models for name in names):
-        models = count_models(region.space) | models
+    for name in names:
+        if name not in models:
+            raise unknown("cost to be lowered", name, models)
     return [Objective(name, maximise=False, model=models[name]) for name in names]
 
 
@@ -192,14 +191,16 @@ def _along(front: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     return front[np.unique(np.linspace(0, len(front) - 1, min(n, len(front))).round().astype(np.int64))]
 
 
-def require_possible(data: Dataset, space: SearchSpace, options: SearchOptions) -> None:
-    """Raise what a search of this space by such data would raise, before anything is trained or written.
+def require_possible(data: Dataset, region: FeasibleRegion, options: SearchOptions) -> None:
+    """Raise what a search of this region by such data would raise, before anything is trained or written.
 
     Raises:
-        InputError: the data are not scored by the metric, or the strategy cannot search the space.
+        InputError: the data are not scored by the metric, or the strategy cannot search the space or keep the bounds.
     """
     sought_metric(data, options)
-    strategies.require_searches(options.load_strategy(), space)
+    strategy = options.load_strategy()
+    strategies.require_searches(strategy, region.space)
+    strategy.require_bounds(region.constraints)
 
 
 def sought_metric(data: Dataset, options: SearchOptions) -> Objective:

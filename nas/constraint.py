@@ -66,11 +66,11 @@ class Constraint:
             raise InputError(
                 f"no network has {self.metric} <= {self.bound:.4g}: the lowest, {architecture.id}, has "
                 f"{lowest:.4g}, which is {guarded:.4g} with the model's margin of {self.model.margin:.1%}; "
-                "raise the budget to at least that"
+                f"raise the bound of {self.metric} to at least that"
             )
 
 
-def told(bounds: Mapping[str, float]) -> str:
+def in_words(bounds: Mapping[str, float]) -> str:
     """Return bounds, by metric, in words."""
     return " and ".join(f"{metric} <= {bound:.4g}" for metric, bound in bounds.items())
 

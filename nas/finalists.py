@@ -1,8 +1,9 @@
 """The best candidates, measured on the device: what breaks the budget when measured is never handed out."""
 
 import dataclasses
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
+from nas.bounds import LATENCY, device_of
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.executor import Executor
 from nas.executors.local import LocalExecutor
 from nas.search import History
 from search_spaces import Architecture
+from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +52,48 @@ class Latency:
         return cls(max(quantiles), min(quantiles), median, len(passes))
 
 
+def devices_at_hand(
+    models: Mapping[str, LatencyModel],
+    hosts: Collection[str] = (),
+    *,
+    allow_foreign: bool = False,
+    otherwise: str = "say where its device is with --on, or insist with --allow-foreign-table",
+    executor: Executor | None = None,
+) -> dict[str, Device]:
+    """Return the devices that networks can be measured on, by the metrics of their latencies.
+
+    A further device that is not at hand is left out: its networks stand as they are predicted.
+
+    Args:
+        models: of the devices, by the metrics of their latencies.
+        hosts: metrics of devices of which it was said where they are now: these are never left out.
+        allow_foreign: whether to measure here what stands for the first device, where that is another machine's.
+        otherwise: what else can be done if the first device is not at hand.
+        executor: knows where the devices are; None: here.
+
+    Raises:
+        InputError: the first device, or one of which it was said where it is, is not at hand.
+    """
+    executor, found = executor or LocalExecutor(), {}
+    for metric, model in models.items():
+        if model.device is None:
+            continue
+        try:
+            executor.measure(LatencyModel.require_at_hand, model)
+        except InputError as error:
+            name = device_of(metric)
+            if metric == LATENCY and not allow_foreign:
+                raise InputError(f"{error}; {otherwise}") from None
+            if name and metric in hosts:
+                raise InputError(f"device {name}: {error}; say another place in --hosts, or leave it out") from None
+            if name:
+                logger.warning("device %s stands as predicted, not measured: %s; --hosts says where it is", name, error)
+                continue
+            logger.warning("used all the same: %s", error)
+        found[metric] = model.device
+    return found
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class LatencyOptions:
     """How whole networks are measured."""
@@ -68,7 +115,7 @@ class DeviceLatency:
 
     Attributes:
         predicted_ms: by the device's model.
-        measured: on the device; None where there is none to measure on.
+        measured: on the device; None where that is not at hand, or there is none.
     """
 
     predicted_ms: float
@@ -88,8 +135,8 @@ class Finalist:
         architecture: the network.
         metrics: on shared weights.
         latencies: by metric, one a device.
-        meets_budget: whether it does on all devices when it is measured, or, where there is none to measure on, by the
-            model with its margin.
+        meets_budget: whether it does on all devices when it is measured, or, where it is not, by the model with its
+            margin.
     """
 
     architecture: Architecture
@@ -123,6 +170,7 @@ class FinalistOptions(LatencyOptions):
 def measured_finalists(
     weights: SharedWeights,
     models: Mapping[str, LatencyModel],
+    devices: Mapping[str, Device],
     candidates: History,
     bounds: Mapping[str, float],
     options: FinalistOptions,
@@ -133,11 +181,12 @@ def measured_finalists(
 ) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps all bounds.
 
-    What the journal holds is not measured again. Where no model names a device, all stand as they are predicted.
+    What the journal holds is not measured again. Where there is no device, all stand as they are predicted.
 
     Args:
         weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
-        models: of the devices, by the metrics of their latencies.
+        models: of all devices, by the metrics of their latencies.
+        devices: those to measure on, likewise.
         candidates: evaluated on shared weights, best first.
         bounds: the highest costs allowed, by metric; all but latencies are kept by every candidate.
         options: how they are measured.
@@ -148,7 +197,6 @@ def measured_finalists(
     executor = executor or LocalExecutor()
     told = _Told(weights, models, candidates, bounds)
     architectures = told.architectures
-    devices = {metric: model.device for metric, model in models.items() if model.device is not None}
     if not devices:
         return [told.finalist(i, {}) for i in range(len(architectures))]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator
 
 from latency_predictors.cost_model import CostModel
-from nas.constraint import Constraint, told, violations
+from nas.constraint import Constraint, in_words, violations
 from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
@@ -133,8 +133,9 @@ def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.floa
     return summed
 
 
-def _read_budget(text: str, unit: str) -> tuple[float, bool]:
+def _read_budget(text: str, metric: str) -> tuple[float, bool]:
     """Return a budget's number, and whether it is a percentage."""
+    unit = metric.rpartition("_")[2]
     suffix = "%" if text.strip().endswith("%") else unit
     try:
         number = float(text.strip().removesuffix(suffix)) if text.strip().endswith(suffix) else math.nan
@@ -142,13 +143,14 @@ def _read_budget(text: str, unit: str) -> tuple[float, bool]:
         number = math.nan
     if not (math.isfinite(number) and number > 0) or (suffix == "%" and number > 100):
         raise InputError(
-            f"budget {text!r}: expected a positive number with its unit, such as 2.5{unit}, or a percentage up to 100%"
+            f"budget {text!r} of {metric}: expected a positive number with its unit, such as 2.5{unit}, or a "
+            "percentage up to 100%"
         )
     return number, suffix == "%"
 
 
 def _checked_latency(text: str) -> str:
-    _read_budget(text, "ms")
+    _read_budget(text, "latency_ms")
     return text
 
 
@@ -156,18 +158,19 @@ LatencyBudget = Annotated[str, AfterValidator(_checked_latency)]
 """What `parse_budget` takes for a latency, so that a misspelt one is refused before anything runs."""
 
 
-def parse_budget(text: str, model: CostModel) -> float:
+def parse_budget(text: str, model: CostModel, metric: str | None = None) -> float:
     """Return the bound that a budget means for a cost model.
 
     Args:
         text: a number with the unit of the model's metric, such as "0.25ms" for `latency_ms`, or a percentage: how
             far to go from the space's lowest guarded cost to its highest.
         model: predicts the cost.
+        metric: what the cost is called; None: as the model calls it.
 
     Raises:
         InputError: no number, another unit, or a value that is not positive and finite.
     """
-    number, is_percentage = _read_budget(text, model.metric.rpartition("_")[2])
+    number, is_percentage = _read_budget(text, metric or model.metric)
     if not is_percentage:
         return number
     low, high = (cost * (1 + model.margin) for cost in (model.cheapest()[0], model.dearest()[0]))
@@ -244,7 +247,7 @@ class FeasibleRegion:
             costs = " and ".join(f"{c.metric} {c.cost(found)[0]:.4g}" for c in self.constraints)
             known = "no network keeps" if is_infeasible else "no network was found that keeps"
             raise InputError(
-                f"each bound can be kept, but {known} {told(self.bounds)}: the nearest found, "
+                f"each bound can be kept, but {known} {in_words(self.bounds)}: the nearest found, "
                 f"{self.space.decode(found)[0].id}, has {costs}, margins included; raise a bound to at least that"
             )
         return found

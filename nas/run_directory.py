@@ -23,8 +23,8 @@ _ASKED, RESULT = "run.json", "result.json"
 _IMMATERIAL = ("memory_gb", "checkpoint_seconds", "ranks", "cluster", "force")
 """Options that decide how, not what."""
 
-_PLACES = ("host",)
-"""Options that say where a device is. Who goes on sees whether it is the same; what is finished is of the one asked."""
+_PLACES = ("host", "hosts")
+"""Options that say where devices are. Who goes on sees whether it is the same; what is finished is of the one asked."""
 
 
 def begin_run(

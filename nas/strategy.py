@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, Objective, identity
 from nas.pareto import Scores
 from search_spaces import InputError, SearchSpace
@@ -56,6 +57,13 @@ class Strategy(ABC):
         needed = cls.searches_weights or cls.looks_at_networks
         return "networks to build" if needed and not _has_networks(space) else None
 
+    def require_bounds(self, constraints: Sequence[Constraint]) -> None:  # noqa: B027  # most keep bounds of any kind
+        """Raise unless bounds on predicted costs are of a kind that this strategy keeps.
+
+        Raises:
+            InputError: names the cost, and what would do.
+        """
+
     def use(self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
         """Take the shared weights that are searched, before the search begins; most learn from scores alone.
 
@@ -86,6 +94,7 @@ class Strategy(ABC):
         self.objectives = tuple(objectives)
         self.rng = np.random.default_rng(seed)
         self.search = identity(region, objectives, seed) if belongs_to is None else belongs_to
+        self.require_bounds(region.constraints)
         self._begin()
 
     def ask(self) -> Population:

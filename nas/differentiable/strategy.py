@@ -1,6 +1,6 @@
 """What differentiable strategies share: logits descended together with shared weights, then networks by probability."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from nas.constraint import Constraint
 from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, everything
@@ -65,6 +66,10 @@ class DifferentiableStrategy(Strategy):
         """Return the share of skip connections that a step drops, after the share of the steps that is done."""
         return 0.0
 
+    def require_bounds(self, constraints: Sequence[Constraint]) -> None:
+        for constraint in constraints:
+            ExpectedCost(constraint.model)
+
     def after_epoch(self, descent: ArchitectureDescent) -> None:
         """Look at a descent after an epoch: it may be narrowed to some options, set back or ended."""
 
@@ -77,8 +82,6 @@ class DifferentiableStrategy(Strategy):
                     f"a differentiable strategy lowers the cross entropy and knows nothing of {objective.metric} and "
                     f"{', '.join(objective.costs)} in one: bound the cost instead"
                 )
-        for constraint in self.region.constraints:
-            ExpectedCost(constraint.model)  # refused now rather than after training
 
     def _ask(self) -> Population:
         if self._waiting is None:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,25 @@ from safetensors.torch import save
 from torch import nn
 
 from latency_predictors.analytic.counts import count_network
-from latency_predictors.device import STATISTIC
+from latency_predictors.device import STATISTIC, Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
 from latency_predictors.quantisation import quantise
-from latency_predictors.saved_models import model_file
-from nas.bounds import LATENCY, beside, cost_models, on
-from nas.constraint import told
+from latency_predictors.saved_models import model_file, read_latency_model
+from nas.bounds import beside_latency, by_metric, cost_models, model_files, on, read_models
+from nas.constraint import in_words
 from nas.data import Dataset
 from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, predictions, score
 from nas.export import FLOAT32, ONNX, describe_inputs, to_model, write_network, write_report
-from nas.finalists import Latency, LatencyOptions, measure_networks
-from nas.run_directory import begin_run, digest, finish_run, input_path, read_asked, read_run
+from nas.finalists import Latency, LatencyOptions, devices_at_hand, measure_networks
+from nas.run_directory import begin_run, digest, finish_run, input_path, is_finished, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.profile import profiled_scenes, scene_table
-from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, load_table, model_files, model_paths
+from nas.verbs.search import FINALISTS, FINALISTS_SCHEMA, load_supernet, model_paths
 from nas.verbs.space_config import at_scene
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError, unknown
@@ -75,7 +74,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     supernet_directory, paths = input_path(options.search, "supernet"), model_paths(options.search)
     files = {"supernet": supernet_directory / CHECKPOINT, **model_files(paths)}
     _require_searched(files, asked["inputs"], options.search)
-    devices = _read_devices(paths, asked["options"])
+    devices = {} if is_finished(options.output) else _read_devices(paths, asked["options"])
     supernet, data = load_supernet(supernet_directory)
     data.require_heeded(options.export.training.augmentation)
     inputs = {**asked["inputs"], "finalists": digest(options.search / FINALISTS)}
@@ -124,26 +123,29 @@ class _Known:
 
     Attributes:
         model: of its latencies.
+        at_hand: what networks are measured on; None where they stand as predicted.
         scenes: models for other sizes of examples, by the quantile of the size.
     """
 
     model: LatencyModel
+    at_hand: Device | None
     scenes: Mapping[float, LatencyModel]
 
 
 def _read_devices(paths: Mapping[str, Path], searched: Mapping[str, Any]) -> dict[str, _Known]:
     """Return what a search knew of its devices, by the metrics of their latencies, from where it lies now."""
-    found = {}
-    for metric, path in paths.items():
-        load = partial(
-            load_table,
-            allow_foreign=searched["allow_foreign_table"],
-            host=searched["host"] if metric == LATENCY else None,
-        )
-        profiled = model_file(path).parent
-        scenes = {quantile: load(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
-        found[metric] = _Known(load(path), scenes)
-    return found
+    hosts = by_metric(searched.get("hosts", {}), searched["host"])  # a search of an earlier version knew of the first
+    models = read_models(paths, hosts)
+    at_hand = devices_at_hand(models, hosts, allow_foreign=searched["allow_foreign_table"])
+    return {
+        metric: _Known(model, at_hand.get(metric), _read_scenes(model_file(paths[metric]).parent))
+        for metric, model in models.items()
+    }
+
+
+def _read_scenes(profiled: Path) -> dict[float, LatencyModel]:
+    """Return the models for other sizes of examples that lie in a directory, by the quantile of the size."""
+    return {quantile: read_latency_model(scene_table(profiled, quantile)) for quantile in profiled_scenes(profiled)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _wanted(found: Mapping[str, Any], architecture: str | None) -> list[Mapping[
     """
     kept = {finalist["id"]: finalist for finalist in found["finalists"] if finalist["meets_budget"]}
     if not kept:
-        raise InputError(f"no finalist kept {told(found['bounds'])}: search again with higher bounds")
+        raise InputError(f"no finalist kept {in_words(found['bounds'])}: search again with higher bounds")
     if architecture is not None and architecture not in kept:
         raise unknown("finalist within the budget", architecture, kept)
     return list(kept.values()) if architecture is None else [kept[architecture]]
@@ -217,12 +219,13 @@ def _measured(
     prepare = weights.prepare(architecture)
     content, difference = to_model(network, weights.space, architecture)
     models, latencies = {ONNX: content}, {}
-    there = {metric: known.model.device for metric, known in devices.items() if known.model.device is not None}
-    if any(device.precision != "float32" for device in there.values()):  # of all, as the search required
+    meant = [known.model.device for known in devices.values() if known.model.device is not None]
+    if any(device.precision != "float32" for device in meant):  # of all, as the search required
         models = {ONNX: _quantised(content, weights.data, prepare), FLOAT32: content}
-    for metric, device in there.items():
-        model = exported_model(weights.space, architecture, network, models[ONNX], device)
-        (latencies[metric],) = measure_networks(device, [model], options.latency)
+    for metric, known in devices.items():
+        if known.at_hand is not None:
+            model = exported_model(weights.space, architecture, network, models[ONNX], known.at_hand)
+            (latencies[metric],) = measure_networks(known.at_hand, [model], options.latency)
     return _Exported(finalist, architecture, network, prepare, models, difference, latencies)
 
 
@@ -249,8 +252,8 @@ def _latencies(
                 bounds.get(metric),
             ),
             "by_scene": _by_scene(exported, weights, known, options),
-            "device": known.model.device and known.model.device.to_json(),
-            "fingerprint": known.model.device and fingerprint(known.model.device),
+            "device": known.at_hand and known.at_hand.to_json(),
+            "fingerprint": known.at_hand and fingerprint(known.at_hand),
         }
         for metric, known in devices.items()
     }
@@ -273,7 +276,7 @@ def _by_scene(
 
     Nothing where all examples have one size, or there is nothing to measure on.
     """
-    if (device := known.model.device) is None:
+    if (device := known.at_hand) is None:
         return []
     quantiles = sorted({*_SCENES, *known.scenes})
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
@@ -381,14 +384,13 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
         **{f"test_{name}": value for name, value in report["scores"]["test"].items()},
         **{f"validation_{name}": value for name, value in report["scores"]["validation"].items()},
         **{
-            beside(metric, name): latency[name]
+            beside_latency(metric, name): latency[name]
             for metric, latency in report["latencies"].items()
             for name in ("measured_ms", "predicted_ms", "budget_ms")
         },
         "statistic": STATISTIC,
         "onnx_difference": report["parity"],
-        "n_parameters": report["counts"]["n_parameters"],
-        "macs": report["counts"]["macs"],
         **{metric: entry["predicted"] for metric, entry in report["bounds"].items()},
+        **{count: report["counts"][count] for count in ("n_parameters", "macs")},  # exact, bounded or not
         **{f"{metric}_bound": entry["bound"] for metric, entry in report["bounds"].items()},
     }

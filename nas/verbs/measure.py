@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC, Device, MeasureOptions
 from latency_predictors.model import exported_model
-from nas.bounds import beside
+from nas.bounds import beside_latency
 from nas.export import read_network, read_report
 from nas.finalists import LatencyOptions, measure_networks
 from search_spaces.errors import InputError
@@ -41,7 +41,11 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
                 latencies[metric].append(measure_networks(device, [models[metric]], once)[0].latency_ms)
             bar.update()
     kept = [_kept(latencies[metric], found["budget_ms"]) for metric, found in known.items()]
-    told = {beside(metric, name): value for metric, one in zip(known, kept, strict=True) for name, value in one.items()}
+    told = {
+        beside_latency(metric, name): value
+        for metric, one in zip(known, kept, strict=True)
+        for name, value in one.items()
+    }
     return {**told, "repeats": options.repeats, "statistic": STATISTIC}
 
 

@@ -15,25 +15,28 @@ from latency_predictors.table.latency_table import LatencyTable
 from nas.bounds import (
     BOUNDS_HELP,
     DEVICES_HELP,
+    HOSTS_HELP,
     LATENCY,
     DevicePaths,
     by_metric,
     feasible_region,
-    require_known,
+    model_files,
+    read_models,
+    require_known_metrics,
     require_one_precision,
 )
 from nas.candidates import require_possible
 from nas.config import require_unsaid
-from nas.data import DataOptions
+from nas.data import DataOptions, Dataset
 from nas.executors.options import ClusterOptions, load_executor
-from nas.finalists import FinalistOptions
+from nas.finalists import FinalistOptions, devices_at_hand
 from nas.objectives import LatencyBudget
-from nas.run_directory import begin_run, digest, finish_run
+from nas.run_directory import begin_run, digest, finish_run, is_finished
 from nas.search_options import SearchOptions
 from nas.training import SupernetOptions
 from nas.verbs.export import ExportConfig, ExportOptions, export
 from nas.verbs.profile import ProfileConfig, SceneQuantiles, profile
-from nas.verbs.search import SearchConfig, load_table, model_files, search
+from nas.verbs.search import SearchConfig, search
 from nas.verbs.space_config import SpaceConfig, load_for
 from nas.verbs.train import TrainConfig, train
 from search_spaces import SearchSpace
@@ -66,6 +69,7 @@ class RunConfig:
     finalists: FinalistOptions = FinalistOptions()
     bounds: Mapping[str, str] = Field(default_factory=dict, description=BOUNDS_HELP)
     devices: DevicePaths = Field(default_factory=dict, description=DEVICES_HELP)
+    hosts: Mapping[str, str] = Field(default_factory=dict, description=HOSTS_HELP)
     export: ExportOptions = ExportOptions()
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
@@ -74,11 +78,7 @@ class RunConfig:
 def run(options: RunConfig) -> dict[str, Any]:
     """Train, profile, search and export in turn: from data and a latency budget to a measured network."""
     loaded, data = load_for(options.space, options.data)
-    for training in (options.train, options.export.training):  # what later verbs would refuse is refused now
-        data.require_heeded(training.augmentation)
-    require_possible(data, loaded, options.search)
-    models = _require_bounds(options, loaded)
-    _require_cluster(options)
+    models = {} if is_finished(options.output) else _require_possible(options, data, loaded)
     files = model_files(by_metric(options.devices, options.table))
     inputs = {"data": data.fingerprint, **{name: digest(file) for name, file in files.items()}}
     done = begin_run(options.output, "run", options, inputs, of_verbs=True, force=options.force)
@@ -93,7 +93,7 @@ def run(options: RunConfig) -> dict[str, Any]:
             profiled, named, options.device, options.profile, data.options, options.scenes, options.force
         )
         _tell("profile", profile(asked))
-        models = {LATENCY: load_table(table), **models}
+        models |= read_models({LATENCY: table}, {})
         feasible_region(models, loaded, _budgets(options))  # rather refused now than after training
     _tell("train", train(TrainConfig(data.options, trained, named, options.train, options.force)))
     searching = SearchConfig(
@@ -105,6 +105,7 @@ def run(options: RunConfig) -> dict[str, Any]:
         options.finalists,
         options.bounds,
         options.devices,
+        hosts=options.hosts,
         cluster=options.cluster,
         force=options.force,
     )
@@ -114,22 +115,39 @@ def run(options: RunConfig) -> dict[str, Any]:
     return result
 
 
-def _require_bounds(options: RunConfig, space: SearchSpace) -> dict[str, LatencyModel]:
+def _require_possible(options: RunConfig, data: Dataset, space: SearchSpace) -> dict[str, LatencyModel]:
     """Return the latency models that there are before the profile, by the metrics of their latencies.
 
     Raises:
-        InputError: what the search would raise of devices, bounds and costs, as far as there is no profile to wait for.
+        InputError: what later verbs would raise, as far as there is no profile to wait for.
+    """
+    for training in (options.train, options.export.training):
+        data.require_heeded(training.augmentation)
+    models = _require_models(options)
+    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
+    require_known_metrics(options.bounds, options.search, kinds, space)
+    region = feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
+    require_possible(data, region, options.search)
+    _require_cluster(options)
+    return models
+
+
+def _require_models(options: RunConfig) -> dict[str, LatencyModel]:
+    """Return the latency models that there are before the profile, by the metrics of their latencies.
+
+    Raises:
+        InputError: what the search would raise of models and devices.
     """
     if options.table is None:
         options.device.require_possible()
     else:
         require_unsaid(options, ("device", "profile", "scenes"), "a profile, whose place --table takes")
-    models = {metric: load_table(path) for metric, path in by_metric(options.devices, options.table).items()}
-    kinds = {LATENCY: LatencyTable} | {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search, kinds, space)
+    hosts = by_metric(options.hosts)
+    models = read_models(by_metric(options.devices, options.table), hosts)
+    insisted = {metric: model for metric, model in models.items() if metric == LATENCY or metric in hosts}
+    devices_at_hand(insisted, hosts, otherwise="search with `nas search`, to which --on says where its device is")
     devices = {LATENCY: options.device} | {metric: model.device for metric, model in models.items()}
     require_one_precision(devices.items())
-    feasible_region(models, space, options.bounds if options.table is None else _budgets(options))
     return models
 
 

@@ -1,6 +1,5 @@
 """`nas search`: the best network of a supernet under a latency budget, measured."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,29 +10,30 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC
 from latency_predictors.latency_model import LatencyModel
-from latency_predictors.saved_models import model_file, read_latency_model
 from nas import plots
 from nas.bounds import (
     BOUNDS_HELP,
     DEVICES_HELP,
+    HOSTS_HELP,
     LATENCY,
     DevicePaths,
-    beside,
+    beside_latency,
     by_metric,
     cost_models,
-    device_of,
     feasible_region,
-    require_known,
+    model_files,
+    read_models,
+    require_known_metrics,
     require_one_precision,
 )
 from nas.candidates import Candidates, find_candidates, require_possible
-from nas.constraint import told
+from nas.constraint import in_words
 from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.options import ClusterOptions, load_executor
-from nas.finalists import Finalist, FinalistOptions, measured_finalists
+from nas.finalists import Finalist, FinalistOptions, devices_at_hand, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget
-from nas.run_directory import begin_run, digest, finish_run, input_path, read_asked, read_run
+from nas.run_directory import begin_run, digest, finish_run, input_path, is_finished, read_asked, read_run
 from nas.search import History
 from nas.search_options import SearchOptions
 from nas.supernet import Supernet
@@ -41,12 +41,11 @@ from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.training.options import torch_device
 from nas.training.train_supernet import describe
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_json
 
 FINALISTS, FINALISTS_SCHEMA = "finalists.json", "finalists/2"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -71,6 +70,7 @@ class SearchConfig:
         description="where the table's device is now, as ssh://user@host[:port]; unset: where it was",
         json_schema_extra={"flag": "on"},
     )
+    hosts: Mapping[str, str] = Field(default_factory=dict, description=HOSTS_HELP)
     cluster: ClusterOptions = ClusterOptions()
     force: bool = Field(default=False, description="take the directory over from a process that you know is dead")
 
@@ -82,16 +82,13 @@ def search(options: SearchConfig) -> dict[str, Any]:
     its most accurate network, or the one that is named.
     """
     read_run(options.supernet, "train")
+    paths, hosts = by_metric(options.devices, options.table), by_metric(options.hosts, options.host)
+    models = read_models(paths, hosts)
     elsewhere = options.cluster.device is not None  # where alone it shows whether the table is of that machine
-    load = read_table if elsewhere else partial(load_table, allow_foreign=options.allow_foreign_table)
-    paths = by_metric(options.devices, options.table)
-    models = {metric: load(path, host=options.host if metric == LATENCY else None) for metric, path in paths.items()}
-    require_one_precision((metric, model.device) for metric, model in models.items())
+    find_devices = partial(devices_at_hand, models, hosts, allow_foreign=options.allow_foreign_table)
+    devices = {} if elsewhere or is_finished(options.output) else find_devices()
     supernet, data = load_supernet(options.supernet)
-    require_possible(data, supernet.space, options.search)  # refused before a directory is made
-    kinds = {metric: type(model) for metric, model in models.items()}
-    require_known(options.bounds, options.search, kinds, supernet.space)
-    region = feasible_region(models, supernet.space, {LATENCY: options.budget, **options.bounds})
+    region = _region(options, models, data, supernet.space)  # refused before a directory is made
     files = {"supernet": options.supernet / CHECKPOINT, **model_files(paths)}
     inputs = {name: digest(file) for name, file in files.items()}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
@@ -99,12 +96,9 @@ def search(options: SearchConfig) -> dict[str, Any]:
     n_validation, n_statistics = options.search.n_validation, options.search.n_statistics
     weights = SharedWeights(supernet, data, n_validation=n_validation, n_statistics=n_statistics)
     belongs_to = {**inputs, "budgets": region.bounds}
-    journal = options.output / "finalists.jsonl"
-    along_front = bool(options.search.costs)
     with load_executor(options.cluster) as executor:
-        if elsewhere and not options.allow_foreign_table:
-            for model in models.values():
-                executor.measure(model.require_at_hand)
+        if elsewhere:
+            devices = find_devices(executor=executor)
         costs = cost_models(models, supernet.space, options.search.costs)
         candidates = find_candidates(
             weights, region, options.output, options.search, belongs_to, costs=costs, executor=executor
@@ -114,11 +108,12 @@ def search(options: SearchConfig) -> dict[str, Any]:
         finalists = measured_finalists(
             weights,
             models,
+            devices,
             candidates.finalists,
             region.bounds,
             options.finalists,
-            journal,
-            all_of_them=along_front,
+            options.output / "finalists.jsonl",
+            all_of_them=bool(options.search.costs),
             executor=executor,
         )
     _write(options.output, models, data, candidates, finalists, region.bounds)
@@ -128,49 +123,27 @@ def search(options: SearchConfig) -> dict[str, Any]:
     return result
 
 
-def model_files(paths: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the files of latency models, by the metrics of their latencies, by what they are called among inputs."""
-    return {
-        "table" if metric == LATENCY else f"device {device_of(metric)}": model_file(path)
-        for metric, path in paths.items()
-    }
+def _region(
+    options: SearchConfig, models: Mapping[str, LatencyModel], data: Dataset, space: SearchSpace
+) -> FeasibleRegion:
+    """Return the networks that keep all bounds.
+
+    Raises:
+        InputError: there are none, or what is asked cannot be searched for by these models and data.
+    """
+    require_one_precision((metric, model.device) for metric, model in models.items())
+    require_known_metrics(
+        options.bounds, options.search, {metric: type(model) for metric, model in models.items()}, space
+    )
+    region = feasible_region(models, space, {LATENCY: options.budget, **options.bounds})
+    require_possible(data, region, options.search)
+    return region
 
 
 def model_paths(directory: Path) -> dict[str, Path]:
     """Return where the latency models of a search lie now, by the metrics of their latencies."""
     names = read_asked(directory)["options"].get("devices", {})  # a search of an earlier version knew of none
     return by_metric({name: input_path(directory, "devices", name) for name in names}, input_path(directory, "table"))
-
-
-def load_table(path: Path, allow_foreign: bool = False, host: str | None = None) -> LatencyModel:
-    """Read a latency model, and refuse one of a machine that is not at hand unless that is allowed.
-
-    Args:
-        path: the file, or an output directory that holds one.
-        allow_foreign: whether to use a table that another machine measured.
-        host: where its device is now; None for where it was.
-
-    Raises:
-        InputError: there is no such model, or it is another machine's.
-    """
-    table = read_table(path, host)
-    try:
-        table.require_at_hand()
-    except InputError as error:
-        if not allow_foreign:
-            raise
-        logger.warning("used all the same: %s", error)
-    return table
-
-
-def read_table(path: Path, host: str | None = None) -> LatencyModel:
-    """Read a latency model, whosever it is; see `load_table`.
-
-    Raises:
-        InputError: there is no such model.
-    """
-    table = read_latency_model(path)
-    return table if host is None else table.moved(host)
 
 
 def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
@@ -203,8 +176,9 @@ def _write(
     write_json(output / FINALISTS, FINALISTS_SCHEMA, document)
     metric, metrics = data.metrics[0], candidates.history.metrics
     for latency, model in models.items():
-        pareto, predictions = (beside(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
-        plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
+        pareto, predictions = (beside_latency(latency, name) for name in ("pareto.png", "predicted-vs-measured.png"))
+        if latency in metrics:  # neither bounded nor lowered itself, it was not recorded
+            plots.plot_pareto(output / pareto, latency, metric, metrics, finalists, bounds.get(latency))
         plots.plot_predictions(output / predictions, latency, model, finalists)
 
 
@@ -212,20 +186,21 @@ def _best(finalists: Sequence[Finalist], bounds: Mapping[str, float]) -> Finalis
     """Return the first finalist that keeps all bounds.
 
     Raises:
-        InputError: none does, and which is nearest.
+        InputError: none does, and which is nearest; by measurements, as all are predicted to.
     """
     kept = [finalist for finalist in finalists if finalist.meets_budget]
     if kept:
         return kept[0]
 
     def latencies(finalist: Finalist) -> dict[str, float]:
-        return {metric: one.latency_ms for metric, one in finalist.latencies.items() if metric in bounds}
+        found = {metric: one for metric, one in finalist.latencies.items() if one.measured and metric in bounds}
+        return {metric: one.latency_ms for metric, one in found.items()}
 
     nearest = min(map(latencies, finalists), key=lambda found: max(ms / bounds[metric] for metric, ms in found.items()))
     raise InputError(
-        f"none of {len(finalists)} candidates keeps {told({metric: bounds[metric] for metric in nearest})} when "
-        f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: raise the "
-        "bounds, or profile again on a quiet machine"
+        f"none of {len(finalists)} candidates keeps {in_words({metric: bounds[metric] for metric in nearest})} when "
+        f"measured; the nearest has {' and '.join(f'{metric} {ms:.4g}' for metric, ms in nearest.items())}: search in "
+        "another directory, with higher bounds or with what was profiled again on a quiet machine"
     )
 
 
@@ -239,10 +214,12 @@ def _result(
 ) -> dict[str, Any]:
     space, bounds = region.space, region.bounds
     row, others = space.encode([best.architecture]), [c for c in region.constraints if c.metric not in models]
-    margins = {beside(latency, "table_margin"): model.cost_model(space).margin for latency, model in models.items()}
+    margins = {
+        beside_latency(latency, "table_margin"): model.cost_model(space).margin for latency, model in models.items()
+    }
     return {
         "architecture": best.architecture.id,
-        **{beside(latency, "budget_ms"): bounds[latency] for latency in models if latency in bounds},
+        **{beside_latency(latency, "budget_ms"): bounds[latency] for latency in models if latency in bounds},
         **_latencies(best),
         "statistic": STATISTIC,
         **margins,
@@ -267,8 +244,8 @@ def _latencies(finalist: Finalist) -> dict[str, float | None]:
     """Return a finalist's latencies on all devices, one name each."""
     found: dict[str, float | None] = {}
     for metric, latency in finalist.latencies.items():
-        found[beside(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
-        found[beside(metric, "predicted_ms")] = latency.predicted_ms
+        found[beside_latency(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
+        found[beside_latency(metric, "predicted_ms")] = latency.predicted_ms
     return found
 
 

@@ -12,10 +12,11 @@ import nas.finalists
 from latency_predictors.device import Device
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
-from nas.finalists import Finalist, FinalistOptions, Latency, measured_finalists
+from nas.finalists import Finalist, FinalistOptions, Latency, devices_at_hand, measured_finalists
 from nas.search import History
 from nas.supernet import Supernet
 from search_spaces import SearchSpace
+from search_spaces.errors import InputError
 
 BOUNDS = {"latency_ms": 1.0, "macs": 1e6, "phone_latency_ms": 2.0}
 
@@ -24,6 +25,7 @@ class Table:
     """Stands in for a latency table, of which finalists take the device and the predictions alone."""
 
     device = Device()
+    fingerprint: dict[str, str] | None = None
 
     def cost_model(self, space: SearchSpace) -> "Table":
         return self
@@ -36,6 +38,13 @@ class Numbers(Table):
     """A device that cannot be measured on."""
 
     device = None  # type: ignore[assignment]
+    margin = 0.5
+
+
+class Foreign(Table):
+    """A device of another machine that does not answer."""
+
+    fingerprint = {"cpu": "abacus"}  # noqa: RUF012
     margin = 0.5
 
 
@@ -79,7 +88,8 @@ def find(tiny: SearchSpace, data: Dataset, tmp_path: Path) -> Callable[[], list[
     def measured(**further: Table) -> list[Finalist]:
         models = {"latency_ms": Table(), **further}
         candidates, journal = History(population, metrics), tmp_path / "finalists.jsonl"
-        return measured_finalists(weights, models, candidates, BOUNDS, options, journal)  # type: ignore[arg-type]
+        devices = devices_at_hand(models)  # type: ignore[arg-type]
+        return measured_finalists(weights, models, devices, candidates, BOUNDS, options, journal)  # type: ignore[arg-type]
 
     return measured
 
@@ -120,6 +130,24 @@ def test_a_finalist_keeps_the_budgets_of_all_devices_when_measured_there(
     assert [finalist.latencies["board_latency_ms"].latency_ms for finalist in finalists] == [0, 1, 2, 3]
     assert machine.groups == [2, 2, 2, 2]
     assert [Finalist.from_json(finalist.to_json()) for finalist in finalists] == finalists
+
+
+def test_a_further_device_that_is_not_at_hand_is_never_measured_here(
+    find: Callable[..., list[Finalist]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(monkeypatch, [0.9, 1.1])
+    finalists = find(phone_latency_ms=Foreign())
+    assert machine.groups == [2], "on the first device"
+    assert [finalist.latencies["phone_latency_ms"].measured for finalist in finalists] == [None, None]
+    assert caplog.text.count("device phone stands as predicted, not measured: latency model measured on another") == 1
+    models: dict[str, Any] = {"latency_ms": Foreign(), "phone_latency_ms": Foreign()}
+    assert [*devices_at_hand(models, allow_foreign=True)] == ["latency_ms"]
+    with pytest.raises(
+        InputError, match=r"device phone: .* another machine .*; say another place in --hosts, or leave"
+    ):
+        devices_at_hand(models, ["phone_latency_ms"], allow_foreign=True)
+    with pytest.raises(InputError, match=r"on another machine .*; say where its device is with --on, or insist with"):
+        devices_at_hand(models)
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])

@@ -98,6 +98,7 @@ def test_all_bounds_are_kept_and_reported(config: RunConfig, result: dict[str, o
     assert board["measured_ms"] is board["device"] is None, "there is nothing to measure on"
     assert board["predicted_ms"] <= board["budget_ms"] == result["board_budget_ms"]
     assert macs["predicted"] == report["counts"]["macs"] <= macs["bound"] == result["macs_bound"]
+    assert isinstance(result["macs"], int)
     card = (config.output / "export" / "README.md").read_text()
     assert "| latency budget on board |" in card
     assert f"| macs | {macs['predicted']:,.6g}, bound {macs['bound']:,.6g}, met |" in card
@@ -126,6 +127,14 @@ def runs_its_snippet(bundle: Path) -> str:
     (snippet,) = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(), re.DOTALL)
     done = subprocess.run([sys.executable, "-c", snippet], cwd=bundle, capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def test_a_finished_run_needs_nothing_any_more(
+    config: RunConfig, result: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device may be gone."""
+    monkeypatch.setattr(import_module("nas.verbs.run"), "devices_at_hand", None)
+    assert run(config) == result
 
 
 def test_a_finished_run_is_shown(config: RunConfig, result: dict[str, object]) -> None:
@@ -160,7 +169,10 @@ def test_a_device_of_numbers_alone_is_searched_for(
     """Nothing is measured there, and nothing says that it was."""
     device, train, budget_ms = tmp_path / "device.json", config.output / "train", 0.05
     Roofline().save(device)
-    found = search(SearchConfig(train, device, f"{budget_ms}ms", tmp_path / "search", config.search))
+    asked = SearchConfig(train, device, f"{budget_ms}ms", tmp_path / "search", config.search)
+    of_energy_alone = {"bounds": {"board_energy_mj": "100%"}, "devices": {"board": device}}
+    found = search(dataclasses.replace(asked, **of_energy_alone))  # type: ignore[arg-type]
+    assert found["board_energy_mj"] <= found["board_energy_mj_bound"]
     assert found["measured_ms"] is None
     assert found["predicted_ms"] <= budget_ms
     assert found["finalists_measured"] == 0

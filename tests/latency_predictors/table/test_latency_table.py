@@ -120,10 +120,10 @@ def test_a_space_with_a_block_that_was_not_measured_is_refused(noisy: LatencyTab
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_table_of_another_machine_is_refused_unless_insisted_on(noisy: LatencyTable) -> None:
+def test_a_table_of_another_machine_is_not_at_hand(noisy: LatencyTable) -> None:
     noisy.require_at_hand()
     foreign = LatencyTable(**{**vars(noisy), "fingerprint": {**noisy.fingerprint, "cpu": "an abacus"}})
-    with pytest.raises(InputError, match=r"an abacus.*--allow-foreign-table") as error:
+    with pytest.raises(InputError, match=r"latency model measured on another machine.*an abacus") as error:
         foreign.require_at_hand()
     assert len(str(error.value).splitlines()) == 1
     LatencyTable(**{**vars(noisy), "fingerprint": {**noisy.fingerprint, "os": "another"}}).require_at_hand()

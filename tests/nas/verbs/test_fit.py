@@ -24,9 +24,9 @@ from latency_predictors.transfer import known_device
 from nas.bounds import LATENCY, feasible_region
 from nas.commands import _command
 from nas.config import build
+from nas.finalists import devices_at_hand
 from nas.objectives import parse_budget
 from nas.verbs import DesignConfig, FitConfig, design, fit
-from nas.verbs.search import load_table
 from nas.verbs.space_config import SpaceConfig
 from search_spaces import InputError
 from search_spaces.plan_index import Population
@@ -123,7 +123,7 @@ def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
     path = profiled(tmp_path, "here", Device(threads=4), cpu="an abacus")
     assert fit(FitConfig(path, tmp_path / "model", method="transferred"))["networks"] == 20
     with pytest.raises(InputError, match=r"an abacus.* there.* say where its device is with --on, or insist"):
-        load_table(tmp_path / "model")
+        devices_at_hand({LATENCY: read_latency_model(tmp_path / "model")})
     for device, message in {
         Device(threads=1): r"device threads 4, not 1: say --device\.threads 4, or leave out --device",
         Device(threads=4, precision="int8"): "device precision float32, not int8",
@@ -142,7 +142,7 @@ def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
     path = write(tmp_path, "here", networks(8))
     result = fit(FitConfig(path, tmp_path / "model", NAMED, known=known))
     assert result["method"] == "transferred"
-    assert load_table(tmp_path / "model").device is None
+    assert read_latency_model(tmp_path / "model").device is None
     truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
     predicted = read_latency_model(tmp_path / "model").cost_model(SPACE).predict(networks(100))
     assert np.median(np.abs(predicted / truth - 1)) < 0.1
@@ -222,7 +222,7 @@ def test_a_published_table_becomes_a_model(tmp_path: Path) -> None:
     assert not (tmp_path / "model").exists()
     result = fit(build(FitConfig, asked | {"latency": {"unit": "us"}}))
     assert (result["method"], result["margin"]) == ("published", 0)
-    model = load_table(tmp_path / "model")
+    model = read_latency_model(tmp_path / "model")
     assert model.device is None
     largest = space.encode([space.largest()])
     expected = read_block_latencies(path, space, "us").cost_model(space).predict(largest)
