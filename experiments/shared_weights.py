@@ -32,6 +32,7 @@ from nas.search_options import SearchOptions
 from nas.strategy import Strategy
 from nas.training.checkpoint import FILE as CHECKPOINT
 from nas.verbs.search import load_supernet, model_paths
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -102,6 +103,10 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=100, help="distinct networks that a search evaluates")
     parser.add_argument("--seeds", type=int, default=5, help="searches of each strategy")
     parser.add_argument("--statistics", type=int, help="training examples for batch-norm statistics; unset: as the run")
+    parser.add_argument(
+        "--optimizer", choices=("sgd", "adamw"), help="of strategies that descend weights; unset: theirs"
+    )
+    parser.add_argument("--learning-rate", type=float, help="of these weights; unset: theirs")
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-supernet")
     arguments = parser.parse_args()
     with resumable(parser.prog):
@@ -112,7 +117,8 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Search with every strategy and seed, write the report, return its table."""
     at_least_one(seeds=arguments.seeds, evaluations=arguments.evaluations)
-    loaded = {name: small(rivals.load(name)) for name in arguments.strategies}
+    told = {"optimizer": arguments.optimizer, "learning_rate": arguments.learning_rate}
+    loaded = with_options({name: rivals.load(name) for name in arguments.strategies}, told)
     found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
     with ExitStack() as stack:
         journals = [stack.enter_context(Journal(arguments.output / f"{part}.jsonl")) for part in ("validation", "test")]
@@ -130,10 +136,21 @@ def compare(arguments: argparse.Namespace) -> str:
     return summary
 
 
-def small(strategy: Strategy) -> Strategy:
-    """Return the strategy with a small population, if it has one."""
-    names = [field.name for field in dataclasses.fields(strategy)]  # type: ignore[arg-type]  # every strategy is one
-    return dataclasses.replace(strategy, population=POPULATION) if "population" in names else strategy  # type: ignore[type-var]
+def with_options(loaded: Mapping[str, Strategy], told: Mapping[str, Any]) -> dict[str, Strategy]:
+    """Return strategies with these options, unless they are None, and with a small population, as far as they have any.
+
+    Raises:
+        InputError: no strategy has one of these options.
+    """
+    options = {name: value for name, value in told.items() if value is not None}
+    fields = {name: {field.name for field in dataclasses.fields(one)} for name, one in loaded.items()}  # type: ignore[arg-type]  # every strategy is one
+    for option in options.keys() - set().union(*fields.values()):
+        raise InputError(f"none of {', '.join(loaded)} has an option {option}: leave it out")
+    options["population"] = POPULATION
+    return {
+        name: dataclasses.replace(one, **{option: options[option] for option in options.keys() & fields[name]})  # type: ignore[type-var]
+        for name, one in loaded.items()
+    }
 
 
 def read_setting(run: Path, n_statistics: int | None, validation: Journal, test: Journal) -> Setting:

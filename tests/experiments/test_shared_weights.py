@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import search_spaces
-from experiments.shared_weights import Remembered, Setting, compare, descended, search, small, summarised
+from experiments.shared_weights import Remembered, Setting, compare, descended, search, summarised, with_options
 from nas import strategies
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import FeasibleRegion, Objective
@@ -57,7 +57,8 @@ def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
     counting = Counting(space)
     setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), {})  # type: ignore[arg-type]
     names = ("random_search", "regularized_evolution")
-    found = {name: [search(setting, small(strategies.load(name)), 300, seed) for seed in range(2)] for name in names}
+    loaded = with_options({name: strategies.load(name) for name in names}, {})
+    found = {name: [search(setting, one, 300, seed) for seed in range(2)] for name, one in loaded.items()}
     for searched, tested in [pair for pairs in found.values() for pair in pairs]:
         assert searched["accuracy"] == tested["accuracy"]
     lines = summarised(setting.sought, found).splitlines()
@@ -84,6 +85,16 @@ def test_what_a_strategy_keeps_belongs_to_the_table_and_the_budget(
     counting = Counting(space)
     setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), other)  # type: ignore[arg-type]
     monkeypatch.setattr("experiments.shared_weights.read_setting", lambda *_: setting)
-    asked = {"strategies": ["random_search"], "evaluations": 2, "seeds": 1, "statistics": None, "readme": None}
+    asked = {"strategies": ["random_search"], "evaluations": 2, "seeds": 1}
+        asked |= dict.fromkeys(("statistics", "optimizer", "learning_rate", "readme"))
     compare(argparse.Namespace(run=tmp_path, output=tmp_path / "out", **asked))
     assert told == [other]
+
+
+def test_options_go_to_the_strategies_that_have_them() -> None:
+    loaded = {name: strategies.load(name) for name in ("gdas", "nsga2")}
+    told = with_options(loaded, {"optimizer": "adamw", "learning_rate": None})
+    assert told["gdas"] == strategies.load("gdas", optimizer="adamw")
+    assert told["nsga2"] == strategies.load("nsga2", population=20)
+    with pytest.raises(InputError, match="none of nsga2 has an option optimizer: leave it out"):
+        with_options({"nsga2": loaded["nsga2"]}, {"optimizer": "sgd"})

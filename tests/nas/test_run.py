@@ -66,7 +66,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         bounds={"macs": "100%", "board_latency_ms": "100%"},
         devices={"board": directory / "board.json"},
         output=directory / "digits",
-        space=SpaceConfig("nasbench201", {"cells": 1, "channels": 4, "resolution": 8}),
+        space=SpaceConfig("autoformer_32", {"depths": (1, 2), "resolution": 8}),
         train=SupernetOptions(epochs=1),
         profile=ProfileOptions(n_calibration=6, n_held_out=5, noise_repeats=0, measure=SHORT),
         search=SearchOptions(n_evaluated=10, n_candidates=2, n_predicted=500),
