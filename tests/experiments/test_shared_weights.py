@@ -85,8 +85,8 @@ def test_what_a_strategy_keeps_belongs_to_the_table_and_the_budget(
     counting = Counting(space)
     setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), other)  # type: ignore[arg-type]
     monkeypatch.setattr("experiments.shared_weights.read_setting", lambda *_: setting)
-    asked = {"strategies": ["random_search"], "evaluations": 2, "seeds": 1}
-        asked |= dict.fromkeys(("statistics", "optimizer", "learning_rate", "readme"))
+    unset = dict.fromkeys(("statistics", "optimizer", "learning_rate", "readme"))
+    asked = {"strategies": ["random_search"], "evaluations": 2, "seeds": 1, **unset}
     compare(argparse.Namespace(run=tmp_path, output=tmp_path / "out", **asked))
     assert told == [other]
 
