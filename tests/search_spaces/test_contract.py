@@ -26,8 +26,8 @@ from tests.search_spaces.small import small
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-SLOW = ("spvcnn", "spvnas", "tinynet")
-"""Half a minute and more to export, beside `spvnas_small` and `efficientnet`, which are made of the same blocks."""
+SLOW = ("spvcnn", "spvnas", "tinynet", "ofa_mobilenet_v3", "proxyless_mobilenet", "autoformer_base", "autoformer_small")
+"""Long to export, beside `spvnas_small`, `efficientnet`, `mobilenet_v3_32`, `autoformer_tiny`, of the same blocks."""
 
 every_space = pytest.mark.parametrize("space", [small(name) for name in search_spaces.names()], ids=lambda s: s.name)
 
