@@ -1,7 +1,12 @@
 """Measuring models on a device, here or elsewhere, with a check that they compute there what they do under torch."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from tqdm import tqdm
 
 from latency_predictors import runtimes
 from latency_predictors.device import Device, Measurement, MeasureOptions
@@ -43,19 +48,23 @@ def measure(
     if device.host is not None:
         return remote.measure(device, models, options)
     runtime = runtimes.load(device.runtime)
-    with (
-        runtime.settings(device),
-        progress_bar(len(models), "load", "model", show=progress) as loading,
-        progress_bar(None, "measure", "round", show=progress) as measuring,
-    ):
+    with runtime.settings(device), ExitStack() as bars:
+        loading = bars.enter_context(progress_bar(len(models), "load", "model", show=progress))
 
         def load(name: str) -> Runner:
             runner = _loaded(runtime, device, name, models[name])
             loading.update()  # some runtimes compile a model for half a minute
-            measuring.unpause()
             return runner
 
-        found = timing.measure(list(models), load, asdict(options), device.threads, measuring.update, device.cores)
+        @cache
+        def rounds() -> "tqdm[Any]":  # begun with the first round, so that its rate is one of rounds
+            loading.close()
+            return bars.enter_context(progress_bar(None, "measure", "round", show=progress))
+
+        def on_round() -> None:
+            rounds().update()
+
+        found = timing.measure(list(models), load, asdict(options), device.threads, on_round, device.cores)
     return {name: Measurement(**entry) for name, entry in found.items()}
 
 

@@ -63,7 +63,7 @@ def to_onnx(
     if not len(modules) == len(inputs) == len(examples):
         raise InputError(f"{len(modules)} modules, {len(inputs)} inputs, {len(examples)} examples: give one each")
     models: list[onnx.ModelProto] = []
-    with progress_bar(len(modules), "export", "module", show=progress) as bar:
+    with progress_bar(len(modules), "export", "module", show=progress and len(modules) > 0) as bar:
         for start in range(0, len(modules), _MODULES_A_CALL):
             part = slice(start, start + _MODULES_A_CALL)
             models += _export_side_by_side(modules[part], inputs[part], examples[part], built_in)
