@@ -172,7 +172,7 @@ def _latency_rows(latency: Mapping[str, Any]) -> dict[str, str]:
     """Return what the table says of the latency on one device."""
     device, budget_ms = latency["device"], latency["budget_ms"]
     return {
-        "measured latency": "not measured: there was no device to measure on"
+        "measured latency": "not measured: no device was at hand"
         if device is None
         else f"{latency['measured_ms']:.4g} ms ({latency['statistic']}, the highest of "
         f"{latency['n_passes']} passes; lowest {latency['lowest_ms']:.4g}, median {latency['median_ms']:.4g})",
