@@ -12,6 +12,10 @@ from search_spaces.errors import InputError
 _PACKAGES = ("onnxruntime", "torch", "onnx")
 
 
+class OtherMachineError(InputError):
+    """A latency was measured on another machine than the one that is at hand."""
+
+
 def fingerprint(device: Device | None = None) -> dict[str, str]:
     """Describe the machine of a device and its versions, by name and without anything of its owner.
 
@@ -37,7 +41,8 @@ def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
     """Raise unless `recorded` is the fingerprint of a device, up to entries that leave latencies alone.
 
     Raises:
-        InputError: the machine is another; the message names what differs.
+        OtherMachineError: names what differs.
+        InputError: the device does not answer, or its runtime is not installed.
     """
     there, here = decisive(recorded, device), decisive(fingerprint(device), device)
     different = [
@@ -46,4 +51,4 @@ def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
         if there[name] != here[name]
     ]
     if different:
-        raise InputError(f"measured on another machine ({'; '.join(different)}): measure again on this one")
+        raise OtherMachineError(f"measured on another machine ({'; '.join(different)}): measure again on this one")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
-from latency_predictors.fingerprint import require_same_machine
+from latency_predictors.fingerprint import OtherMachineError, require_same_machine
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
@@ -64,16 +64,17 @@ class LatencyModel(ABC):
         """Raise unless the device, if there is one, can be measured on from here: this machine, or one that answers.
 
         Raises:
-            InputError: names what is lacking, or how the machine differs from the model's.
+            OtherMachineError: names how the machine differs from the model's.
+            InputError: names what is lacking.
         """
         if self.device is None:
             return
+        self.device.require_possible()
         if self.fingerprint is not None:
             try:
                 require_same_machine(self.fingerprint, self.device)
-            except InputError as error:
-                raise InputError(f"latency model {error}") from None
-        self.device.require_possible()
+            except OtherMachineError as error:
+                raise OtherMachineError(f"latency model {error}") from None
 
     def moved(self, host: str) -> Self:
         """Return the model of a device that answers at ssh://user@host[:port] now.

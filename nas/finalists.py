@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.fingerprint import OtherMachineError
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
@@ -57,7 +58,8 @@ def devices_at_hand(
     hosts: Collection[str] = (),
     *,
     allow_foreign: bool = False,
-    otherwise: str = "say where its device is with --on, or insist with --allow-foreign-table",
+    unmeasured: bool = False,
+    otherwise: str = "say where its device is now with --on, or let finalists stand as predicted with --unmeasured",
     executor: Executor | None = None,
 ) -> dict[str, Device]:
     """Return the devices that networks can be measured on, by the metrics of their latencies.
@@ -67,8 +69,9 @@ def devices_at_hand(
     Args:
         models: of the devices, by the metrics of their latencies.
         hosts: metrics of devices of which it was said where they are now: these are never left out.
-        allow_foreign: whether to measure here what stands for the first device, where that is another machine's.
-        otherwise: what else can be done if the first device is not at hand.
+        allow_foreign: whether another machine may stand for that of the first device.
+        unmeasured: whether to leave the first device out, without a look where it is.
+        otherwise: what can be done if the first device is not at hand.
         executor: knows where the devices are; None: here.
 
     Raises:
@@ -76,19 +79,20 @@ def devices_at_hand(
     """
     executor, found = executor or LocalExecutor(), {}
     for metric, model in models.items():
-        if model.device is None:
+        if model.device is None or (unmeasured and metric == LATENCY):
             continue
         try:
             executor.measure(LatencyModel.require_at_hand, model)
         except InputError as error:
-            name = device_of(metric)
-            if metric == LATENCY and not allow_foreign:
-                raise InputError(f"{error}; {otherwise}") from None
+            name, foreign = device_of(metric), isinstance(error, OtherMachineError)
             if name and metric in hosts:
                 raise InputError(f"device {name}: {error}; say another place in --hosts, or leave it out") from None
             if name:
                 logger.warning("device %s stands as predicted, not measured: %s; --hosts says where it is", name, error)
                 continue
+            if not (foreign and allow_foreign):
+                insist = ", or take this machine for it with --allow-foreign-table" if foreign else ""
+                raise InputError(f"{error}; {otherwise}{insist}") from None
             logger.warning("used all the same: %s", error)
         found[metric] = model.device
     return found
@@ -193,15 +197,19 @@ def measured_finalists(
         journal: file of the finalists measured so far.
         all_of_them: whether to go on to the last, as along a front.
         executor: knows where the devices are; None: here.
+
+    Raises:
+        InputError: the journal holds finalists that were measured on other devices than these.
     """
     executor = executor or LocalExecutor()
     told = _Told(weights, models, candidates, bounds)
     architectures = told.architectures
-    if not devices:
-        return [told.finalist(i, {}) for i in range(len(architectures))]
-
     with Journal(journal) as records:
         found = [Finalist.from_json(record) for record in records.recovered]
+        _require_measured_on(devices, found, journal)
+        if not devices:
+            return [told.finalist(i, {}) for i in range(len(architectures))]
+
         with progress_bar(len(architectures), "measure", "finalist", done=len(found)) as bar:
             while len(found) < len(architectures) and (all_of_them or not any(one.meets_budget for one in found)):
                 group = architectures[len(found) : len(found) + options.at_a_time]
@@ -211,6 +219,15 @@ def measured_finalists(
                 found += measured
                 bar.update(len(group))
     return found
+
+
+def _require_measured_on(devices: Mapping[str, Device], found: Sequence[Finalist], journal: Path) -> None:
+    before = {metric for one in found for metric, latency in one.latencies.items() if latency.measured is not None}
+    if found and before != devices.keys():
+        raise InputError(
+            f"{journal} holds measurements of {', '.join(sorted(before))}, and the devices at hand now are of "
+            f"{', '.join(sorted(devices)) or 'none'}: bring those of before to hand, or search in another directory"
+        )
 
 
 class _Told:
@@ -258,7 +275,9 @@ def _measured(
 ) -> list[dict[str, Latency]]:
     """Return the latencies of each network on all devices, one device after the other."""
     models = {
-        batch_size: [network_model(weights.space, one, weights.supernet.extract(one), batch_size) for one in group]
+        batch_size: [
+            network_model(weights.space, one, weights.supernet.extract(one).cpu(), batch_size) for one in group
+        ]
         for batch_size in {device.batch_size for device in devices.values()}
     }
     found = {

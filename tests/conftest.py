@@ -14,7 +14,7 @@ from hypothesis import settings
 # Before tests/, which pytest puts first and whose folders are named as the packages are.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-settings.register_profile("default", deadline=None)
+settings.register_profile("default", deadline=None, max_examples=30)  # each time others
 settings.load_profile("default")
 
 LONGEST = ("test_readme.py", "test_contract.py", "test_strategy_contract.py", "test_run.py", "test_commands.py")

@@ -16,6 +16,7 @@ README = Path(__file__).parent.parent / "README.md"
 SHORT = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.5)
 
 
+@pytest.mark.slow
 def test_the_python_example_finds_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,7 +136,8 @@ def _read_devices(paths: Mapping[str, Path], searched: Mapping[str, Any]) -> dic
     """Return what a search knew of its devices, by the metrics of their latencies, from where it lies now."""
     hosts = by_metric(searched.get("hosts", {}), searched["host"])  # a search of an earlier version knew of the first
     models = read_models(paths, hosts)
-    at_hand = devices_at_hand(models, hosts, allow_foreign=searched["allow_foreign_table"])
+    foreign, unmeasured = searched["allow_foreign_table"], searched.get("unmeasured", False)
+    at_hand = devices_at_hand(models, hosts, allow_foreign=foreign, unmeasured=unmeasured)
     return {
         metric: _Known(model, at_hand.get(metric), _read_scenes(model_file(paths[metric]).parent))
         for metric, model in models.items()

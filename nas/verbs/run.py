@@ -145,7 +145,7 @@ def _require_models(options: RunConfig) -> dict[str, LatencyModel]:
     hosts = by_metric(options.hosts)
     models = read_models(by_metric(options.devices, options.table), hosts)
     insisted = {metric: model for metric, model in models.items() if metric == LATENCY or metric in hosts}
-    devices_at_hand(insisted, hosts, otherwise="search with `nas search`, to which --on says where its device is")
+    devices_at_hand(insisted, hosts, otherwise="search with `nas search`, which takes --on and --unmeasured")
     devices = {LATENCY: options.device} | {metric: model.device for metric, model in models.items()}
     require_one_precision(devices.items())
     return models

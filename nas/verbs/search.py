@@ -65,6 +65,10 @@ class SearchConfig:
     bounds: Mapping[str, str] = Field(default_factory=dict, description=BOUNDS_HELP)
     devices: DevicePaths = Field(default_factory=dict, description=DEVICES_HELP)
     allow_foreign_table: bool = Field(default=False, description="use a table that another machine measured")
+    unmeasured: bool = Field(
+        default=False,
+        description="let finalists stand as the table predicts, margin included, where nothing reaches its device",
+    )
     host: str | None = Field(
         default=None,
         description="where the table's device is now, as ssh://user@host[:port]; unset: where it was",
@@ -85,7 +89,14 @@ def search(options: SearchConfig) -> dict[str, Any]:
     paths, hosts = by_metric(options.devices, options.table), by_metric(options.hosts, options.host)
     models = read_models(paths, hosts)
     elsewhere = options.cluster.device is not None  # where alone it shows whether the table is of that machine
-    find_devices = partial(devices_at_hand, models, hosts, allow_foreign=options.allow_foreign_table)
+    _require_measured_or_not(options, models[LATENCY])
+    find_devices = partial(
+        devices_at_hand,
+        models,
+        hosts,
+        allow_foreign=options.allow_foreign_table,
+        unmeasured=options.unmeasured,
+    )
     devices = {} if elsewhere or is_finished(options.output) else find_devices()
     supernet, data = load_supernet(options.supernet)
     region = _region(options, models, data, supernet.space)  # refused before a directory is made
@@ -121,6 +132,17 @@ def search(options: SearchConfig) -> dict[str, Any]:
     result = _result(options, models, region, candidates, finalists, best)
     finish_run(options.output, result)
     return result
+
+
+def _require_measured_or_not(options: SearchConfig, model: LatencyModel) -> None:
+    """Raise if it is said that finalists are not measured, and where or that they are."""
+    given = [
+        flag for flag, said in (("on", options.host), ("allow-foreign-table", options.allow_foreign_table)) if said
+    ]
+    if options.unmeasured and given:
+        raise InputError(f"--unmeasured measures nothing on the table's device: leave out --{given[0]}, or that")
+    if options.unmeasured and model.device is None:
+        raise InputError(f"--unmeasured does nothing: {options.table} names no device to measure on; leave it out")
 
 
 def _region(

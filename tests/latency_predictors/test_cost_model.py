@@ -37,7 +37,7 @@ def random_cost(space: SearchSpace, combine: Combine, seed: int) -> BlockCost:
 
 @either
 @pytest.mark.parametrize("name", search_spaces.names())
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=SEEDS)
 def test_predictions_follow_the_plans(name: str, combine: Combine, seed: int) -> None:
     space = load(name)

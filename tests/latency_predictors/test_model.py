@@ -41,7 +41,7 @@ def test_blocks_and_networks_of_points_have_open_numbers_of_rows() -> None:
     check_form(network_model(space, architecture, space.build(architecture), 1), space.inputs(architecture))
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_32", "autoformer_32"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_32", pytest.param("autoformer_32", marks=pytest.mark.slow)])
 def test_a_chain_of_exported_blocks_is_the_network_as_the_exporter_writes_it(name: str) -> None:
     space = search_spaces.load(name)
     smallest = space.smallest()

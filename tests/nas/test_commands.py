@@ -14,6 +14,10 @@ from nas.commands import Lines
 from nas.remote.working_copy import local
 from tests.nas.conftest import COMMAND, Nas
 
+TINY = ["--data", "digits", "--data.channels", "1", "--space", "nasbench201"]
+for option in ("cells=1", "channels=4", "resolution=8"):
+    TINY += ["--space.options", option]
+
 
 def test_spaces_as_json(nas: Nas) -> None:
     done = nas("spaces", "--format", "json")
@@ -110,7 +114,7 @@ def test_a_run_refuses_before_anything_runs(nas: Nas, tmp_path: Path, arguments:
 
 
 def test_a_diverged_training_does_not_hold_its_directory(nas: Nas, tmp_path: Path) -> None:
-    options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--train.epochs", "1"]
+    options = [*TINY, "--train.epochs", "1"]
     diverged = nas("train", *options, "--train.learning-rate", "1e6", "--output", tmp_path / "x")
     assert diverged.returncode == 2
     assert "lower the learning rate" in diverged.stderr
@@ -118,7 +122,7 @@ def test_a_diverged_training_does_not_hold_its_directory(nas: Nas, tmp_path: Pat
 
 
 def test_two_processes_do_not_share_a_directory(nas: Nas, tmp_path: Path) -> None:
-    options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]", "--output", "x"]
+    options = [*TINY, "--output", "x"]
     command = [*COMMAND, "train", *options]
     first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
     while not (tmp_path / "x" / "metrics.jsonl").exists():
@@ -164,10 +168,7 @@ def test_what_does_not_fit_the_kind_of_data_is_refused(nas: Nas, options: list[s
 
 
 def test_an_interrupted_training_exits_with_130_and_goes_on_to_the_same_weights(nas: Nas, tmp_path: Path) -> None:
-    tiny = ["--space", "nasbench201"]
-    for option in ("cells=1", "channels=4", "resolution=8"):
-        tiny += ["--space.options", option]
-    command = ["train", "--data", "digits", "--data.channels", "1", *tiny, "--train.epochs", "1", "--output"]
+    command = ["train", *TINY, "--train.epochs", "1", "--output"]
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert nas(*command, straight).returncode == 0
     often = ["--train.checkpoint-seconds", "0.001"]
@@ -203,7 +204,8 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
         pytest.skip("may not mount here")
     try:
         options = ["--data", "digits", "--data.channels", "1", "--space.options", "resolutions=[8]"]
-        command = [*COMMAND, "train", *options, "--train.epochs", "1", "--output", disk / "train"]
+        often = ["--train.checkpoint-seconds", "0.001"]
+        command = [*COMMAND, "train", *options, *often, "--output", disk / "train"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import nas.finalists
 from latency_predictors.device import Device
@@ -146,8 +147,29 @@ def test_a_further_device_that_is_not_at_hand_is_never_measured_here(
         InputError, match=r"device phone: .* another machine .*; say another place in --hosts, or leave"
     ):
         devices_at_hand(models, ["phone_latency_ms"], allow_foreign=True)
-    with pytest.raises(InputError, match=r"on another machine .*; say where its device is with --on, or insist with"):
+    with pytest.raises(
+        InputError, match=r"another machine .*; say where .*--on, or let .* --unmeasured, or take this machine"
+    ):
         devices_at_hand(models)
+    assert not devices_at_hand(models, unmeasured=True)
+
+
+def test_no_other_machine_stands_for_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(model: Table) -> None:
+        raise InputError("board does not answer")
+
+    monkeypatch.setattr("latency_predictors.latency_model.LatencyModel.require_at_hand", lost)
+    with pytest.raises(InputError, match=r"^board does not answer; say where .* stand as predicted with --unmeasured$"):
+        devices_at_hand({"latency_ms": Table()}, allow_foreign=True)  # type: ignore[dict-item]
+
+
+def test_networks_that_a_graphics_card_holds_are_measured_from_main_memory(
+    find: Callable[[], list[Finalist]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine(monkeypatch, [0.9, 1.1])
+    moved: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "cpu", lambda network: moved.append(network) or network)
+    assert len(find()) == len(moved) == 2
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
@@ -164,3 +186,17 @@ def test_a_kill_loses_no_group_that_was_measured(
     assert [finalist.latencies["latency_ms"].latency_ms for finalist in finalists] == machine.latencies
     assert find() == finalists
     assert machine.groups == [2, 2, 1], "what is found is not measured again"
+
+
+def test_a_search_goes_on_with_the_devices_that_it_began_with(
+    find: Callable[..., list[Finalist]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, [1.1, 1.2, 1.3, 1.4])
+    machine.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        find(phone_latency_ms=Table())
+    with pytest.raises(InputError, match=r"of latency_ms, phone_latency_ms, .* now are of latency_ms: bring those"):
+        find(phone_latency_ms=Foreign())
+    monkeypatch.setattr(Table, "device", None)
+    with pytest.raises(InputError, match=r"devices at hand now are of none: bring those of before to hand, or search"):
+        find(phone_latency_ms=Table())

@@ -14,6 +14,7 @@ import search_spaces
 from nas.morphism import enlargements, inherit, morph, possible
 from search_spaces import Architecture, Block, InputError, SearchSpace
 from search_spaces.plan_index import Population
+from tests.search_spaces.small import LARGE
 
 SEEDS = st.integers(0, 2**32 - 1)
 TOLERANCE = 1e-5
@@ -36,7 +37,10 @@ SPACES = {
     "pvcnn clouds": search_spaces.load("pvcnn", n_points=100, width=0.25, grid=0.25, task="classification"),
 }
 
-growing_spaces = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+growing_spaces = pytest.mark.parametrize(
+    "space",
+    [pytest.param(space, marks=[pytest.mark.slow] * (name in LARGE), id=name) for name, space in SPACES.items()],
+)
 
 
 def example(space: SearchSpace, architecture: Architecture, seed: int) -> tuple[Tensor, ...]:

@@ -59,7 +59,7 @@ def test_costs_are_objectives_and_limits_are_kept_by_the_front(
     model = cost(space)
     objectives = [Objective("score"), Objective("latency_ms", maximise=False, model=model)]
     limits = [Limit("loss", at_most=0.5)]
-    budget = {"optuna_gp": 12, "optuna_tpe": 25}.get(name, 60)  # with several objectives these are slow
+    budget = {"optuna_gp": 11, "optuna_tpe": 15}.get(name, 60)  # with several objectives these are slow
 
     def run(journal: Path | None = None) -> Any:
         search = Search(
@@ -83,14 +83,14 @@ def test_costs_are_objectives_and_limits_are_kept_by_the_front(
 
 
 # networks and seeds of strategies that take long over each; with several objectives optuna_gp takes too long
-EFFORT = {"bananas": (120, 1), "optuna_tpe": (60, 1), "pnas": (200, 1), "predictor_guided": (100, 1)}
+EFFORT = {"bananas": (120, 1), "optuna_tpe": (40, 1), "pnas": (200, 1), "predictor_guided": (60, 1)}
 
 
 @pytest.mark.parametrize("name", [name for name in MULTI_OBJECTIVE if name not in ("random_search", "optuna_gp")])
 def test_learning_dominates_more_than_random_search(
     name: str, space: SearchSpace, additive: Callable[..., Any]
 ) -> None:
-    budget, n_seeds = EFFORT.get(name, (300, 2))
+    budget, n_seeds = EFFORT.get(name, (300, 1))
 
     def dominated(strategy: str, seed: int) -> float:
         model = cost(space, seed)

@@ -74,8 +74,8 @@ def equal(one: list[Population], other: list[Population]) -> bool:
 
 
 @every_strategy
-@pytest.mark.parametrize("budget", ["100%", "40%", "5%", "0.000001%"])
-@settings(max_examples=2)
+@pytest.mark.parametrize("budget", ["100%", "5%", "0.000001%"])
+@settings(max_examples=1)
 @given(seed=SEEDS)
 def test_suggestions_are_canonical_networks_of_the_region(name: str, budget: str, seed: int) -> None:
     region = mobile(budget)
@@ -98,7 +98,7 @@ def test_equal_seeds_give_equal_suggestions(name: str) -> None:
 
 @every_strategy
 @given(n_known=st.integers(0, N_ROUNDS - 1))
-@settings(max_examples=N_ROUNDS)
+@settings(max_examples=2)
 def test_a_replayed_history_gives_the_same_next_suggestion(name: str, n_known: int) -> None:
     history = run(strategies.load(name), mobile(), 3)
     again = strategies.load(name)
@@ -215,14 +215,14 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
 # networks and seeds: of some strategies every proposal takes long
 EFFORT = {
     "bananas": (150, 1),
-    "optuna_cmaes": (400, 1),
-    "optuna_gp": (20, 1),
+    "optuna_cmaes": (300, 1),
+    "optuna_gp": (15, 1),
     "optuna_nsga2": (400, 1),
     "optuna_nsga3": (400, 1),
-    "optuna_tpe": (60, 1),
+    "optuna_tpe": (40, 1),
     "pnas": (200, 1),
-    "ppo": (400, 1),
-    "predictor_guided": (100, 2),
+    "ppo": (300, 1),
+    "predictor_guided": (60, 1),
     "reinforce": (400, 1),
 }
 

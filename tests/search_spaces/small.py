@@ -1,7 +1,11 @@
 """Every space, with options that make its networks quick to run."""
 
 import dataclasses
+from collections.abc import Collection
 from functools import cache
+
+import pytest
+from _pytest.mark import ParameterSet
 
 import search_spaces
 from search_spaces import InputError, SearchSpace
@@ -28,6 +32,23 @@ SMALL = {
     "n_corners": (600, 700, 800, 900, 1000),
 }
 """Where a space has them and takes them."""
+
+LARGE = (
+    "autoformer_base",
+    "autoformer_small",
+    "ofa_mobilenet_v3",
+    "proxyless_mobilenet",
+    "spvcnn",
+    "spvnas",
+    "tinynet",
+)
+"""Of the same blocks as `autoformer_tiny`, `mobilenet_v3_32`, `spvnas_small`, `efficientnet`, and many of them: what
+takes seconds of each is a slow test of these."""
+
+
+def all_but_slow(slow: Collection[str] = LARGE) -> list[ParameterSet]:
+    """Return the names of all spaces, some of them marked slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in slow)) for name in search_spaces.names()]
 
 
 @cache

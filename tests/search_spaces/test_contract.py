@@ -21,15 +21,21 @@ from nas.supernet import Supernet
 from search_spaces import Architecture, Block, InputError, SearchSpace
 from search_spaces.onnx import parity, to_onnx
 from search_spaces.plan_index import Population
-from tests.search_spaces.small import small
+from tests.search_spaces.small import LARGE, all_but_slow, small
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-SLOW = ("spvcnn", "spvnas", "tinynet", "ofa_mobilenet_v3", "proxyless_mobilenet", "autoformer_base", "autoformer_small")
-"""Long to export, beside `spvnas_small`, `efficientnet`, `mobilenet_v3_32`, `autoformer_tiny`, of the same blocks."""
+LONG_TO_EXPORT = {*LARGE, "efficientnet", "fbnet", "spvnas_small"}
 
-every_space = pytest.mark.parametrize("space", [small(name) for name in search_spaces.names()], ids=lambda s: s.name)
+
+@pytest.fixture(scope="module")
+def space(request: pytest.FixtureRequest) -> SearchSpace:
+    return small(request.param)
+
+
+every_space = pytest.mark.parametrize("space", search_spaces.names(), indirect=True)
+every_space_slowly = pytest.mark.parametrize("space", all_but_slow(), indirect=True)
 
 
 @cache
@@ -78,7 +84,7 @@ def on_meta(block: Block) -> nn.Module:
         return block.build()
 
 
-@every_space
+@every_space_slowly
 def test_planned_shapes_are_those_of_the_modules(space: SearchSpace) -> None:
     for block in {block for architecture in sampled(space, 10) for block in space.plan(architecture).values()}:
         inputs = block.example(2, torch.Generator())
@@ -86,7 +92,7 @@ def test_planned_shapes_are_those_of_the_modules(space: SearchSpace) -> None:
         assert on_meta(block)(*on_meta_device(inputs)).shape == block.output.sizes(2), block
 
 
-@every_space
+@every_space_slowly
 def test_every_network_classifies(space: SearchSpace) -> None:
     for architecture in sampled(space, 4):
         inputs = example(space, architecture)
@@ -113,7 +119,7 @@ def test_blocks_are_plain_records_in_slots_of_their_own(space: SearchSpace) -> N
         assert hash(dataclasses.replace(block)) == hash(block)
 
 
-@every_space
+@every_space_slowly
 def test_the_store_covers_every_network(space: SearchSpace) -> None:
     large = {slot: on_meta(block) for slot, block in space.store_plan.items()}
     for slot, block in {item for architecture in sampled(space, 50) for item in space.blocks(architecture)}:
@@ -179,8 +185,8 @@ def idle(space: SearchSpace, row: Population) -> NDArray[np.bool_]:
     return np.array([len(set(plans(space, alternatives(choice)))) == 1 for choice in range(len(row))])
 
 
-@every_space
-@settings(max_examples=20)
+@every_space_slowly
+@settings(max_examples=10)
 @given(seed=SEEDS)
 def test_equal_plans_are_equal_canonical_rows(space: SearchSpace, seed: int) -> None:
     """Compares an architecture with many near it, and with some that differ in what does not matter alone."""
@@ -261,7 +267,7 @@ def test_architectures_are_immutable_and_known_by_their_options(space: SearchSpa
         first[next(iter(first))] = 0  # type: ignore[index]
 
 
-@every_space
+@every_space_slowly
 def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpace) -> None:
     """Bit for bit: convolution copies a strided slice to what the extracted network holds, and the rest is equal."""
     for architecture in sampled(space, 2):
@@ -270,11 +276,7 @@ def test_the_extracted_network_computes_what_the_supernet_does(space: SearchSpac
             assert torch.equal(supernet(space).extract(architecture)(*x), supernet(space)(x, architecture))
 
 
-@pytest.mark.parametrize(
-    "space",
-    [pytest.param(small(name), marks=[pytest.mark.slow] * (name in SLOW)) for name in search_spaces.names()],
-    ids=lambda s: s.name,
-)
+@pytest.mark.parametrize("space", all_but_slow(LONG_TO_EXPORT), indirect=True)
 def test_onnxruntime_computes_what_the_extracted_network_does(space: SearchSpace) -> None:
     architecture = sampled(space, 1)[-1]
     network = supernet(space).extract(architecture)

@@ -6,24 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import search_spaces
 from latency_predictors.analytic.counts import Counts, count, count_models, count_module
 from search_spaces import SearchSpace
+from tests.search_spaces.small import all_but_slow
 from tests.search_spaces.small import small as small_space
 
 _BYTES_A_NUMBER = 4
 
 
-SLOW = ("spvnas", "spvcnn")
-"""Half a minute each to count, beside `spvnas_small`, which is made of the same blocks."""
-
-every_space = pytest.mark.parametrize("name", search_spaces.names())
+every_space = pytest.mark.parametrize("name", all_but_slow())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in search_spaces.names()],
-)
+@every_space
 def test_multiply_adds_and_parameters_are_those_of_the_whole_network(name: str) -> None:
     space = small_space(name)
     models = count_models(space)

@@ -9,7 +9,7 @@ from torch import nn
 import search_spaces
 from nas.differentiable.relaxation import Relaxation
 from nas.supernet import Supernet
-from tests.search_spaces.small import SMALL
+from tests.search_spaces.small import LARGE, SMALL
 
 
 def small_options(*names: str) -> dict[str, Any]:
@@ -38,7 +38,9 @@ SPACES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=SPACES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in SPACES]
+)
 def relaxation(request: pytest.FixtureRequest) -> Relaxation:
     """Returns the relaxation of a supernet of each family, whose norms differ from feature to feature."""
     torch.manual_seed(0)

@@ -196,7 +196,7 @@ def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
         run(descent, *arguments, progress=False)
 
     monkeypatch.setattr(ArchitectureDescent, "run", watched)
-    strategy = load("pdarts", first_depth=0.4, dropout=0.6, skips=1)
+    strategy = load("pdarts", first_depth=0.4, dropout=0.6, skips=1, batch_size=96)
     found = proposed(strategy, SharedWeights(Supernet(space), data), FeasibleRegion(space))
     assert stages == [(1, [5] * 6, 0.0), (2, [3] * 6, pytest.approx(0.15)), (3, [2] * 6, pytest.approx(0.3))]
     with_skip = [[option == "skip_connect" for option in a.values()] for a in space.decode(found)]
@@ -237,7 +237,7 @@ def test_a_skip_connection_is_dropped_out_and_made_up_for(data: Dataset, monkeyp
 
 def test_second_order_looks_ahead(weights: SharedWeights, region: FeasibleRegion) -> None:
     descents = [
-        ArchitectureDescent(load("darts", second_order=ahead), weights, region.constraints, 0)
+        ArchitectureDescent(load("darts", second_order=ahead, epochs=1), weights, region.constraints, 0)
         for ahead in (False, True)
     ]
     for descent in descents:

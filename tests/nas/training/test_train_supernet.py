@@ -109,11 +109,8 @@ def test_a_training_killed_at_any_step_ends_as_if_it_had_not_been(
     tmp_path: Path,
 ) -> None:
     expected, _ = unkilled(sampling)
-    for step in (
-        3,
-        7,
-        8,
-    ):  # before the first checkpoint, after records of later steps than it, and right after the second
+    # before the first checkpoint, after records of later steps than it, and right after the second
+    for step in (3, 7, 8) if sampling == "sandwich" else (7,):
         directory = tmp_path / str(step)
         kill(step)
         with pytest.raises(KeyboardInterrupt):

@@ -135,7 +135,9 @@ def test_clouds_that_cannot_be_used_are_refused() -> None:
         inputs_from_points(points[:0, :3], points[:0])
 
 
-@pytest.mark.parametrize("options", [{"network": "shapenet"}, {"task": "classification"}])
+@pytest.mark.parametrize(
+    "options", [{"network": "shapenet"}, pytest.param({"task": "classification"}, marks=pytest.mark.slow)]
+)
 def test_other_forms_are_exported_too(options: dict[str, object]) -> None:
     space = small(**options)
     architecture = space.smallest()
