@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 DECISIVE = ("cpu", "cores", "architecture")
 """The entries that, with the versions of the runtime, make a machine another one as far as its latencies go."""
 
-_CPU_VERSION = (("family", "cpu family"), ("model", "model"), ("stepping", "stepping"))
+_CPU_VERSION = (
+    *(("family", "cpu family"), ("model", "model"), ("stepping", "stepping")),
+    *((name, f"CPU {name}") for name in ("implementer", "variant", "part", "revision")),  # ARM, which names nothing
+)
 
 
 def describe() -> dict[str, str]:
@@ -44,14 +48,33 @@ def unusable(cores: Sequence[int]) -> str:
 
 
 def _cpu_model() -> str:
-    """Return the processor's name with its family, model and stepping, since virtual machines shorten the name."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
+    """Return the processor's name and version, and the board's name where it is one."""
+    try:
+        if platform.system() == "Darwin":
+            asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(asked, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+    except (OSError, subprocess.CalledProcessError):
         return platform.processor() or platform.machine()
-    first = cpuinfo.read_text().split("\n\n", 1)[0]
-    entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
-    version = [f"{name} {entries[key]}" for name, key in _CPU_VERSION if key in entries]
-    return " ".join([entries.get("model name", platform.machine()), *version])
+    try:
+        board = Path("/proc/device-tree/model").read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        board = ""
+    return _cpu_in_words(cpuinfo, board)
+
+
+def _cpu_in_words(cpuinfo: str, board: str) -> str:
+    """Return the name and the version of each kind of core, then the board.
+
+    Virtual machines shorten the name, and ARM has none; a phone has fast cores and slow ones.
+    """
+    kinds = {}
+    for core in cpuinfo.split("\n\n"):
+        entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
+        if "processor" in entries:  # what stands after the cores has the serial number of a board
+            version = [f"{name} {entries[key]}" for name, key in _CPU_VERSION if key in entries]
+            kinds[" ".join([entries.get("model name", platform.machine()), *version])] = None
+    return ", ".join([*(kinds or [platform.machine()]), *filter(None, [board])])
 
 
 def clock_mhz(core: int | None) -> list[float]:
