@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def load_average() -> float | None:
 
 @contextmanager
 def pinned(n: int, cores: Sequence[int] | None = None) -> Iterator[int | None]:
-    """Hold the calling thread, and threads started within, on some cores.
+    """Hold this process on some cores: all of its threads, as a runtime may have started its own before.
 
     Yields one of them, or None where the system knows no affinity.
 
@@ -106,7 +107,27 @@ def pinned(n: int, cores: Sequence[int] | None = None) -> Iterator[int | None]:
         return
     held = allowed[-n:] if cores is None else cores
     os.sched_setaffinity(0, held)
+    before = {thread: _move(thread, held) for thread in _threads()}
     try:
         yield held[-1]
     finally:
         os.sched_setaffinity(0, allowed)
+        for thread in _threads():
+            _move(thread, before.get(thread) or allowed)
+
+
+def _threads() -> list[int]:
+    """Return the other threads of this process, where the system tells them."""
+    tasks = Path("/proc/self/task")
+    numbers = [int(task.name) for task in tasks.iterdir()] if tasks.exists() else []
+    return [number for number in numbers if number != threading.get_native_id()]
+
+
+def _move(thread: int, cores: Sequence[int]) -> list[int]:
+    """Hold a thread on some cores; return those that it was held on, none if it has ended."""
+    try:
+        before = sorted(os.sched_getaffinity(thread))
+        os.sched_setaffinity(thread, cores)
+    except ProcessLookupError:
+        return []
+    return before

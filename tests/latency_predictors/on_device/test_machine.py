@@ -1,4 +1,4 @@
-"""A machine is told from others by its processor, also where the system does not name that."""
+"""A machine is told from others by its processor, also where the system does not name that; runs are held on cores."""
 
 import os
 import platform
@@ -41,3 +41,24 @@ def test_a_mac_tells_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     assert machine.describe()["cpu"] == "Apple M1 Pro"
+
+
+def test_threads_that_were_there_before_are_held_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = machine.usable_cores()[-1]
+    moved: list[tuple[int, list[int]]] = []
+    end = threading.Event()
+    before = threading.Thread(target=end.wait)
+    before.start()
+    asked = os.sched_getaffinity(before.native_id or 0)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda thread, cores: moved.append((thread, [*cores])))
+    try:
+        with machine.pinned(1) as held:
+            assert held == core
+            assert (0, [core]) in moved
+            assert (before.native_id, [core]) in moved
+            moved.clear()
+        assert (before.native_id, sorted(asked)) in moved
+        assert machine._move(2**22 + 1, [core]) == [], "it has ended"
+    finally:
+        end.set()
+        before.join()
