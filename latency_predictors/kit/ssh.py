@@ -12,6 +12,8 @@ from search_spaces.errors import InputError
 _ADDRESS = re.compile(r"ssh://((?:\w[\w.-]*@)?\w[\w.-]*)(?::(\d+))?(/[\w./-]*\w)?/?")
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 _SSH_FAILED = 255  # other statuses are the command's
+_BEGIN = b"--- from here on it is the command that writes ---\n"
+"""What the other machine writes before a command's output: its shell may greet first."""
 
 
 class ConnectionLost(InputError):
@@ -42,7 +44,7 @@ class Host:
 
         Raises:
             ConnectionLost: the host does not answer, or the connection was cut.
-            InputError: the command failed.
+            InputError: the command failed, or something else than a shell was there to run it.
         """
         last: deque[str] = deque([""], maxlen=1)
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
@@ -69,12 +71,15 @@ class Host:
             )
         if process.returncode:
             raise InputError(f"{self.user_host}: {last[0] or f'{command!r} ends with status {process.returncode}'}")
-        return written
+        _, begun, output = written.partition(_BEGIN)
+        if not begun:
+            raise InputError(f"{self.user_host} runs no commands over ssh: let it give this user a shell")
+        return output
 
     def _ssh(self, command: str) -> list[str]:
         options = [part for option in _OPTIONS for part in ("-o", option)]
         port = [] if self.port is None else ["-p", str(self.port)]
-        return ["ssh", *options, *port, "--", self.user_host, command]
+        return ["ssh", *options, *port, "--", self.user_host, f"echo '{_BEGIN.decode().strip()}'; {command}"]
 
 
 def parse_address(address: str) -> Host:

@@ -1,4 +1,7 @@
-"""A device behind a real ssh server on this machine is measured as any other, whatever happens to the connection."""
+"""A device behind ssh is measured as any other, whatever happens to the connection: a real server on this machine.
+
+Where there is none, a script that runs the command in a shell stands in for ssh.
+"""
 
 import getpass
 import json
@@ -26,11 +29,6 @@ from search_spaces.errors import InputError
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, min_seconds=0, max_seconds=1e-9)
 WHILE = MeasureOptions(min_seconds=0.5, max_seconds=0.5)
-
-pytestmark = pytest.mark.skipif(
-    SSHD is None or shutil.which("ssh") is None,
-    reason="no OpenSSH server here: apt-get install openssh-server",
-)
 
 
 class Server:
@@ -78,6 +76,8 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    if SSHD is None or shutil.which("ssh") is None:
+        pytest.skip("no OpenSSH server here: apt-get install openssh-server")
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(remote, "FOLDER", str(tmp_path / "there"))
@@ -158,3 +158,26 @@ def test_a_host_that_is_gone_and_comes_back_goes_on(
     server.start()
     found = remote.measure_parts(device_of(server), parts)
     assert Measurement(**json.loads(first)["measurements"]["network"]) == found[0]["network"]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, Path]:
+    """Returns a device, and what is run of a shell's language before each command that is sent there."""
+    script, profile = tmp_path / "bin" / "ssh", tmp_path / "bashrc"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/bash\n. {profile}\nexec bash -c "${{@: -1}}"\n')
+    script.chmod(0o755)
+    profile.write_text("")
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(remote, "FOLDER", str(tmp_path / "there"))
+    return Device(host=f"ssh://pi@board{sys.executable}"), profile
+
+
+def test_a_shell_may_greet(shell: tuple[Device, Path], matmul: Callable[..., Model]) -> None:
+    device, profile = shell
+    profile.write_text('echo "Welcome to {board}"; echo -n "since 1990 "\n')
+    require_same_machine(fingerprint(Device()), device)
+    assert measure(device, {"network": matmul(8)}, options=SHORT)["network"].n_runs == 6
+    profile.write_text('echo "This account is not available."; exit 0\n')
+    with pytest.raises(InputError, match="pi@board runs no commands over ssh: let it give this user a shell"):
+        fingerprint(device)
