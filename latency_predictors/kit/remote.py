@@ -7,6 +7,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +53,7 @@ def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measu
         kit_id = write_kit(path, device, parts)
         path = path.rename(path.with_name(f"{kit_id}.json"))
         kit = read_json(path, KIT_SCHEMA)
-        host.run("true")  # a host that never answered is told at once
+        _reach(host)
         results = _insisting(host, lambda: _attempt(host, path, kit))
         done = f"rm -f {path.name} {results_path(path).name}"  # the same kit may be asked for again, and measured anew
         _insisting(host, lambda: _run(host, done))
@@ -72,8 +73,15 @@ def describe_machine(device: Device) -> dict[str, str]:
     assert device.host is not None
     host = parse_address(device.host)
     command = f"cat > {_ASKING} && {host.python} {_ASKING} --machine"
-    described: dict[str, str] = json.loads(_run(host, command, script()))
+    _reach(host)
+    described: dict[str, str] = json.loads(_insisting(host, lambda: _run(host, command, script())))
     return described
+
+
+@cache
+def _reach(host: Host) -> None:
+    """Raise unless a host answers, at once if it never did in this process: later, it may be restarting."""
+    host.run("true")
 
 
 def _attempt(host: Host, path: Path, kit: Mapping[str, Any]) -> bytes:

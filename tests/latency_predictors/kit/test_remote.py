@@ -170,6 +170,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Device, Path
     profile.write_text("")
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(remote, "FOLDER", str(tmp_path / "there"))
+    monkeypatch.setattr(remote, "PAUSES_S", (0.01, 0.01))
+    remote._reach.cache_clear()
     return Device(host=f"ssh://pi@board{sys.executable}"), profile
 
 
@@ -181,3 +183,26 @@ def test_a_shell_may_greet(shell: tuple[Device, Path], matmul: Callable[..., Mod
     profile.write_text('echo "This account is not available."; exit 0\n')
     with pytest.raises(InputError, match="pi@board runs no commands over ssh: let it give this user a shell"):
         fingerprint(device)
+
+
+def test_a_host_that_answered_before_is_waited_for_between_passes(
+    shell: tuple[Device, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    device, profile = shell
+    asked = tmp_path / "asked"
+
+    def answer_after(n: int) -> None:
+        asked.write_text("")
+        profile.write_text(f"echo >> {asked}; [ $(wc -l < {asked}) -gt {n} ] || exit 255\n")
+
+    answer_after(1)
+    with pytest.raises(ConnectionLost, match="pi@board does not answer over ssh"):
+        fingerprint(device)
+    assert not caplog.text, "a host that never answered is told at once"
+    assert fingerprint(device)
+    answer_after(2)
+    assert fingerprint(device)
+    assert caplog.text.count("pi@board: the connection was cut; trying again in") == 2
+    profile.write_text("exit 255\n")
+    with pytest.raises(ConnectionLost, match="the same command goes on"):
+        remote.measure_parts(device, [({}, SHORT)])
