@@ -1,7 +1,7 @@
 """What a number must be to be a latency: whoever reads one from a file asks here."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +43,27 @@ def measurement(entry: object, origin: str) -> Measurement:
         raise invalid(origin, error) from None
     for name in ("minimum_ms", "quantile_ms", "median_ms"):
         positive(getattr(found, name), f"{origin}: {name}")
+    return found
+
+
+class Repeated(ValueError):
+    """A name that stands twice, and which of the two is meant nothing says."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} stands there twice: keep it once")
+
+
+def distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what an object of JSON says, given to `json.loads` as `object_pairs_hook`.
+
+    Raises:
+        Repeated: a name of it.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Repeated(name)
+        found[name] = value
     return found
 
 

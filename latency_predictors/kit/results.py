@@ -2,12 +2,12 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from latency_predictors.device import STATISTIC, Measurement
-from latency_predictors.latencies import measurement
+from latency_predictors.latencies import Repeated, distinct, measurement
 from latency_predictors.on_device.kit import RESULTS_SCHEMA, UNIT
 from search_spaces.errors import InputError
 
@@ -70,11 +70,11 @@ def read_records(content: bytes, origin: str) -> list[dict[str, Any]]:
     lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line, object_pairs_hook=_distinct)
+            record = json.loads(line, object_pairs_hook=distinct)
         except (json.JSONDecodeError, UnicodeDecodeError):
             record = None
-        except _Repeated as error:
-            raise InputError(f"{origin}, line {number}: {error} stands there twice: keep it once") from None
+        except Repeated as error:
+            raise InputError(f"{origin}, line {number}: {error}") from None
         if isinstance(record, dict) and line.endswith(b"\n"):
             records.append(record)
         elif number == len(lines):
@@ -84,19 +84,6 @@ def read_records(content: bytes, origin: str) -> list[dict[str, Any]]:
     if not records:
         raise InputError(f"{origin} holds no results: run measure.pyz on the device, and fetch what it writes")
     return records
-
-
-class _Repeated(Exception):
-    """A key that an object of JSON has twice."""
-
-
-def _distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _Repeated(name)
-        found[name] = value
-    return found
 
 
 def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], origin: str) -> dict[str, Measurement]:

@@ -11,6 +11,7 @@ import pyarrow.parquet
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from latency_predictors.latencies import distinct
 from search_spaces.errors import InputError, unknown
 
 Unit = Literal["us", "ms", "s"]
@@ -72,14 +73,16 @@ def read_rows(path: Path) -> pa.Table:
     """Return the rows of a Parquet, CSV or JSON file, the last a list of objects.
 
     Raises:
-        InputError: the file is missing, damaged, or of another kind.
+        InputError: the file is missing, damaged, or of another kind, or has two columns of one name.
     """
     if path.suffix not in _READERS:
         raise unknown("kind of latency file", path.name, [f"NAME{suffix}" for suffix in _READERS])
     try:
-        return _READERS[path.suffix](path)
+        rows = _READERS[path.suffix](path)
+        distinct((name, None) for name in rows.column_names)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
+    return rows
 
 
 def row_places(path: Path, n: int) -> list[str]:
@@ -103,11 +106,16 @@ def _read_csv(path: Path) -> pa.Table:
     return pyarrow.csv.read_csv(path)
 
 
+def _read_parquet(path: Path) -> pa.Table:
+    with pyarrow.parquet.ParquetFile(path) as file:  # `read_table` has its own words for columns of one name
+        return file.read()
+
+
 def _read_json(path: Path) -> pa.Table:
-    rows = json.loads(path.read_text())
+    rows = json.loads(path.read_text(), object_pairs_hook=distinct)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError('expected a list of objects, such as [{"choice": 1, "latency_ms": 2.5}]')
     return pa.Table.from_pylist(rows)
 
 
-_READERS = {".parquet": pyarrow.parquet.read_table, ".csv": _read_csv, ".json": _read_json}
+_READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".json": _read_json}

@@ -81,6 +81,18 @@ def test_what_cannot_be_read_is_told_in_one_line(given: Any, message: str, tmp_p
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_column_that_stands_twice_is_named(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"board.{kind}"
+    again = pa.Table.from_pylist(rows()).append_column(FIRST, pa.array([0] * 12))
+    if kind == "json":
+        path.write_text(json.dumps(rows()).replace('"latency_ms"', f'"{FIRST}": 0, "latency_ms"'))
+    else:
+        {"csv": pyarrow.csv.write_csv, "parquet": pyarrow.parquet.write_table}[kind](again, path)
+    with pytest.raises(InputError, match=f"{path}: {FIRST} stands there twice: keep it once"):
+        read_measured_networks(path, SPACE)
+
+
 @pytest.mark.parametrize("name", ["absent.csv", "board.txt", "damaged.parquet"])
 def test_files_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "damaged.parquet").write_text("no table")
