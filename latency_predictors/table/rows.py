@@ -46,15 +46,20 @@ class LatencyColumn:
         """Return which of a file's columns it is, and how many ms its unit is.
 
         Raises:
-            InputError: there is no such column, or several, or nothing says its unit.
+            InputError: there is no such column, or several, or nothing says its unit, or its name says another.
         """
         if self.name is None:
             return self._usual(path, columns)
         if self.name not in columns:
             raise unknown(f"column of {path}", self.name, columns)
-        unit = self.unit or self.name.rpartition("_")[2]
+        said = self.name.rpartition("_")[2]
+        unit = self.unit or said
         if unit not in _MS:
             raise InputError(f"column {self.name} does not say its unit: give us, ms or s, or call it {self.name}_ms")
+        if said in _MS and said != unit:
+            raise InputError(
+                f"column {self.name} says {said}, not unit {unit}: leave out the unit, or rename the column"
+            )
         return self.name, _MS[unit]
 
     def _usual(self, path: Path, columns: Sequence[str]) -> tuple[str, float]:

@@ -50,6 +50,10 @@ def test_units_are_converted_and_never_guessed(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.latencies_ms, LATENCIES)
     with pytest.raises(InputError, match="column pixel does not say its unit"):
         read_measured_networks(path, SPACE, LatencyColumn("pixel"))
+    with pytest.raises(InputError, match="column latency_ms says ms, not unit us: leave out the unit"):
+        read_measured_networks(path, SPACE, LatencyColumn("latency_ms", "us"))
+    found = read_measured_networks(path, SPACE, LatencyColumn("latency_ms", "ms"))
+    np.testing.assert_allclose(found.latencies_ms, LATENCIES)
 
 
 def change(column: str, value: Any) -> list[dict[str, Any]]:
