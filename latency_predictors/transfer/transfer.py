@@ -55,6 +55,13 @@ NORMAL = 1.645
 CANDIDATES = 300
 """Networks of which those to measure are chosen."""
 
+MOST = CANDIDATES
+"""Measured networks that known devices are transferred to: time grows with their cube, and what known devices add
+dwindles."""
+
+_HELD = 1 << 22
+"""Numbers of covariances that are held at a time."""
+
 _DRAWS = 3
 _FEWEST_TESTED = 10
 """Networks of a known device beside those that stand for the measured ones."""
@@ -244,12 +251,21 @@ class _Fit:
     def __init__(self, part: _Part, deviations: Floats, values: Floats, noise: Floats) -> None:
         self._part, self._deviations = part, deviations
         self._noise = deviations[:, 3, None] ** 2 * noise + _JITTER  # (hypotheses, n)
-        self._covariances = part.covariances(deviations)
-        self._covariances[:, np.arange(len(values)), np.arange(len(values))] += self._noise
-        missing = np.broadcast_to((values - part.expected).T, (len(deviations), len(values), len(part.expected)))
-        self._solved = np.linalg.solve(self._covariances, missing)  # (hypotheses, n, centres)
-        _, logdet = np.linalg.slogdet(self._covariances)
+        missing = (values - part.expected).T
+        self._solved = np.empty((len(deviations), *missing.shape))  # (hypotheses, n, centres)
+        logdet = np.empty(len(deviations))
+        for some in np.array_split(np.arange(len(deviations)), -(-len(deviations) * len(values) ** 2 // _HELD)):
+            covariances = self._covariances(some)
+            self._solved[some] = np.linalg.solve(covariances, missing)
+            logdet[some] = np.linalg.slogdet(covariances)[1]
         self.logs = -(missing * self._solved).sum(axis=1) / 2 - logdet[:, None] / 2
+
+    def _covariances(self, some: NDArray[np.int64]) -> Floats:
+        """Return the covariances (some, n, n) of latencies under some of the hypotheses, noise included."""
+        found = self._part.covariances(self._deviations[some])
+        diagonal = np.arange(found.shape[1])
+        found[:, diagonal, diagonal] += self._noise[some]
+        return found
 
     def residuals(self, weights: Floats) -> Floats:
         """Return the sum over hypotheses (hypotheses, centres) of weight times what each leaves of latencies, (n,)."""
@@ -269,7 +285,7 @@ class _Fit:
             diagonal = np.where(part.described, variances[1], variances[2])
             across = variances[0] * along + diagonal[:, None] * part.rows.T  # (features, n)
             found = part.centres + (across @ self._solved[g]).T  # (centres, features)
-            left = variances[0] * spread - across @ np.linalg.solve(self._covariances[g], across.T)
+            left = variances[0] * spread - across @ np.linalg.solve(self._covariances(np.array([g]))[0], across.T)
             left[np.diag_indices(len(left))] += diagonal
             mean += share @ found
             products += share.sum() * left + (found.T * share) @ found

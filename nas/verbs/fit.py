@@ -21,6 +21,7 @@ from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.known_device import KnownDevice, fit_devices, read_known_networks
+from latency_predictors.transfer.transfer import MOST
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from nas.config import require_unsaid
 from nas.data import DataOptions
@@ -196,10 +197,15 @@ def _method(options: FitConfig, n: int) -> str:
     """Return how the model of n measured networks is made.
 
     Raises:
-        InputError: another option does nothing then.
+        InputError: another option does nothing then, or there are more networks than known devices are transferred to.
     """
     method = options.method or ("transferred" if options.known or n < FEWEST else "learned")
     if method == "transferred":
+        if n > MOST:
+            raise InputError(
+                f"{options.measured} holds {n} measured networks, expected at most {MOST} for method transferred: "
+                "learn from all of them with --method learned, without --known, or keep so many"
+            )
         require_unsaid(options, ["seed"], "method learned")
         if not options.known:
             require_unsaid(options, ["designed", "elsewhere"], "known devices")

@@ -1,5 +1,6 @@
 """A new device is predicted from few measurements, the better for what others need, and its runtime's form is found."""
 
+import tracemalloc
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import search_spaces
 from latency_predictors.learned import features as features_module
 from latency_predictors.learned.descriptors import describe_block
 from latency_predictors.learned.features import Features
+from latency_predictors.transfer import transfer as transfer_module
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
 from latency_predictors.transfer.transfer import Transfer
@@ -87,6 +89,18 @@ def test_one_wild_measurement_does_little() -> None:
     found = [Transfer(features(), known()).posterior(POPULATION[:15], y[:15]) for y in (truth, wild)]
     plain, shaken = (posterior.predict(features(), POPULATION[200:])[0] for posterior in found)
     assert np.median(np.abs(shaken / plain - 1)) < 0.1
+
+
+def test_few_covariances_are_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    transfer, measured = Transfer(features(), known()), (POPULATION[:80], latencies(9, "written")[:80])
+    whole = transfer.posterior(*measured)
+    monkeypatch.setattr(transfer_module, "_HELD", 80**2)
+    tracemalloc.start()
+    found = transfer.posterior(*measured)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12e6  # all hypotheses of one form have covariances of 288 * 80 * 80 numbers, 15 MB
+    np.testing.assert_allclose(found.means, whole.means, atol=1e-12)
 
 
 def test_a_device_resembles_itself() -> None:

@@ -187,6 +187,17 @@ def test_latencies_that_say_nothing_are_refused(column: list[object], message: s
     assert not (tmp_path / "model" / "model.safetensors").exists()
 
 
+def test_more_networks_than_known_devices_are_transferred_to_are_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured, known = (write(tmp_path, name, networks(12)) for name in ("here", "slow"))
+    monkeypatch.setitem(fit.__globals__, "MOST", 11)  # the module has the name of its verb
+    column = LatencyColumn("latency_us")
+    with pytest.raises(InputError, match=r"12 measured networks, expected at most 11 .* --method learned, without"):
+        fit(FitConfig(measured, tmp_path / "model", NAMED, latency=column, known=(known,), known_latency=column))
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_device_is_not_known_to_itself(tmp_path: Path) -> None:
     path = write(tmp_path, "here", networks(12))
     with pytest.raises(InputError, match=r"here\.csv is measured and known: leave it out of --known"):
