@@ -1,5 +1,6 @@
 """The kernels that a block runs: what each computes and moves, whatever the device."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,7 +71,7 @@ def kernels(block: Block) -> tuple[Kernel, ...]:
     with FakeTensorMode():
         module = block.build().eval()
         inputs = empty_inputs(block)
-        weights = {tensor.untyped_storage()._cdata for tensor in (*module.parameters(), *module.buffers())}
+        weights = {_storage(tensor) for tensor in (*module.parameters(), *module.buffers())}
         with torch.no_grad(), _Trace(weights) as trace:
             module(*inputs)
     return tuple(trace.kernels)
@@ -89,23 +90,34 @@ class _Trace(TorchDispatchMode):
     ) -> Any:
         output = func(*args, **(kwargs or {}))
         read = _tensors([args, kwargs])
-        in_place = func._schema.is_mutable
-        written = {key: tensor for key, tensor in _tensors(output).items() if in_place or key not in read}
+        in_place, storages = func._schema.is_mutable, {_storage(tensor) for tensor in read}
+        written = [tensor for tensor in _tensors(output) if in_place or _storage(tensor) not in storages]
         if read and written:
             packet = func.overloadpacket
             flops = FLOPS[packet](*args, **(kwargs or {}), out_val=output) if packet in FLOPS else 0
-            weights = [tensor.nbytes for key, tensor in read.items() if key in self._weights]
-            moved = [tensor.nbytes for key, tensor in read.items() if key not in self._weights]
-            moved += [tensor.nbytes for tensor in written.values()]
+            weights = [_n_bytes(tensor) for tensor in read if _storage(tensor) in self._weights]
+            moved = [_n_bytes(tensor) for tensor in read if _storage(tensor) not in self._weights]
+            moved += [_n_bytes(tensor) for tensor in written]
             products = _products(packet, args, output) if flops else ()
             strided = packet is _ATEN.convolution and max(args[3]) > 1
             self.kernels.append(Kernel(_family(func, args), flops // 2, sum(moved), sum(weights), products, strided))
         return output
 
 
-def _tensors(values: Any) -> dict[int, Tensor]:
-    """Return the tensors among values by their storage."""
-    return {x.untyped_storage()._cdata: x for x in tree_iter(values) if isinstance(x, Tensor) and x.numel()}
+def _tensors(values: Any) -> list[Tensor]:
+    """Return the tensors among values, the same view of a storage once; queries, keys and values may share one."""
+    tensors = [x for x in tree_iter(values) if isinstance(x, Tensor) and x.numel()]
+    return [*{(_storage(x), x.storage_offset(), x.shape, x.stride()): x for x in tensors}.values()]
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _n_bytes(tensor: Tensor) -> int:
+    """Return the size of what a tensor holds: what `expand` repeats is in memory once."""
+    held = [size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride]
+    return math.prod(held) * tensor.element_size()
 
 
 def _products(packet: Any, args: Sequence[Any], output: Any) -> tuple[Product, ...]:

@@ -9,6 +9,7 @@ from latency_predictors.analytic.kernels import FAMILIES, kernels
 from latency_predictors.learned.descriptors import NAMES, Descriptors, describe_block
 from search_spaces import SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, GroupedResidual
+from search_spaces.blocks.transformer import Attention
 
 
 def test_kernels_of_a_grouped_residual() -> None:
@@ -18,6 +19,16 @@ def test_kernels_of_a_grouped_residual() -> None:
     assert depthwise.macs == 8 * 8 * 48 * 25
     assert depthwise.weight_bytes == 48 * 25 * 4
     assert depthwise.moved_bytes == 2 * 8 * 8 * 48 * 4
+
+
+def test_attention_reads_queries_keys_and_values_though_they_share_a_storage() -> None:
+    found = kernels(Attention(grid=4, embed=24, heads=2, head_dim=8, reach=None))
+    (attention,) = [kernel for kernel in found if kernel.family == "product" and not kernel.weight_bytes]
+    tokens, width = 4 * 4 + 1, 2 * 8
+    assert attention.moved_bytes == 4 * (4 * tokens * width + 2 * tokens)  # and the sum of each head's row
+    relative = kernels(Attention(grid=4, embed=24, heads=2, head_dim=8, reach=2))
+    # the rows and columns of tokens, which `expand` repeats for each head, beside keys and beside values
+    assert sum(kernel.weight_bytes == 4 * tokens * 2 * (4 + 1) for kernel in relative) == 2
 
 
 def test_kernels_compute_what_is_counted(small: SearchSpace) -> None:
