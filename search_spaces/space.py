@@ -73,8 +73,12 @@ class SearchSpace(ABC):
     reads: ClassVar[str] = "images"
     """What one network's examples are, in the plural."""
 
-    absent: ClassVar[Literal["identity", "zero", "unknown"]] = "identity"
-    """What stands in for a block that a plan does not have: in a chain the identity, or nothing that would be added."""
+    absent: ClassVar[Literal["identity", "zero", "addend", "unknown"]] = "identity"
+    """What stands in for a block that a plan does not have.
+
+    In a chain the identity; zero where outputs are added up; the last input of a block that ends a branch of several,
+    if it is called `addend`: what is computed within the branch is read there alone.
+    """
 
     skip: ClassVar[str | None] = None
     """The option of a choice among operations that passes on what it gets."""

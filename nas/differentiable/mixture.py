@@ -9,7 +9,7 @@ from search_spaces.places import Place
 
 
 class Weighted(nn.Module):
-    """A module whose output counts by its `share`: for what has no parameters that could be masked."""
+    """A module whose output counts by its `share`, in a network that adds up what it computes."""
 
     share: Tensor
 
@@ -21,6 +21,13 @@ class Weighted(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         y: Tensor = self.share * self.module(*inputs)
         return y
+
+
+class WeightedBranch(Weighted):
+    """The end of a branch, beside what the branch is added to: the last input counts as much as the module does not."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*inputs) + (1 - self.share) * inputs[-1]
 
 
 class MaskedLayerNorm(nn.Module):

@@ -1,8 +1,9 @@
 """A supernet as a function of the probabilities of options, through which gradients reach them.
 
 A parameter is multiplied by the expected mask of its slice: an element that only large options use, by their
-probability (after FBNetV2, Wan et al., CVPR 2020, but in every dimension of every parameter). At probabilities of 0
-and 1 the result is the network of that architecture.
+probability (after FBNetV2, Wan et al., CVPR 2020, but in every dimension of every parameter). What an architecture may
+do without counts by its output: operations that are added up are the sum of p * op(x) (DARTS, Liu et al., ICLR 2019).
+At probabilities of 0 and 1 the result is the network of that architecture.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nas.differentiable.mixture import MixedChain, Weighted
+from nas.differentiable.mixture import MixedChain, Weighted, WeightedBranch
 from nas.differentiable.slot import MixedSlot, Part, Support, Weights
 from nas.supernet import Supernet
 from search_spaces.places import Place, in_order, places
@@ -104,22 +105,26 @@ class Relaxation:
             if self._passes_absent_on:
                 self._networks[support] = MixedChain(modules, self._places)
             else:
-                weighted = {n: Weighted(m) if self._weighs(self._slots[n]) else m for n, m in modules.items()}
+                weighted = {n: w(m) if (w := self._weighted(self._slots[n])) else m for n, m in modules.items()}
                 self._networks[support] = self.space.assemble(weighted)
         return self._networks[support]
 
-    def _weighs(self, slot: MixedSlot) -> bool:
-        """Tell whether a slot's absence can show in its output alone."""
-        return self.space.absent == "zero" and slot.may_be_absent and not slot.has_parameters
+    def _weighted(self, slot: MixedSlot) -> type[Weighted] | None:
+        """Return what lets a slot's module count as much as it is there; None if nothing has to."""
+        if slot.may_be_absent and self.space.absent == "zero":
+            return Weighted
+        if slot.may_be_absent and self.space.absent == "addend" and slot.ends_branch:
+            return WeightedBranch
+        return None
 
     def _tensors(self, slot: MixedSlot, part: Part, weights: Weights) -> dict[str, Tensor]:
         """Return what stands for the parameters and buffers of a slot's module, by their paths in the network."""
-        shares = slot.shares(part, weights)
-        present, found = shares[1:].sum(), {}
+        shares = slot.shares(part, weights)[1:]
+        present, found, prefix = shares.sum(), {}, slot.name
         if slot.name in self._mixed:
             found[f"share_{slot.name}"] = present
+        if self._weighted(slot):
+            found[f"{slot.name}.share"], prefix = present, f"{slot.name}.module"
+        if slot.may_be_absent or slot.name in self._mixed:
             shares = shares / present.clamp(min=_RARE)
-        if self._weighs(slot):
-            found[f"{slot.name}.share"] = present
-        masked = slot.tensors(part, shares[1:], everywhere=slot.may_be_absent and self.space.absent == "zero")
-        return found | {f"{slot.name}.{path}": tensor for path, tensor in masked.items()}
+        return found | {f"{prefix}.{path}": tensor for path, tensor in slot.tensors(part, shares).items()}

@@ -68,9 +68,9 @@ class MixedSlot:
         self._parts: dict[Support, Part | None] = {}
 
     @property
-    def has_parameters(self) -> bool:
-        """Whether there is anything to be masked."""
-        return any(True for _ in self.stored.parameters())
+    def ends_branch(self) -> bool:
+        """Whether its blocks are handed what the branch that they end is added to."""
+        return all(block.inputs[-1].name == "addend" for block in self._blocks.values())
 
     def unseen(self) -> set[int]:
         """Return the choices with two options whose modules differ, but not in the boxes of their parameters."""
@@ -108,24 +108,19 @@ class MixedSlot:
                     module.set_submodule(path, MaskedLayerNorm(norm))
         return self._skeletons[part.frame]
 
-    def tensors(self, part: Part, shares: Tensor, *, everywhere: bool) -> dict[str, Tensor]:
+    def tensors(self, part: Part, shares: Tensor) -> dict[str, Tensor]:
         """Return the parameters, masked, and the buffers of a frame's module, by path.
 
         Args:
             part: what is computed.
             shares: how much each block counts, (blocks,).
-            everywhere: whether the slot's absence shows in its parameters, also in those that all blocks use alike.
         """
         found = {}
         for path, box in part.boxes.items():
             tensor = tensor_at(self.stored, path)
             found[path] = tensor[tuple(slice(first, last) for first, last in box)]
-            if not isinstance(tensor, nn.Parameter):
-                continue
             if path in part.masks:
                 found[path] = found[path] * part.masks[path](shares)
-            elif everywhere:
-                found[path] = found[path] * shares.sum()
         for path in self._norms:
             found[f"{path}.share"] = part.masks[f"{path}.weight"](shares)
         return found

@@ -82,7 +82,7 @@ class SparsePointVoxelSpace(SearchSpace):
     """
 
     reads: ClassVar[str] = "clouds"
-    absent = "zero"
+    absent = "addend"
     n_stages: ClassVar[int] = 4
 
     n_classes: int = Field(default=19, ge=2, description="classes of the data")

@@ -63,6 +63,42 @@ def test_gradients_tell_the_options_of_every_choice_apart(relaxation: Relaxation
     assert any(parameter.grad is not None for parameter in relaxation.supernet.parameters())
 
 
+@pytest.mark.parametrize("relaxation", ["nasbench201", "darts", "spvnas_small"], indirect=True)
+def test_what_may_be_absent_counts_by_its_output(relaxation: Relaxation) -> None:
+    """An operation gives p * op(x), and a branch as much of what it is added to as it is not there."""
+    space, full, store = relaxation.space, relaxation.full_support(), relaxation.supernet.store
+    presence = {
+        slot: (scope, table >= 0)
+        for slot, scope, table in zip(space.index.slots, space.index.depends, space.index.tables, strict=True)
+        if (table < 0).any()
+    }
+    deciding = {
+        c for scope, there in presence.values() for a, c in enumerate(scope) if (there.max(a) != there.min(a)).any()
+    }
+    weights = one_hots(relaxation, [options[-1] for options in full])
+    weights = [torch.full_like(w, 1 / len(w)) if c in deciding else w for c, w in enumerate(weights)]
+    inputs = inputs_of(relaxation, space.decode([[options[-1] for options in full]])[0])
+    relaxation.supernet.train()
+    relaxation(weights, full, inputs)
+    seen: dict[str, tuple[tuple[Tensor, ...], Tensor]] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, x, y, slot=slot: seen.update({slot: (x, y)}))
+        for slot, module in relaxation._networks[full].named_children()
+    ]
+    relaxation(weights, full, inputs)
+    for hook in hooks:
+        hook.remove()
+    for slot, (_, there) in presence.items():
+        x, y = seen[slot]
+        share = float(there.mean())
+        expected = store.get_submodule(slot)(*x)
+        if space.name != "spvnas_small":
+            expected = share * expected
+        elif slot.endswith("conv2"):
+            expected = share * expected + (1 - share) * x[-1]
+        assert torch.allclose(y, expected, atol=1e-5 * float(expected.detach().abs().max())), slot
+
+
 @pytest.mark.parametrize("relaxation", ["mobilenet_v3_32", "pvcnn"], indirect=True)
 def test_what_changes_no_parameter_can_only_be_sampled(relaxation: Relaxation) -> None:
     names = {relaxation.space.choices[choice].name.split("_")[0] for choice in relaxation.sampled}
