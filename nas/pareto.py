@@ -49,7 +49,8 @@ def nondominated_ranks(scores: Scores) -> NDArray[np.int64]:
 def constrained_ranks(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return ranks (N,) by constrained domination (Deb et al., 2002).
 
-    Rows without a violation (N,) are ranked by their scores; behind them come the others, by violation alone.
+    Rows without a violation (N,) are ranked by their scores; behind them come the others, by violation alone. That of
+    an evaluation that failed is infinite, or it would rank before those that merely exceed a limit.
     """
     ranks = np.empty(len(scores), np.int64)
     kept = violations == 0

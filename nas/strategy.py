@@ -108,15 +108,15 @@ class Strategy(ABC):
             population: networks that were asked for, all of them or some, or canonical networks of the region that a
                 search begins with instead, (N, choices).
             scores: (N, objectives), higher is better; a row that is not finite is an evaluation that failed, and
-                counts as the worst in every objective.
+                counts as the worst in every objective, and as further beyond the limits than any other.
             violations: (N,), by how much limits on metrics are exceeded, 0 where they are kept. None: there are none.
         """
-        failed = ~np.isfinite(scores).all(axis=1, keepdims=True)
+        failed = ~np.isfinite(scores).all(axis=1)
         violations = np.zeros(len(scores)) if violations is None else violations
         self._tell(
             population,
-            np.where(failed, -np.inf, scores),
-            np.where(np.isfinite(violations), violations, np.inf),
+            np.where(failed[:, None], -np.inf, scores),
+            np.where(np.isfinite(violations) & ~failed, violations, np.inf),
         )
 
     def _begin(self) -> None:  # noqa: B027  # a strategy without state has nothing to set up
@@ -127,7 +127,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
-        """Take note of scores (N, objectives), finite or -inf throughout a row, and violations (N,) from 0 to inf."""
+        """Take note of scores (N, objectives) and violations (N,) from 0 to inf.
+
+        A row of scores is finite, or -inf throughout with an infinite violation: that network failed.
+        """
 
 
 def _has_networks(space: SearchSpace) -> bool:
@@ -140,7 +143,12 @@ def _has_networks(space: SearchSpace) -> bool:
 
 
 def best_first(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the order by the only score, those that keep the limits before those that do not, earlier ones first."""
+    """Return the order by the only score, those that keep the limits before those that do not, earlier ones first.
+
+    Args:
+        scores: (N, 1), higher is better.
+        violations: (N,), 0 where the limits are kept and infinite of networks that failed, so that these are last.
+    """
     return np.lexsort((-scores[:, 0], violations))
 
 

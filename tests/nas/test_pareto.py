@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from nas.pareto import ParetoArchive, crowding_distances, front, hypervolume, nondominated_ranks
+from nas.pareto import (
+    ParetoArchive,
+    best_spread,
+    constrained_ranks,
+    crowding_distances,
+    front,
+    hypervolume,
+    nondominated_ranks,
+)
 
 Scores = NDArray[np.float64]
 
@@ -51,6 +59,22 @@ def test_the_front_holds_each_undominated_row_once_and_nothing_that_failed(score
     assert {tuple(row) for row in scores[undominated]} == {tuple(row) for row in scores[found]}
     assert len(found) == len(np.unique(scores[found], axis=0))
     assert (np.diff(scores[found, 0]) <= 0).all()
+
+
+def test_rows_beyond_a_limit_rank_by_how_far_behind_those_that_keep_it() -> None:
+    """However good their scores are; equal violations rank equal, and what failed is last."""
+    scores = np.array([[9.0, 9.0], [1.0, 2.0], [2.0, 1.0], [0.0, 0.0], [7.0, 7.0], [8.0, 8.0], [-np.inf, -np.inf]])
+    violations = np.array([0.5, 0.0, 0.0, 0.0, 0.1, 0.5, np.inf])
+    assert constrained_ranks(scores, violations).tolist() == [3, 0, 0, 1, 2, 3, 4]
+    assert constrained_ranks(scores[[0, 4]], violations[[0, 4]]).tolist() == [1, 0]
+
+
+def test_the_least_crowded_of_a_front_are_first_and_fronts_follow_each_other() -> None:
+    front_of_five = [[0.0, 10.0], [1.0, 9.0], [4.0, 6.0], [9.0, 1.0], [10.0, 0.0]]
+    scores = np.array([[0.0, 0.0], *front_of_five, [20.0, 20.0]])
+    violations = np.array([0.0] * 6 + [0.3])
+    # neighbours of the middle one are 0.8 apart in both scores, of the one before 0.4, of the one after 0.6
+    assert best_spread(scores, violations).tolist() == [1, 5, 3, 4, 2, 0, 6]
 
 
 @given(WITH_FAILURES)

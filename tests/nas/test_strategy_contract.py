@@ -139,6 +139,25 @@ def test_no_violation_breaks_a_strategy(name: str, exceeded: tuple[float, ...]) 
     assert mobile().contains(strategy.ask()).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("regularized_evolution", {"population": 2, "sample": 20}),
+        ("nsga2", {"crossover": 0, "mutants": 0.001}),
+        ("ofa_evolution", {"population": 4, "mutation": 0.001}),
+        ("lemonade", {"steps": 1}),
+    ],
+)
+def test_what_exceeds_a_limit_has_children_rather_than_what_failed(name: str, options: dict[str, Any]) -> None:
+    space = mobile("100%").space
+    strategy = strategies.load(name, **options)
+    strategy.begin(mobile("100%"), objectives_of(strategy), 0)
+    failed, worked = np.zeros_like(space.n_options), space.n_options - 1
+    scores = np.array([[np.nan], [0.9]]).repeat(len(objectives_of(strategy)), axis=1)
+    strategy.tell(np.stack([failed, worked]), scores, np.array([0.0, 0.1]))
+    assert np.median((strategy.ask() != worked).sum(axis=1)) < 2
+
+
 @every_strategy
 def test_a_strategy_may_be_told_of_a_part_or_of_nothing(name: str) -> None:
     strategy = strategies.load(name)
