@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -86,6 +85,6 @@ class ControllerStrategy(PolicyGradient):
     def _draw(self, n: int) -> Population:
         return self._controller.draw(n, self.rng)
 
-    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
+    def _learn_own(self, rows: Population, advantages: Tensor) -> None:
         log_probability, entropy = self._controller.log_probabilities(rows)
-        self._climb((self._advantages(rewards).to(log_probability) * log_probability).mean(), entropy)
+        self._climb((advantages.to(log_probability) * log_probability).mean(), entropy)

@@ -1,6 +1,7 @@
 """What strategies that learn a policy share: proposals of the region, and rewards that know no scale."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from nas.objectives import FeasibleRegion
 from nas.pareto import Scores
 from nas.strategy import Strategy, best_first
 from search_spaces.plan_index import Population, distinct
@@ -16,6 +18,30 @@ from search_spaces.plan_index import Population, distinct
 _REMEMBERED = 1000
 _DRAWN = 10
 """So many times as many networks are drawn as are wanted where the policy has nothing new: most may be known."""
+
+
+def draw_within(
+    region: FeasibleRegion, n: int, draw: Callable[[int], Population], rng: np.random.Generator
+) -> tuple[Population, NDArray[np.bool_]]:
+    """Return n networks of a region (n, choices), and which of them (n,) a policy drew.
+
+    The others stand in for what it drew outside of the region: a gradient of the policy's does not hold for them.
+
+    Args:
+        region: the networks that may be proposed.
+        n: how many.
+        draw: returns so many networks of the policy, in the region or not.
+        rng: draws the others.
+    """
+    drawn: set[bytes] = set()
+
+    def draw_and_note(m: int) -> Population:
+        rows = draw(m)
+        drawn.update(row.tobytes() for row in rows)
+        return rows
+
+    rows = region.breed(n, draw_and_note, rng)
+    return rows, np.array([row.tobytes() in drawn for row in rows], bool)
 
 
 class PolicyStrategy(Strategy):
@@ -38,16 +64,18 @@ class PolicyStrategy(Strategy):
 
     @abstractmethod
     def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
-        """Improve the policy by networks that were drawn (n, choices) and their rewards (n,)."""
+        """Improve the policy by networks (n, choices), as it drew those that it drew, and their rewards (n,)."""
 
     def _begin(self) -> None:
         self._known: set[bytes] = set()
         self._drawn: dict[bytes, NDArray[np.int64]] = {}
+        self._own: set[bytes] = set()
         self._scores, self._violations = np.empty((0, 1)), np.empty(0)
         self._start()
 
     def _ask(self) -> Population:
-        rows = self.region.breed(self.batch, self._draw, self.rng)
+        rows, is_own = draw_within(self.region, self.batch, self._draw, self.rng)
+        self._own = {row.tobytes() for row in rows[is_own]}
         canonical = self.region.space.canonical(rows)
         # what the policy took, where a choice that changes nothing has another option in canonical form
         self._drawn = {key.tobytes(): row for key, row in zip(canonical, rows, strict=True)}
@@ -85,9 +113,37 @@ def _rewards(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.floa
     return rewards
 
 
+class Baseline(nn.Module):
+    """A moving average of rewards, which those of a step are compared with before it moves towards them.
+
+    Were it to move first, rewards would be compared with a part of themselves, which biases the gradient.
+
+    Args:
+        memory: share that a step leaves as it is.
+        start: the average at first; None: the mean of the first rewards.
+    """
+
+    average: Tensor
+
+    def __init__(self, memory: float, start: float | None = None) -> None:
+        super().__init__()
+        self.memory = memory
+        self.register_buffer("average", torch.tensor(torch.nan if start is None else start))
+
+    def advantages(self, rewards: Tensor) -> Tensor:
+        """Return by how much rewards (N,) are above the average, then move it."""
+        before = rewards.mean() if self.average.isnan() else self.average.clone()
+        self.average.copy_(self.memory * before + (1 - self.memory) * rewards.mean())
+        return rewards - before
+
+
 @dataclass(config={"extra": "forbid"})
 class PolicyGradient(PolicyStrategy):
-    """What strategies share that follow a gradient: the steps, and a moving average of rewards as the baseline."""
+    """What strategies share that follow a gradient: the steps, and a moving average of rewards as the baseline.
+
+    It is the gradient of what the policy draws: random networks that are explored or that stand in for some outside of
+    the region, and those that a search begins with, give others' rewards their scale, but none of their own.
+    """
 
     batch: int = Field(default=10, ge=1, description="networks a step")
     learning_rate: float = Field(default=0.02, gt=0, description="of Adam")
@@ -97,12 +153,16 @@ class PolicyGradient(PolicyStrategy):
     def _follow(self, policy: nn.Module) -> None:
         """Begin with a policy whose parameters the steps change."""
         self._optimizer = torch.optim.Adam(policy.parameters(), self.learning_rate)
-        self._baseline = 0.5
+        self._baseline = Baseline(self.memory, start=0.5)  # the mean of shares from 0 to 1
 
-    def _advantages(self, rewards: NDArray[np.float64]) -> Tensor:
-        """Return by how much rewards (N,) are above the baseline, which moves towards them."""
-        self._baseline = self.memory * self._baseline + (1 - self.memory) * float(rewards.mean())
-        return torch.from_numpy(rewards - self._baseline).float()
+    @abstractmethod
+    def _learn_own(self, rows: Population, advantages: Tensor) -> None:
+        """Improve the policy by networks that it drew (n, choices), better than usual by their advantages (n,)."""
+
+    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
+        own = np.array([row.tobytes() in self._own for row in rows], bool)
+        if own.any():
+            self._learn_own(rows[own], self._baseline.advantages(torch.from_numpy(rewards[own]).float()))
 
     def _climb(self, gain: Tensor, entropy: Tensor) -> None:
         """Take a step towards a higher gain and a higher entropy."""

@@ -112,14 +112,11 @@ class EAS(PolicyGradient):
         best = first[best_first(scores[first], violations[first])][: self.starts]
         self._best, self._best_scores, self._best_violations = rows[best], scores[best], violations[best]
 
-    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
-        own = np.array([row.tobytes() in self._episodes for row in rows])
-        if not own.any():
-            return
-        episodes = zip(*(self._episodes[row.tobytes()] for row in rows[own]), strict=True)
+    def _learn_own(self, rows: Population, advantages: Tensor) -> None:
+        episodes = zip(*(self._episodes[row.tobytes()] for row in rows), strict=True)
         before, allowed, raised = (torch.stack(steps) for steps in episodes)  # (N, steps, choices)
         logits = self._actor(before.flatten(0, 1)).reshape(before.shape)
         up, stay = logsigmoid(logits), logsigmoid(-logits)
         taken = (torch.where(raised, up, stay) * allowed).sum((1, 2))
         entropy = -((up.exp() * up + stay.exp() * stay) * allowed).sum((1, 2))
-        self._climb((self._advantages(rewards[own]) * taken).mean(), entropy)
+        self._climb((advantages * taken).mean(), entropy)

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from nas.controller import Controller, ControllerStrategy
 from nas.data.dataset import IGNORED
+from nas.reinforcement import Baseline, draw_within
 from nas.training.descent import Student
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
@@ -47,14 +48,12 @@ class ENAS(ControllerStrategy):
 
 
 class _Chooser(nn.Module):
-    """The controller, and the mean reward that it is compared with."""
+    """The controller, and the mean reward that rewards are compared with."""
 
-    baseline: Tensor
-
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, memory: float) -> None:
         super().__init__()
         self.controller = controller
-        self.register_buffer("baseline", torch.tensor(float("nan")))
+        self.baseline = Baseline(memory)
 
 
 class _ControllerDescent(JointDescent):
@@ -68,31 +67,30 @@ class _ControllerDescent(JointDescent):
             device=str(next(weights.supernet.parameters()).device),
             seed=seed,
         )
-        self._state = _Chooser(controller)
+        self._state = _Chooser(controller, strategy.memory)
         super().__init__(weights, options, self._state, strategy.learning_rate)
         self._strategy, self._region = strategy, strategy.region
 
     def take_step(self) -> dict[str, str]:
         """Train one network that the controller draws, then reward others."""
         rng = np.random.default_rng([self.seed, self.descent.step])
-        (architecture,) = self.space.decode(self._draw(1, rng))
+        (architecture,) = self.space.decode(self._draw(1, rng)[0])
         student = Student(self.supernet.network(architecture), partial(self.space.prepare, architecture=architecture))
         loss = self.descent.descend([student], distil=False)
-        rows = self._draw(self._strategy.rewarded, rng)
-        rewards = torch.tensor([-self._loss(row) for row in rows], device=self.descent.device)
-        baseline = rewards.mean() if self._state.baseline.isnan() else self._state.baseline.clone()
-        log_probability, entropy = self._state.controller.log_probabilities(rows)
-        gain = ((rewards - baseline) * log_probability).mean() + self._strategy.entropy * entropy.mean()
+        rows, own = self._draw(self._strategy.rewarded, rng)
+        if not own.any():  # the region is so rare that the controller does not draw of it
+            return {"loss": f"{loss:.3f}"}
+        rewards = torch.tensor([-self._loss(row) for row in rows[own]], device=self.descent.device)
+        log_probability, entropy = self._state.controller.log_probabilities(rows[own])
+        gain = (self._state.baseline.advantages(rewards) * log_probability).mean()
         self._optimizer.zero_grad()
-        (-gain).backward()  # type: ignore[no-untyped-call]
+        (-gain - self._strategy.entropy * entropy.mean()).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        memory = self._strategy.memory
-        self._state.baseline.copy_(memory * baseline + (1 - memory) * rewards.mean())
         return {"loss": f"{loss:.3f}", "reward": f"{float(rewards.mean()):.3f}"}
 
-    def _draw(self, n: int, rng: np.random.Generator) -> Population:
-        """Return networks of the region that the controller drew, (n, choices)."""
-        return self._region.breed(n, lambda m: self._state.controller.draw(m, rng), rng)
+    def _draw(self, n: int, rng: np.random.Generator) -> tuple[Population, NDArray[np.bool_]]:
+        """Return networks of the region (n, choices), and which of them (n,) the controller drew."""
+        return draw_within(self._region, n, lambda m: self._state.controller.draw(m, rng), rng)
 
     def _loss(self, row: NDArray[np.integer]) -> float:
         (architecture,) = self.space.decode(row[None])

@@ -1,10 +1,9 @@
 """Proximal policy optimisation (Schulman et al., 2017) of a controller, as in NASNet (Zoph et al., CVPR 2018)."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from nas.controller import ControllerStrategy
 from search_spaces.plan_index import Population
@@ -20,8 +19,7 @@ class PPO(ControllerStrategy):
     epochs: int = Field(default=5, ge=1, description="times that a step learns from its networks")
     clip: float = Field(default=0.2, gt=0, lt=1, description="relative change of a probability that is still followed")
 
-    def _learn(self, rows: Population, rewards: NDArray[np.float64]) -> None:
-        advantages = self._advantages(rewards)
+    def _learn_own(self, rows: Population, advantages: Tensor) -> None:
         with torch.no_grad():
             before, _ = self._controller.log_probabilities(rows)
         for _ in range(self.epochs):

@@ -76,6 +76,20 @@ def test_the_controller_learns_which_networks_lose_least(
     assert asked.sum(axis=1).mean() < tiny.canonical(tiny.sample(200, np.random.default_rng(0))).sum(axis=1).mean() - 2
 
 
+def test_the_controller_learns_from_what_it_drew_alone(
+    weights: SharedWeights, tiny: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a region that it never draws of, networks are sampled, which say nothing of its probabilities."""
+    smallest = tiny.canonical(tiny.encode([tiny.smallest()]))
+    monkeypatch.setattr(FeasibleRegion, "contains", lambda region, rows: (rows == smallest).all(axis=1))
+    monkeypatch.setattr(FeasibleRegion, "sample", lambda region, n, rng: smallest.repeat(n, axis=0))
+    monkeypatch.setattr(Controller, "draw", lambda controller, n, rng: np.array([tiny.n_options - 1] * n))
+    strategy = load()
+    assert np.array_equal(proposed(strategy, weights, FeasibleRegion(tiny), None)[:1], smallest)
+    began = Controller(tiny.n_options.tolist(), strategy.hidden, int(np.random.default_rng(1).integers(2**31)))
+    assert all(map(torch.equal, strategy._controller.parameters(), began.parameters()))
+
+
 def test_evaluations_go_on_teaching_it(weights: SharedWeights, region: FeasibleRegion) -> None:
     strategy = load()
     strategy.use(weights, None, {})
