@@ -135,7 +135,9 @@ class OptunaStrategy(Strategy):
             key = row.tobytes()
             if key in self._known:
                 self._report(trial, *self._known[key])
-            elif key in self._waiting or not self.region.contains(row).all():
+            elif key in self._waiting:  # its own trial will tell how good it is
+                self._study.tell(trial, state=TrialState.FAIL)
+            elif not self.region.contains(row).all():
                 self._refuse(trial, row)
             else:
                 self._waiting[key] = trial
@@ -177,7 +179,7 @@ class OptunaStrategy(Strategy):
         self._study.tell(trial, (np.clip(score, -_LARGEST, _LARGEST) * signs).tolist())
 
     def _refuse(self, trial: Trial, row: Population) -> None:
-        """Tell the study of what is not evaluated: worse than anything that is, by as much as bounds are exceeded."""
+        """Tell the study of what is out of the region: worse than anything known, by as much as bounds are exceeded."""
         finite = [score for score, _ in self._known.values() if np.isfinite(score).all()]
         if not self.learns_bounds or not finite:
             self._study.tell(trial, state=TrialState.FAIL)

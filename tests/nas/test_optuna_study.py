@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import strategies
 from nas.constraint import Constraint
 from nas.objectives import FeasibleRegion, Limit, Objective
+from nas.optuna_study import OptunaStrategy
 from nas.search import History, Search
 from search_spaces import InputError
 
@@ -131,6 +133,22 @@ def test_samplers_learn_what_limits_mean(
         progress=False
     )
     assert (history.metrics["loss"][-50:] <= limit.at_most).mean() > 0.25
+
+
+def test_a_suggestion_that_waits_already_is_not_called_bad(region: FeasibleRegion) -> None:
+    """Of equal suggestions one is evaluated; the other says nothing, least of all that its network is the worst."""
+    strategy = strategies.load("optuna_nsga2", batch=3)
+    assert isinstance(strategy, OptunaStrategy)
+    strategy.begin(region, [Objective("score")], 0)
+    asked = strategy.ask()
+    strategy.tell(asked, np.arange(3.0)[:, None])
+    suggested = iter(
+        region.space.canonical(region.space.sample(30, np.random.default_rng(0)))[[0, 0, 1, 2, *range(3, 30)]]
+    )
+    strategy._row = lambda trial: next(suggested)[None]  # type: ignore[method-assign]
+    strategy.ask()
+    states = [trial.state for trial in strategy._study.trials[3:]]
+    assert states == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING, TrialState.RUNNING]
 
 
 def test_several_objectives_with_cma_es_are_refused(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
