@@ -3,7 +3,7 @@
 Takes `pip install pymoo`, as the extra `benchmarks` does.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,37 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.problems.static import StaticProblem
 
+from nas.optuna_study import is_of_numbers
 from nas.pareto import Scores
 from nas.strategy import Strategy
 from search_spaces.plan_index import Population
 
 
+class _Mutation(PM):
+    """Moves integers as pymoo's documentation does, and draws categories anew as its `ChoiceRandomMutation` does.
+
+    That one is for arrays of objects, in which no numbers can be.
+
+    Args:
+        ordered: which choices are integers, (choices,).
+    """
+
+    def __init__(self, ordered: NDArray[np.bool_]) -> None:
+        super().__init__(prob=1.0, eta=3.0, vtype=float, repair=RoundingRepair())
+        self._ordered = ordered
+
+    def _do(
+        self, problem: Problem, X: Population, *args: Any, random_state: np.random.Generator, **kwargs: Any
+    ) -> NDArray[np.float64]:
+        moved = super()._do(problem, X, *args, random_state=random_state, **kwargs)
+        is_anew = random_state.random(X.shape) < self.get_prob_var(problem, size=len(X))[:, None]
+        anew = random_state.integers(problem.xu + 1, size=X.shape)
+        return np.where(self._ordered, moved, np.where(is_anew, anew, X))
+
+
 @dataclass(config={"extra": "forbid"})
 class PymooNSGA2(Strategy):
-    """Hands on what pymoo proposes for integers, and what it is told.
+    """Hands on what pymoo proposes, and what it is told; choices of numbers are integers to it, others categories.
 
     It knows no region: what it proposes outside is told as bad and by how much bounds are exceeded, and it is asked
     again, so that no evaluation is spent on that.
@@ -48,7 +71,7 @@ class PymooNSGA2(Strategy):
             pop_size=self.population,
             sampling=IntegerRandomSampling(),
             crossover=UX(repair=RoundingRepair()),
-            mutation=PM(vtype=float, repair=RoundingRepair()),
+            mutation=_Mutation(np.array([is_of_numbers(choice) for choice in self.region.space.choices])),
         )
         seed = int(self.rng.integers(2**31))
         self._algorithm.setup(self._problem, termination=("n_gen", 1_000_000_000), seed=seed, verbose=False)

@@ -5,9 +5,9 @@
         --output runs/other
 
 FOLDER holds NAS-Bench-201 in the files that `nasbench201.py` names. Any other benchmark is a Parquet file with one
-column a choice and one a metric, or several files that --key joins. Choices of numbers are numbers to every strategy,
-in their order; choices of text are categories, and so are numbers that are mere codes if --categories names their
-columns. Accuracies are in per cent, or whatever else is better the higher; latencies are positive.
+column a choice and one a metric, or several files that --key joins. Choices of numbers have an order to strategies of
+Optuna and pymoo; choices of text are categories to all, and so are numbers that are mere codes if --categories names
+their columns. Accuracies are in per cent, or whatever else is better the higher; latencies are positive.
 
 Writes `report.md`, with tables, ranks over problems and curves with their spread, `figures.csv`, and below `searches/`
 what every search evaluated, from which a comparison that was stopped goes on; delete `searches/STRATEGY.jsonl` when a

@@ -5,8 +5,11 @@ import pytest
 
 pytest.importorskip("pymoo")
 
+from pymoo.core.population import Population as PymooPopulation
+
 import search_spaces
 from experiments.pymoo_nsga2 import PymooNSGA2
+from experiments.tabular.table import TableSpace
 from latency_predictors.cost_model import BlockCost
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import Constraint, FeasibleRegion, Objective, parse_budget
@@ -41,6 +44,21 @@ def test_it_proposes_networks_of_the_region_the_same_for_a_seed() -> None:
     assert len(found.population) == 100
     assert region.contains(found.population).all()
     assert np.array_equal(search(region, 100).population, found.population)
+
+
+def test_numbers_move_and_categories_are_drawn_anew() -> None:
+    strategy = PymooNSGA2()
+    space = TableSpace({"number": tuple(range(9)), "category": tuple("abcdefghi")})
+    strategy.begin(FeasibleRegion(space), [Objective("sum")], 0)
+    rows = np.full((4000, 2), 4)
+    mutation = strategy._algorithm.mating.mutation
+    changed = mutation(strategy._problem, PymooPopulation.new(X=rows), random_state=np.random.default_rng(0)).get("X")
+    far = (np.abs(changed - 4) >= 3).mean(axis=0)
+    # each of two choices is mutated half of the times; four of nine options are so far away
+    assert far[1] == pytest.approx(0.5 * 4 / 9, abs=0.03)
+    assert 0 < far[0] < 0.1
+    assert changed.min() == 0
+    assert changed.max() == 8
 
 
 def test_a_region_of_few_networks_ends_the_search() -> None:
