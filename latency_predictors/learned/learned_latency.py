@@ -70,7 +70,7 @@ class LearnedLatency(PredictedCost):
         Raises:
             InputError: fewer than ten networks, or latencies that cannot be.
         """
-        require_measurements(population, latencies_ms, FEWEST)
+        require_measurements(features.space, population, latencies_ms, FEWEST)
         rows = _rows(features, population)
         kinds = [kind for kind in kinds if len(rows) <= regressors.MOST.get(kind, len(rows))]
         folds = np.random.default_rng(seed).permutation(len(rows)) % _FOLDS

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from latency_predictors.device import Device
 from latency_predictors.latencies import positive
+from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn, read_rows, row_places
 from search_spaces import Choice, SearchSpace
@@ -43,16 +44,20 @@ def of_table(table: LatencyTable, name: str) -> MeasuredNetworks:
     return MeasuredNetworks(name, population, latencies_ms, table.device, table.fingerprint)
 
 
-def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn | None = None) -> MeasuredNetworks:
+def read_measured_networks(
+    path: Path, space: SearchSpace, column: LatencyColumn | None = None, fewest: int = 1
+) -> MeasuredNetworks:
     """Return what a file says: one row a network, one column a choice with the option taken, and the latency's.
 
     Args:
         path: Parquet, CSV, or JSON with a list of objects.
         space: whose choices the columns are.
         column: of the latencies.
+        fewest: how many networks there must be.
 
     Raises:
-        InputError: a column is missing, its unit is not said, an option is not the space's, or a latency not positive.
+        InputError: a column is missing, its unit is not said, an option is not the space's, or networks and latencies
+            cannot be learned from; see `require_measurements`.
     """
     rows = read_rows(path)
     for name in (choice.name for choice in space.choices):
@@ -63,7 +68,9 @@ def read_measured_networks(path: Path, space: SearchSpace, column: LatencyColumn
     numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]
     values = [_number(value) for value in rows[latency].to_pylist()]
     latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
-    return MeasuredNetworks(path.stem, np.array(numbers).T, factor * np.array(latencies))
+    population, latencies_ms = np.array(numbers).T, factor * np.array(latencies)
+    require_measurements(space, population, latencies_ms, fewest, str(path), places)
+    return MeasuredNetworks(path.stem, population, latencies_ms)
 
 
 def _number(value: object) -> object:

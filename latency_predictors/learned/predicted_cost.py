@@ -3,7 +3,7 @@
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -120,7 +120,7 @@ class PredictedCost(CostModel, LatencyModel):
             kept = {name.removeprefix(_FEATURES): arrays.pop(name) for name in of_features}
             features = Features(search_spaces.from_json(about["space"]), kept)
             machine = about.get("fingerprint")
-            require_measurements(*measured, fewest=1)
+            require_measurements(features.space, *measured, fewest=1, origin=str(path))
             model = cls._from_file(Stored(features, measured, about, arrays))
             if not np.isfinite([model.margin, *model.predict(model.population), *model.tested()[1]]).all():
                 raise ValueError("some of its numbers are not finite")
@@ -191,24 +191,42 @@ def _read(path: Path, schema: str) -> tuple[dict[str, Any], Arrays]:
     return about, arrays
 
 
-def require_measurements(population: Population, latencies_ms: Floats, fewest: int) -> None:
+def require_measurements(
+    space: SearchSpace,
+    population: Population,
+    latencies_ms: Floats,
+    fewest: int,
+    origin: str = "",
+    places: Sequence[str] = (),
+) -> None:
     """Raise unless measurements can be learned from.
 
+    Args:
+        space: of the networks.
+        population: the networks, (n, choices).
+        latencies_ms: theirs, (n,).
+        fewest: how many there must be.
+        origin: where they were read, for errors.
+        places: where each of them stands there, for errors.
+
     Raises:
-        InputError: there are too few, a latency is no positive number, all are the same, or a network is there twice.
+        InputError: there are too few, a latency is no positive number, all are the same, or a network is there twice,
+            perhaps with another option of a choice that changes nothing.
     """
+    before = f"{origin}: " if origin else ""
+    places = places or [f"{before}measured network {number}" for number in range(1, len(population) + 1)]
     if len(population) != len(latencies_ms):
-        raise InputError(f"{len(population)} networks and {len(latencies_ms)} latencies: expected one for each")
+        raise InputError(f"{before}{len(population)} networks and {len(latencies_ms)} latencies: expected one for each")
     if len(latencies_ms) < fewest:
-        raise InputError(f"{len(latencies_ms)} measured networks: expected at least {fewest}")
-    for number, latency_ms in enumerate(latencies_ms.tolist()):
-        positive(latency_ms, f"measured network {number}: latency_ms is")
+        raise InputError(f"{before}{len(latencies_ms)} measured networks: expected at least {fewest}")
+    for place, latency_ms in zip(places, latencies_ms.tolist(), strict=True):
+        positive(latency_ms, f"{place}: latency_ms is")
     if len(latencies_ms) > 1 and np.ptp(latencies_ms) == 0:
-        raise InputError(f"all measured networks took {latencies_ms[0]:g} ms: expected latencies that differ")
-    _, first, of = np.unique(population, axis=0, return_index=True, return_inverse=True)
+        raise InputError(f"{before}all measured networks took {latencies_ms[0]:g} ms: expected latencies that differ")
+    _, first, of = np.unique(space.canonical(population), axis=0, return_index=True, return_inverse=True)
     again = np.setdiff1d(np.arange(len(population)), first)
     if len(again):
         raise InputError(
-            f"measured network {again[0]} is there twice, as network {first[of.ravel()[again[0]]]}: keep one of their "
+            f"{places[again[0]]}: the same network as {places[first[of.ravel()[again[0]]]]}: keep one of their "
             "latencies, or their mean"
         )

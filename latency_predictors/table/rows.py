@@ -57,9 +57,7 @@ class LatencyColumn:
         if unit not in _MS:
             raise InputError(f"column {self.name} does not say its unit: give us, ms or s, or call it {self.name}_ms")
         if said in _MS and said != unit:
-            raise InputError(
-                f"column {self.name} says {said}, not unit {unit}: leave out the unit, or rename the column"
-            )
+            raise InputError(f"column {self.name} says {said}, not unit {unit}: leave out the unit, or rename it")
         return self.name, _MS[unit]
 
     def _usual(self, path: Path, columns: Sequence[str]) -> tuple[str, float]:

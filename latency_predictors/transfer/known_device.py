@@ -11,7 +11,6 @@ from scipy import linalg, optimize
 
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.measured_networks import MeasuredNetworks, read_measured_networks
-from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.rows import LatencyColumn
 from search_spaces import SearchSpace
@@ -103,12 +102,10 @@ def read_known_networks(paths: Sequence[Path], space: SearchSpace, column: Laten
 
 def _read(path: Path, space: SearchSpace, column: LatencyColumn) -> MeasuredNetworks:
     if path.is_dir():
-        population = space.sample(_TABULATED, np.random.default_rng(0))
+        population = np.unique(space.canonical(space.sample(_TABULATED, np.random.default_rng(0))), axis=0)
         table = LatencyTable.load(path / TABLE)
         return MeasuredNetworks(path.name, population, table.cost_model(space).predict(population))
-    measured = read_measured_networks(path, space, column)
-    require_measurements(measured.population, measured.latencies_ms, _FEWEST)
-    return measured
+    return read_measured_networks(path, space, column, _FEWEST)
 
 
 def fit_devices(features: Features, known: Sequence[MeasuredNetworks]) -> list[KnownDevice]:

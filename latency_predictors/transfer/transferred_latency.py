@@ -17,7 +17,9 @@ from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
 
-_FEWEST = 3
+FEWEST_TO_TRANSFER = 3
+"""Measured networks."""
+
 _WITHIN = 0.95
 _LARGEST_MARGIN = 10.0
 
@@ -73,7 +75,7 @@ class TransferredLatency(PredictedCost):
             InputError: fewer than three networks, latencies that cannot be, or a device that it adds up to elsewhere is
                 not known here.
         """
-        require_measurements(population, latencies_ms, _FEWEST)
+        require_measurements(features.space, population, latencies_ms, FEWEST_TO_TRANSFER)
         missing = sorted({*(resembles or {})} - {device.name for device in known})
         if missing:
             raise InputError(f"the device adds up elsewhere to {', '.join(missing)}, too: add them to those known here")

@@ -15,14 +15,14 @@ from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
 from latency_predictors.learned.measured_networks import MeasuredNetworks, of_table, read_measured_networks
-from latency_predictors.learned.predicted_cost import PredictedCost
+from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
 from latency_predictors.saved_models import MODEL, model_file
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.known_device import KnownDevice, fit_devices, read_known_networks
 from latency_predictors.transfer.transfer import MOST
-from latency_predictors.transfer.transferred_latency import TransferredLatency
+from latency_predictors.transfer.transferred_latency import FEWEST_TO_TRANSFER, TransferredLatency
 from nas.config import require_unsaid
 from nas.data import DataOptions
 from nas.run_directory import begin_run, digest, finish_run
@@ -81,6 +81,8 @@ def fit(options: FitConfig) -> dict[str, Any]:
     space, measured = _measured(options)
     known = read_known_networks(options.known, space, options.known_latency)
     method, device = _method(options, len(measured.population)), _device(options, measured)
+    fewest = FEWEST if method == "learned" else FEWEST_TO_TRANSFER
+    require_measurements(space, measured.population, measured.latencies_ms, fewest, str(options.measured))
     elsewhere = None if options.elsewhere is None else TransferredLatency.load(model_file(options.elsewhere))
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     paths |= {} if options.elsewhere is None else {"elsewhere": options.elsewhere}

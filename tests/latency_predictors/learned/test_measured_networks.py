@@ -115,6 +115,20 @@ def test_rows_of_csv_are_found_by_their_line(tmp_path: Path) -> None:
         read_measured_networks(path, SPACE)
 
 
+def test_a_network_that_stands_twice_is_found_whatever_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "board.csv"
+    smallest = dict(SPACE.smallest())
+    largest = dict(SPACE.largest())
+    same = {**smallest, "kernel_1_3": largest["kernel_1_3"]}  # of a block that there is not
+    again = [{**one, "latency_ms": ms} for one, ms in ((smallest, 1.0), (largest, 3.0), (same, 1.1))]
+    pyarrow.csv.write_csv(pa.Table.from_pylist(again), path)
+    with pytest.raises(InputError, match=r"board\.csv, line 4: the same network as .*board\.csv, line 2: keep one"):
+        read_measured_networks(path, SPACE)
+    pyarrow.csv.write_csv(pa.Table.from_pylist(again[:2]), path)
+    with pytest.raises(InputError, match=r"board\.csv: 2 measured networks: expected at least 3"):
+        read_measured_networks(path, SPACE, fewest=3)
+
+
 @pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
 def test_another_separator_than_commas_is_named(separator: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "board.csv"

@@ -177,9 +177,9 @@ def test_extremes_are_no_worse_than_random_networks() -> None:
     ("values", "told"),
     [
         ([1.0, 2.0], "2 measured networks: expected at least 3"),
-        ([1.0, -2.0, 3.0], "latency_ms is -2.0, expected a positive number"),
+        ([1.0, -2.0, 3.0], "measured network 2: latency_ms is -2.0, expected a positive number"),
         ([1.0, np.nan, 3.0], "latency_ms is nan"),
-        ([1.0, 2.0, 3.0, 4.0], "is there twice"),
+        ([1.0, 2.0, 3.0, 4.0], "measured network 4: the same network as measured network 1"),
     ],
 )
 def test_measurements_that_cannot_be_are_refused(values: list[float], told: str) -> None:

@@ -140,6 +140,8 @@ def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
 def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
     known = tuple(profiled(tmp_path, name, cpu="an abacus") for name in ("slow", "launching"))
     path = write(tmp_path, "here", networks(8))
+    drawn = known_device.read_known_networks(known, SPACE, LatencyColumn())[0].population
+    assert len(np.unique(SPACE.canonical(drawn), axis=0)) == len(drawn) > 200, "each network once"
     result = fit(FitConfig(path, tmp_path / "model", NAMED, known=known))
     assert result["method"] == "transferred"
     assert read_latency_model(tmp_path / "model").device is None
@@ -153,7 +155,7 @@ def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
     [
         ({"space": None}, "does not say of which space it is: give --space"),
         ({"latency": "latency_ms"}, r"unknown column of .*here\.csv 'latency_ms': did you mean latency_us"),
-        ({"method": "learned"}, "5 measured networks: expected at least 10"),
+        ({"method": "learned"}, r"here\.csv: 5 measured networks: expected at least 10"),
         ({"known": (Path("absent.csv"),)}, r"latencies absent\.csv: .*No such file"),
         ({"method": "learned", "designed": True}, "designed True does nothing without method transferred"),
         ({"seed": 3}, "seed 3 does nothing without method learned"),
@@ -174,7 +176,7 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     ("column", "message"),
     [
         ([1.0] * 6 + [1000.0] * 6, "nothing foretells these latencies"),
-        ([5.0] * 12, "all measured networks took 5 ms: expected latencies that differ"),
+        ([5.0] * 12, r"odd\.csv: all measured networks took 5 ms: expected latencies that differ"),
         (["1.5"] * 11 + ["fast"], "line 13: latency_ms is 'fast', expected a positive number"),
     ],
 )
