@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,13 +30,15 @@ def measure_repeats(kit: Kit) -> list[Pass]:
         numbers = range(kit.options.noise_repeats)
         return [*remote.measure_parts(kit.device, [(kit.models(n), kit.measure_options(n)) for n in numbers])]
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    child = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=json.dumps(kit.describe()),
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    stdin, held = os.pipe()
+    with os.fdopen(stdin), os.fdopen(held, "w"):  # which closes with this process, however that ends
+        child = subprocess.run(
+            [sys.executable, "-m", __name__, json.dumps(kit.describe())],
+            stdin=stdin,
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
     if child.returncode:
         raise InputError((child.stderr.splitlines() or [f"measuring ended with status {child.returncode}"])[-1])
     records = json.loads(child.stdout.splitlines()[-1])
@@ -43,12 +46,19 @@ def measure_repeats(kit: Kit) -> list[Pass]:
 
 
 def main() -> None:
-    """Measure the repeats of the kit that stdin describes, and print them."""
-    asked = json.load(sys.stdin)
+    """Measure the repeats of the kit that the argument describes, and print them; end where stdin does."""
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    asked = json.loads(sys.argv[1])
     options = TypeAdapter(ProfileOptions).validate_python(asked["options"])
     kit = Kit(search_spaces.from_json(asked["space"]), Device.from_json(asked["device"]), options)
     found = [measure(kit.device, kit.models(n), options=kit.measure_options(n)) for n in range(options.noise_repeats)]
     print(json.dumps([{name: asdict(measurement) for name, measurement in one.items()} for one in found]))
+
+
+def _end_with_stdin() -> None:
+    """End this process with the one that holds its stdin: what goes on then is not to be measured beside it."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """The machine's noise is measured before anything else, by one network in a process of its own."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import pytest
 
+from latency_predictors import repeats
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.kit.kit import Kit, ProfileOptions, _noise_floor
 from latency_predictors.repeats import measure_repeats
@@ -24,6 +28,14 @@ def test_what_goes_wrong_there_is_told_in_one_line(small: SearchSpace) -> None:
     with pytest.raises(InputError, match=r"^device threads 100000 are more than the") as error:
         measure_repeats(kit)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_it_ends_with_the_process_that_began_it(small: SearchSpace) -> None:
+    endless = dataclasses.replace(OPTIONS, measure=MeasureOptions(min_seconds=1000, max_seconds=1000))
+    command = [sys.executable, "-m", repeats.__name__, json.dumps(Kit(small, Device(), endless).describe())]
+    began = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE).pid)"
+    ended = subprocess.run([sys.executable, "-c", began, *command], capture_output=True, timeout=300)
+    assert ended.stderr == b"", "which is read until both processes have ended"
 
 
 def test_a_noisy_device_is_said_to_be_so(caplog: pytest.LogCaptureFixture) -> None:
