@@ -37,6 +37,20 @@ def decisive(described: Mapping[str, str], device: Device) -> dict[str, str | No
     return {name: described.get(name) for name in names}
 
 
+def differences(recorded: Mapping[str, str], device: Device) -> str:
+    """Return in words how a device's machine differs from that of a fingerprint; nothing if latencies are the same.
+
+    Raises:
+        InputError: the device does not answer, or its runtime is not installed.
+    """
+    there, here = decisive(recorded, device), decisive(fingerprint(device), device)
+    return "; ".join(
+        f"{name} {there[name]!r} there, {here[name]!r} {device.host or 'here'}"
+        for name in here
+        if there[name] != here[name]
+    )
+
+
 def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
     """Raise unless `recorded` is the fingerprint of a device, up to entries that leave latencies alone.
 
@@ -44,11 +58,5 @@ def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
         OtherMachineError: names what differs.
         InputError: the device does not answer, or its runtime is not installed.
     """
-    there, here = decisive(recorded, device), decisive(fingerprint(device), device)
-    different = [
-        f"{name} {there[name]!r} there, {here[name]!r} {device.host or 'here'}"
-        for name in here
-        if there[name] != here[name]
-    ]
-    if different:
-        raise OtherMachineError(f"measured on another machine ({'; '.join(different)}): measure again on this one")
+    if different := differences(recorded, device):
+        raise OtherMachineError(f"measured on another machine ({different}): measure again on this one")

@@ -85,12 +85,20 @@ def read_models(paths: Mapping[str, Path], hosts: Mapping[str, str]) -> dict[str
     Raises:
         InputError: there is no such model, or no such device.
     """
-    for metric in hosts:
-        if metric not in paths:
-            further = [device_of(known) for known in paths if known != LATENCY]
-            raise unknown("device in hosts", device_of(metric), further)
+    require_known_hosts(hosts, paths)
     models = {metric: read_latency_model(path) for metric, path in paths.items()}
     return {metric: model.moved(hosts[metric]) if metric in hosts else model for metric, model in models.items()}
+
+
+def require_known_hosts(hosts: Collection[str], latencies: Collection[str]) -> None:
+    """Raise unless every device of which it is said where it is has a latency among these metrics.
+
+    Raises:
+        InputError: names one that has none.
+    """
+    for metric in hosts:
+        if metric not in latencies:
+            raise unknown("device in hosts", device_of(metric), [device_of(one) for one in latencies if one != LATENCY])
 
 
 def model_files(paths: Mapping[str, Path]) -> dict[str, Path]:
