@@ -25,7 +25,7 @@ from latency_predictors.transfer.transfer import MOST
 from latency_predictors.transfer.transferred_latency import FEWEST_TO_TRANSFER, TransferredLatency
 from nas.config import require_unsaid
 from nas.data import DataOptions
-from nas.run_directory import begin_run, digest, finish_run
+from nas.run_directory import begin_run, digest, finish_run, is_finished
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
@@ -87,6 +87,10 @@ def fit(options: FitConfig) -> dict[str, Any]:
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     paths |= {} if options.elsewhere is None else {"elsewhere": options.elsewhere}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
+    machine = measured.fingerprint
+    if device is not None and machine is None and not is_finished(options.output):
+        device.require_possible()
+        machine = fingerprint(device)
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     features = Features(space)
@@ -95,9 +99,6 @@ def fit(options: FitConfig) -> dict[str, Any]:
         model, told = _transferred(features, measured, fit_devices(features, known), shares, designed=options.designed)
     else:
         model, told = _learned(features, measured, options.seed)
-    machine = measured.fingerprint
-    if device is not None and machine is None:
-        machine = fingerprint(device)
     model = model.measured_on(device, machine)
     path = options.output / MODEL
     told = {"model": str(path), "networks": len(measured.population), **told, **_foretold(options.measured, model)}

@@ -159,6 +159,8 @@ def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
         ({"known": (Path("absent.csv"),)}, r"latencies absent\.csv: .*No such file"),
         ({"method": "learned", "designed": True}, "designed True does nothing without method transferred"),
         ({"seed": 3}, "seed 3 does nothing without method learned"),
+        ({"device": Device(threads=4096)}, r"device threads 4096 are more than the \d+ cores here: lower `threads`"),
+        ({"device": Device(precision="int8", runtime="torch_eager")}, "device precision int8: runtime torch_eager is"),
         ({"designed": True}, "designed True does nothing without known devices"),
         ({"known_latency": LatencyColumn("latency_us")}, "known_latency .* does nothing without known devices"),
     ],
@@ -170,6 +172,7 @@ def test_what_cannot_be_fitted_is_told(options: dict[str, object], message: str,
     with pytest.raises(InputError, match=message) as error:
         fit(FitConfig(**asked))  # type: ignore[arg-type]
     assert len(str(error.value).splitlines()) == 1
+    assert "device" not in options or not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(
