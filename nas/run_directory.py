@@ -79,7 +79,7 @@ def begin_run(
 
 
 def _holds_paths(value: Any) -> bool:
-    values = value.values() if isinstance(value, Mapping) else [value]
+    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else [value]
     return any(isinstance(one, Path) for one in values)
 
 

@@ -58,6 +58,21 @@ def test_an_unfinished_run_goes_on_where_its_device_is_now(tmp_path: Path) -> No
         begin_run(tmp_path, "profile", there)
 
 
+@dataclass(frozen=True)
+class Given:
+    known: tuple[Path, ...]
+    named: dict[str, Path]
+
+
+def test_a_run_that_was_moved_with_what_it_was_given_is_the_same(tmp_path: Path) -> None:
+    there, here = (Given((tmp_path / x / "slow.csv",), {"phone": tmp_path / x / "phone"}) for x in ("old", "new"))
+    assert begin_run(tmp_path / "fit", "fit", there, {"known slow.csv": "1"}) is None
+    finish_run(tmp_path / "fit", {"networks": 10})
+    assert begin_run(tmp_path / "fit", "fit", here, {"known slow.csv": "1"}) == {"networks": 10}
+    with pytest.raises(InputError, match=r"inputs\.known slow\.csv = '1', asked for is '2'"):
+        begin_run(tmp_path / "fit", "fit", here, {"known slow.csv": "2"})
+
+
 @pytest.mark.parametrize("recorded", ["s3://gone/runs", "/gone/runs", "file://{here}"])
 def test_what_lies_beside_a_run_at_a_url_is_fetched_from_there(tmp_path: Path, recorded: str) -> None:
     make(tmp_path / "x", recorded.format(here=tmp_path / "x"))
