@@ -56,9 +56,7 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
                     (found,) = measure_networks(device, [models[metric]], once)
                 except InputError as error:
                     done = [_in_words(one, latencies[one], known[one]["budget_ms"]) for one in known if latencies[one]]
-                    raise InputError(
-                        "; until then: ".join([str(error), *([", ".join(done)] if done else [])])
-                    ) from None
+                    raise InputError("; ".join([str(error), *done])) from None
                 latencies[metric].append(found.latency_ms)
             bar.update()
     kept = [_kept(latencies[metric], found["budget_ms"]) for metric, found in known.items()]
