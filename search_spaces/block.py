@@ -140,7 +140,10 @@ class Block(ABC):
         self.narrow(fresh, name, common, owner).copy_(self.narrow(other, name, common, owner))
 
     def output_dim(self, owner: nn.Module) -> int:
-        """Return the dimension of a submodule's tensors along which its outputs are, as torch lays weights out."""
+        """Return the dimension of a submodule's tensors along which its outputs are, as torch lays weights out.
+
+        Along the others a tensor reads inputs, or is a kernel: networks that are mixed are masked there.
+        """
         return 0
 
     def silence(self, module: nn.Module) -> None:

@@ -1,9 +1,10 @@
 """A supernet as a function of the probabilities of options, through which gradients reach them.
 
-A parameter is multiplied by the expected mask of its slice: an element that only large options use, by their
-probability (after FBNetV2, Wan et al., CVPR 2020, but in every dimension of every parameter). What an architecture may
-do without counts by its output: operations that are added up are the sum of p * op(x) (DARTS, Liu et al., ICLR 2019).
-At probabilities of 0 and 1 the result is the network of that architecture.
+A channel that only large options have counts by their probability wherever it is read, as in FBNetV2 (Wan et al., CVPR
+2020), and so does an element of a kernel: what reads it is multiplied by its expected mask. What an architecture may do
+without counts by its output: operations that are added up are the sum of p * op(x) (DARTS, Liu et al., ICLR 2019). At
+probabilities of 0 and 1 the result is the network of that architecture, and what is closed gets the gradient of what
+it would have computed.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,6 @@ from search_spaces.places import Place, in_order, places
 
 _KEPT = 64
 """So many networks are kept, each of a support of its own."""
-
-_RARE = 1e-6
-"""Where a slot is there with a lower probability, how its blocks differ counts less and less."""
 
 
 class Relaxation:
@@ -84,7 +82,7 @@ class Relaxation:
         }
         for name, slot in self._slots.items():
             unknown = name not in self._mixed if self._passes_absent_on else self.space.absent == "unknown"
-            found |= slot.unseen() | (slot.deciding_presence() if unknown else set())
+            found |= slot.unseen() | (slot.deciding if unknown else set())
         return tuple(sorted(found))
 
     @property
@@ -119,12 +117,9 @@ class Relaxation:
 
     def _tensors(self, slot: MixedSlot, part: Part, weights: Weights) -> dict[str, Tensor]:
         """Return what stands for the parameters and buffers of a slot's module, by their paths in the network."""
-        shares = slot.shares(part, weights)[1:]
-        present, found, prefix = shares.sum(), {}, slot.name
+        (present, shares), found, prefix = slot.shares(part, weights), {}, slot.name
         if slot.name in self._mixed:
             found[f"share_{slot.name}"] = present
         if self._weighted(slot):
             found[f"{slot.name}.share"], prefix = present, f"{slot.name}.module"
-        if slot.may_be_absent or slot.name in self._mixed:
-            shares = shares / present.clamp(min=_RARE)
         return found | {f"{prefix}.{path}": tensor for path, tensor in slot.tensors(part, shares).items()}

@@ -21,6 +21,9 @@ Weights = Sequence[Tensor]
 Support = tuple[tuple[int, ...], ...]
 """For each choice the options that are computed; the weights of all others must be 0."""
 
+_RARE = 1e-6
+"""Where a slot is there with a lower probability, how its blocks differ shows as if it were there for sure."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -32,7 +35,8 @@ class Part:
         options: that are computed, of each choice in the slot's scope.
         rank: for each combination of those, the number of its block plus one; 0 where there is none.
         n_blocks: how many different blocks there are.
-        masks: of the parameters of which blocks use different boxes, by path.
+        masks: of the parameters that read different inputs or kernels in different blocks, by path.
+        norms: masks of the layer norms over a varying number of features, by path.
     """
 
     frame: Block
@@ -41,6 +45,7 @@ class Part:
     rank: Tensor
     n_blocks: int
     masks: Mapping[str, Mask]
+    norms: Mapping[str, Mask]
 
 
 class MixedSlot:
@@ -78,8 +83,9 @@ class MixedSlot:
         modules = self._numbered({i: (self._boxes[i], _constants(_built(b))) for i, b in self._blocks.items()})
         return {choice for axis, choice in enumerate(self.scope) if _differs_unseen(modules, boxes, axis)}
 
-    def deciding_presence(self) -> set[int]:
-        """Return the choices that decide whether there is a block at all."""
+    @cached_property
+    def deciding(self) -> set[int]:
+        """The choices that decide whether there is a block at all."""
         absent = self._table < 0
         return {c for axis, c in enumerate(self.scope) if (absent != absent.take([0], axis)).any()}
 
@@ -90,12 +96,28 @@ class MixedSlot:
             self._parts[options] = self._part(options)
         return self._parts[options]
 
-    def shares(self, part: Part, weights: Weights) -> Tensor:
-        """Return (1 + blocks,): how much absence counts, and each block."""
+    def shares(self, part: Part, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Return how much the slot is there, a scalar, and how much each block counts where it is, (blocks,).
+
+        Also where the slot is not there: what the gate of its absence learns is what it would compute.
+        """
+        joint = self._joint(part, weights)
+        present = joint.sum()
+        if not self.may_be_absent:
+            return present, joint
+        if part.n_blocks == 1:
+            return present, torch.ones_like(joint)
+        evenly = [torch.ones_like(w) if c in self.deciding else w.detach() for c, w in enumerate(weights)]
+        otherwise = self._joint(part, evenly)
+        is_there = present > _RARE
+        return present, joint.where(is_there, otherwise) / present.where(is_there, otherwise.sum().clamp(min=_RARE))
+
+    def _joint(self, part: Part, weights: Weights) -> Tensor:
+        """Return the product of the weights of the options with which each block is there, (blocks,)."""
         joint = torch.ones(1, device=weights[0].device)
         for choice, options in zip(self.scope, part.options, strict=True):
             joint = (joint[:, None] * weights[choice][list(options)]).flatten()
-        return joint.new_zeros(1 + part.n_blocks).index_add(0, part.rank.to(joint.device), joint)
+        return joint.new_zeros(1 + part.n_blocks).index_add(0, part.rank.to(joint.device), joint)[1:]
 
     def skeleton(self, part: Part) -> nn.Module:
         """Return the frame's module without values, whose masked norms know how much each feature counts."""
@@ -111,19 +133,19 @@ class MixedSlot:
     def tensors(self, part: Part, shares: Tensor) -> dict[str, Tensor]:
         """Return the parameters, masked, and the buffers of a frame's module, by path.
 
+        A channel counts by what reads it, once, and is itself computed as if it counted in full: so the masks of
+        FBNetV2 are behind activations, whatever these are, and no norm before them undoes a mask.
+
         Args:
             part: what is computed.
             shares: how much each block counts, (blocks,).
         """
         found = {}
         for path, box in part.boxes.items():
-            tensor = tensor_at(self.stored, path)
-            found[path] = tensor[tuple(slice(first, last) for first, last in box)]
-            if path in part.masks:
-                found[path] = found[path] * part.masks[path](shares)
-        for path in self._norms:
-            found[f"{path}.share"] = part.masks[f"{path}.weight"](shares)
-        return found
+            found[path] = tensor_at(self.stored, path)[tuple(slice(first, last) for first, last in box)]
+        for path, mask in part.masks.items():
+            found[path] = found[path] * mask(shares)
+        return found | {f"{path}.share": mask(shares) for path, mask in part.norms.items()}
 
     @cached_property
     def _varying(self) -> set[str]:
@@ -153,9 +175,21 @@ class MixedSlot:
         rank = torch.from_numpy(np.searchsorted(present, table.ravel()) + 1)
         rank[torch.from_numpy(table.ravel() < 0)] = 0
         held, whole = [self._boxes[int(i)] for i in present], self._boxes_of(frame)
-        parameters = {path for path, _ in self.stored.named_parameters()}
-        masks = {path: Mask([boxes[path] for boxes in held], whole[path]) for path in self._varying & parameters}
-        return Part(frame, whole, options, rank, len(present), masks)
+        norms = {
+            path: Mask([boxes[f"{path}.weight"] for boxes in held], whole[f"{path}.weight"]) for path in self._norms
+        }
+        return Part(frame, whole, options, rank, len(present), self._masks(held, frame, whole), norms)
+
+    def _masks(self, held: Sequence[Mapping[str, Box]], frame: Block, whole: Mapping[str, Box]) -> dict[str, Mask]:
+        """Return masks of the parameters of which blocks use different boxes, along all dimensions but the outputs'."""
+        masks = {}
+        for owner, _, path, like in tensors(_built(frame)):
+            if path in self._varying and isinstance(like, nn.Parameter):
+                made = frame.output_dim(owner) % like.ndim
+                boxes = [(*box[:made], whole[path][made], *box[made + 1 :]) for box in (of[path] for of in held)]
+                if any(box != whole[path] for box in boxes):
+                    masks[path] = Mask(boxes, whole[path])
+        return masks
 
     def _boxes_of(self, block: Block) -> dict[str, Box]:
         """Return where a block's parameters and buffers lie in the stored ones, by path.

@@ -46,6 +46,9 @@ class PatchEmbedding(Block):
     def build(self) -> nn.Module:
         return _PatchEmbedding(self)
 
+    def output_dim(self, owner: nn.Module) -> int:
+        return -1 if isinstance(owner, _PatchEmbedding) else 0
+
 
 class _PatchEmbedding(nn.Module):
     def __init__(self, block: PatchEmbedding) -> None:

@@ -1,10 +1,12 @@
 """A relaxed supernet is each of its networks at one-hot weights, and gradients tell all options apart."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.functional import one_hot
 
 from nas.differentiable.relaxation import Relaxation
@@ -97,6 +99,57 @@ def test_what_may_be_absent_counts_by_its_output(relaxation: Relaxation) -> None
         elif slot.endswith("conv2"):
             expected = share * expected + (1 - share) * x[-1]
         assert torch.allclose(y, expected, atol=1e-5 * float(expected.detach().abs().max())), slot
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "open_"),
+    [("mobilenet_v3_32", 0), ("autoformer_32", 0), ("nasbench201", 1), ("spvnas_small", 0)],
+    indirect=["relaxation"],
+)
+def test_a_closed_gate_learns_from_what_it_would_let_through(relaxation: Relaxation, open_: int) -> None:
+    space, full = relaxation.space, relaxation.full_support()
+    row = [options[open_] if len(options) > 1 else options[0] for options in full]
+    weights = [weight.requires_grad_() for weight in one_hots(relaxation, row)]
+    relaxation.supernet.train()
+    (architecture,) = space.decode([row])
+    relaxation(weights, full, inputs_of(relaxation, architecture)).square().sum().backward()
+    for other in space.neighbours(np.array(row)):
+        (choice,) = np.flatnonzero(other != row)
+        if choice not in relaxation.sampled and space.plan(space.decode([other])[0]) != space.plan(architecture):
+            gradient = weights[choice].grad
+            assert gradient is not None
+            assert gradient[other[choice]] != gradient[row[choice]], space.choices[choice].name
+
+
+@pytest.mark.parametrize(
+    ("relaxation", "name", "layer"),
+    [
+        ("mobilenet_v3_32", "stage1_block2", "project.0"),
+        ("autoformer_32", "layer1_attention", "project"),
+        ("autoformer_32", "layer1_mlp", "project"),
+    ],
+    indirect=["relaxation"],
+)
+def test_a_channel_counts_once(relaxation: Relaxation, name: str, layer: str) -> None:
+    """What reads channels of mask m reads m of them: the mean of what narrower and wider networks give."""
+    slot, space = relaxation._slots[name], relaxation.space
+    full = relaxation.full_support()
+    part = slot.part(full)
+    assert part is not None
+    largest = one_hots(relaxation, [options[-1] for options in full])
+    (width,) = [c for c in slot.scope if space.choices[c].name.startswith(("expand_1_2", "heads_1", "mlp_1"))]
+    generator = torch.Generator().manual_seed(2)
+    x, seen = part.frame.example(4, generator), []
+    module = slot.skeleton(part).train()
+    hook = module.get_submodule(layer).register_forward_hook(lambda *call: seen.append(call[-1]))
+    shares = torch.rand(len(largest[width]), generator=generator)
+    mixtures = [shares / shares.sum(), *torch.eye(len(shares))]
+    for mixture in mixtures:
+        weights = [mixture if c == width else w for c, w in enumerate(largest)]
+        functional_call(module, slot.tensors(part, slot.shares(part, weights)[1]), x)
+    hook.remove()
+    expected = sum(share * y for share, y in zip(mixtures[0], seen[1:], strict=True))
+    assert torch.allclose(seen[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("relaxation", ["mobilenet_v3_32", "pvcnn"], indirect=True)
