@@ -25,6 +25,8 @@ from search_spaces.plan_index import Population
 Batch = tuple[tuple[Tensor, ...], Tensor]
 """A network's inputs, and the labels (rows,)."""
 
+_EXAMPLES = 32
+
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.GELU, nn.SiLU, nn.LeakyReLU)
 
 
@@ -37,33 +39,45 @@ class Candidate:
         architecture: its choices.
         network: with random weights.
         batches: of training examples; `zico` compares gradients of two or more.
+        n_compared: so many rows of a batch `naswot` compares: all where examples have labels, some where points do.
     """
 
     space: SearchSpace
     architecture: Architecture
     network: nn.Module
     batches: Sequence[Batch]
+    n_compared: int = _EXAMPLES
 
 
 def naswot(candidate: Candidate) -> float:
-    """Return the logarithm of the determinant of how alike activations are (Mellor et al., ICML 2021)."""
-    codes: list[Tensor] = []
+    """Return the logarithm of the determinant of how alike activations are (Mellor et al., ICML 2021).
 
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> None:
-        codes.append((inputs[0] > 0).reshape(len(inputs[0]), -1).double())
+    Of examples where each has a label; where points have them, of as many points, the same for all networks: of more
+    points than a narrow network has activations, two are always alike.
+
+    Raises:
+        InputError: the network has no activations of what has labels.
+    """
+    codes: list[Tensor] = []
+    inputs, labels = candidate.batches[0]
+    n = min(len(labels), candidate.n_compared)
+    rows = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:n].sort().values
+
+    def keep(_: nn.Module, taken: tuple[Tensor, ...], __: Tensor) -> None:
+        if len(taken[0]) == len(labels):  # of some networks' rows there are fewer inside than outside
+            codes.append((taken[0][rows] > 0).reshape(n, -1).double())
 
     found = [module for module in candidate.network.modules() if isinstance(module, _ACTIVATIONS)]
     hooks = [module.register_forward_hook(keep) for module in found]
-    inputs, _ = candidate.batches[0]
     with torch.no_grad(), _restored(candidate.network) as network:
         network.train()(*inputs)
     for hook in hooks:
         hook.remove()
-    n = len(inputs[0])
+    if not codes:
+        raise InputError(f"naswot finds no activations in networks of {candidate.space.name}: use another proxy")
     alike = torch.zeros(n, n, dtype=torch.float64)
     for code in codes:
-        if len(code) == n:  # of some networks' rows there are fewer inside than outside
-            alike += code @ code.T + (1 - code) @ (1 - code).T
+        alike += code @ code.T + (1 - code) @ (1 - code).T
     return float(torch.linalg.slogdet(alike).logabsdet)
 
 
@@ -143,7 +157,8 @@ class ZeroCost(Evaluator):
         space: the networks'.
         data: training examples are drawn from them, the same for all networks.
         proxies: names in `PROXIES`.
-        n_examples: of a batch.
+        n_examples: of a batch; None: 32, or so many as the data score at once if these are fewer.
+            In any case `naswot` compares so many, or 32, of what has labels.
         n_batches: batches, for `zico` two or more.
         seed: of the networks' weights.
 
@@ -159,7 +174,7 @@ class ZeroCost(Evaluator):
         data: Dataset,
         proxies: Sequence[str] = tuple(PROXIES),
         *,
-        n_examples: int = 32,
+        n_examples: int | None = None,
         n_batches: int = 2,
         seed: int = 0,
     ) -> None:
@@ -172,7 +187,9 @@ class ZeroCost(Evaluator):
         self.metrics = tuple(proxies)
         self.seed = seed
         order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
-        self._drawn = order[: n_examples * n_batches].tensor_split(n_batches)
+        n_drawn = n_examples or min(_EXAMPLES, data.scored_at_once)
+        self._n_compared = n_examples or _EXAMPLES
+        self._drawn = order[: n_drawn * n_batches].tensor_split(n_batches)
 
     def evaluate(self, population: Population) -> Metrics:
         found = [self._evaluate(architecture) for architecture in self.space.decode(population)]
@@ -192,7 +209,8 @@ class ZeroCost(Evaluator):
         network = self.space.build(architecture)
         prepare = partial(self.space.prepare, architecture=architecture)
         drawn = [self.data.batch(self.data.train, indices, torch.device("cpu")) for indices in self._drawn]
-        return Candidate(self.space, architecture, network, [(prepare(batch), labels) for batch, labels in drawn])
+        batches = [(prepare(batch), labels) for batch, labels in drawn]
+        return Candidate(self.space, architecture, network, batches, self._n_compared)
 
 
 def _gradients(candidate: Candidate, batch: Batch) -> dict[str, Tensor]:

@@ -131,7 +131,8 @@ def _rows(voxel: Tensor, cloud: Tensor, resolution: int) -> Tensor:
 
 def _voxel_sums(features: Tensor, voxel: Tensor, n_voxels: int) -> tuple[Tensor, Tensor]:
     """Return (n_voxels, channels) and (n_voxels, 1): the sum of the points in each voxel, and how many there are."""
-    features = features.float()  # in bfloat16, counts and sums would stop where one more is rounded away
+    # in bfloat16, counts and sums would stop where one more is rounded away
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
     # Not index_add, which becomes ScatterND: there, threads of onnxruntime 1.31 lose sums at repeated indices.
     sums = features.new_zeros(n_voxels, features.shape[1]).scatter_add(0, voxel[:, None].expand_as(features), features)
     counts = features.new_zeros(n_voxels).scatter_add(0, voxel, features.new_ones(voxel.shape[0]))

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+import search_spaces
 from latency_predictors.analytic.counts import count_network
-from nas.data import Dataset
+from nas.data import DataOptions, Dataset, load_data
 from nas.evaluation.zero_cost import PROXIES, Candidate, ZeroCost, grad_norm, naswot, snip, synflow, zico
 from nas.objectives import FeasibleRegion, Objective
 from nas.search import Search
@@ -132,3 +133,28 @@ def test_a_search_may_ask_a_proxy(tiny: SearchSpace, data: Dataset) -> None:
 def test_an_unknown_proxy_is_told_with_the_nearest(tiny: SearchSpace, data: Dataset) -> None:
     with pytest.raises(InputError, match="unknown zero-cost proxy 'synflo': did you mean synflow"):
         ZeroCost(tiny, data, ["synflo"])
+
+
+@pytest.mark.parametrize(
+    ("options", "n_rows"),
+    [
+        (DataOptions("synthetic_scenes", n_scenes=3, tile_metres=20), 32),
+        (DataOptions("synthetic_objects", n_scenes=16), 5),
+    ],
+)
+def test_of_clouds_some_points_are_compared_or_the_clouds_themselves(
+    options: DataOptions, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_data(options)
+    space = search_spaces.load("pvcnn", width=0.25, grid=0.25, **data.space_options())
+    sizes, slogdet = [], torch.linalg.slogdet
+    monkeypatch.setattr(torch.linalg, "slogdet", lambda kernel: (sizes.append(len(kernel)), slogdet(kernel))[1])
+    found = ZeroCost(space, data, ["naswot", "synflow"]).evaluate(space.encode([space.smallest()]))
+    assert sizes == [n_rows]
+    assert np.isfinite(found["synflow"]).all()
+    assert (found["naswot"] > 0).all()
+
+
+def test_networks_without_activations_are_not_compared_by_them(tiny: SearchSpace) -> None:
+    with pytest.raises(InputError, match=f"naswot finds no activations in networks of {tiny.name}: use another proxy"):
+        naswot(candidate(tiny, nn.Sequential(nn.Linear(6, 3))))
