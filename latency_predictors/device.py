@@ -150,7 +150,7 @@ class MeasureOptions:
         le=1,
         description="share of stable models that is enough: one of hundreds is always restless",
     )
-    seed: int = Field(default=0, description="seed of the models' order in each round")
+    seed: int = Field(default=0, ge=0, description="seed of the models' order in each round")
 
     def __post_init__(self) -> None:
         if self.min_seconds > self.max_seconds:
@@ -167,12 +167,18 @@ class Measurement:
     quantile_ms: float = Field(description="10 % quantile over all runs: the latency that tables and budgets mean")
     median_ms: float = Field(description="median over all runs")
     minimum_ms: float = Field(description="fastest run")
-    spread: float = Field(description="(median - quantile) / quantile: how disturbed the runs were")
-    n_runs: int = Field(description="timed runs")
+    spread: float = Field(
+        ge=0, allow_inf_nan=False, description="(median - quantile) / quantile: how disturbed the runs were"
+    )
+    n_runs: int = Field(ge=0, description="timed runs")
     stable: bool = Field(description="whether the second half of the rounds left the quantile where it was")
     pinned: bool = Field(description="whether the runs were held on fixed cores")
-    clock_mhz: float | None = Field(default=None, description="median clock of the core, if the system tells")
-    load: float | None = Field(default=None, description="mean number of running processes, this one among them")
+    clock_mhz: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="median clock of the core, if the system tells"
+    )
+    load: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="mean number of running processes, this one among them"
+    )
     interpolated: bool = Field(default=False, description="whether other blocks foretell it: it was never measured")
 
     def scaled(self, factor: float) -> "Measurement":

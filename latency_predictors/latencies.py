@@ -35,14 +35,18 @@ def measurement(entry: object, origin: str) -> Measurement:
         origin: where it stands, for errors.
 
     Raises:
-        InputError: a field is missing or of another type, or a latency is none.
+        InputError: a field is missing, of another type or out of range, a latency is none, or the fastest run took
+            longer than the 10 % quantile, or that than the median.
     """
     try:
         found = _MEASUREMENT.validate_python(entry)
     except ValidationError as error:
         raise invalid(origin, error) from None
-    for name in ("minimum_ms", "quantile_ms", "median_ms"):
-        positive(getattr(found, name), f"{origin}: {name}")
+    names = ("minimum_ms", "quantile_ms", "median_ms")
+    latencies_ms = [positive(getattr(found, name), f"{origin}: {name}") for name in names]
+    if latencies_ms != sorted(latencies_ms):
+        told = ", ".join(f"{name} {value:g}" for name, value in zip(names, latencies_ms, strict=True))
+        raise InputError(f"{origin}: {told}: expected none below the one before it")
     return found
 
 

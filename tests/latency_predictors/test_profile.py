@@ -53,6 +53,7 @@ class Machine:
         self.n_exported = 0
         monkeypatch.setattr(kit_module, "UntrainedModels", self._untrained)
         monkeypatch.setattr(profile_module, "measure", self._measure)
+        monkeypatch.setattr(profile_module, "measure_repeats", self._measure_repeats)
 
     def _untrained(self, space: SearchSpace, batch_size: int, *, progress: bool) -> SimpleNamespace:
         return SimpleNamespace(
@@ -64,14 +65,16 @@ class Machine:
         self.n_exported += 1
         return sum(parameter.numel() for parameter in module.parameters())
 
+    def _measure_repeats(self, kit: kit_module.Kit) -> list[dict[str, Measurement]]:
+        return [self._measure(kit.device, {"2": number}) for number in range(kit.options.noise_repeats)]
+
     def _measure(self, device: Device, models: Mapping[str, Any], **_: Any) -> dict[str, Measurement]:
         if len(self.passes) == self.stop_after:
             raise KeyboardInterrupt
         self.passes.append(set(models))
         slower = 1.1 ** len(self.passes)
-        return {
-            name: Measurement(slower * (1 + size / 1000), 1, 1, 0.1, 10, True, True) for name, size in models.items()
-        }
+        latencies_ms = {name: slower * (1 + size / 1000) for name, size in models.items()}
+        return {name: Measurement(ms, ms, ms, 0.1, 10, True, True) for name, ms in latencies_ms.items()}
 
 
 @pytest.fixture
@@ -119,6 +122,24 @@ def test_a_killed_profile_goes_on_where_it_was(
         profile(toy(), Device(), tmp_path / str(n_passes), OPTIONS, progress=False)
         assert machine.passes == expected, "each is measured once"
         assert same(tmp_path / str(n_passes), whole)
+
+
+def test_a_profile_that_was_cut_within_the_repeats_goes_on_after_those_that_are_there(
+    machine: Machine, toy: Callable[..., Any], tmp_path: Path
+) -> None:
+    options = dataclasses.replace(OPTIONS, noise_repeats=4)
+    profile(toy(), Device(), tmp_path, options, progress=False)
+    journal = tmp_path / "measurements.jsonl"
+    begun, expected = journal.read_bytes().splitlines(keepends=True)[:3], len(machine.passes)
+    journal.write_bytes(b"".join(begun))
+    machine.passes = []
+    table = profile(toy(), Device(), tmp_path, options, progress=False)
+    again = journal.read_bytes().splitlines(keepends=True)
+    assert again[:3] == begun, "two repeats are kept"
+    repeats = [json.loads(line)["2"]["quantile_ms"] for line in again[1:5]]
+    assert repeats == pytest.approx([1.1, 1.21 * 1.001, 1.331 * 1.002, 1.4641 * 1.003]), "each of them once, in order"
+    assert len(again) == 1 + len(machine.passes) == 1 + expected
+    assert table.noise_floor == pytest.approx(np.std(repeats, ddof=1) / np.mean(repeats))
 
 
 def test_a_finished_profile_is_read_without_measuring(whole: Path, machine: Machine, toy: Callable[..., Any]) -> None:

@@ -191,6 +191,12 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "negative": (damaged(lambda r: first(r).update(quantile_ms=-1.0)), r"quantile_ms -1\.0, expected a positive"),
     "infinite": (damaged(lambda r: first(r).update(median_ms=float("inf"))), "median_ms inf, expected a positive"),
     "not a number": (damaged(lambda r: first(r).update(minimum_ms=float("nan"))), "minimum_ms nan, expected"),
+    "no order": (
+        damaged(lambda r: first(r).update(minimum_ms=1e9)),
+        r"minimum_ms 1e\+09, quantile_ms .* expected none",
+    ),
+    "spread": (damaged(lambda r: first(r).update(spread=float("nan"))), "spread nan: input should be a finite"),
+    "runs": (damaged(lambda r: first(r).update(n_runs=-5)), "n_runs -5: input should be greater than or equal to 0"),
     "no latency": (damaged(lambda r: first(r).pop("quantile_ms")), "quantile_ms is missing"),
     "repeated pass": (damaged(lambda r: r.__setitem__(2, r[1])), "pass 1: stands where pass 0 is"),
     "too many": (damaged(lambda r: r.append(r[-1])), "keep each pass once"),
