@@ -37,7 +37,7 @@ def profile(
     """
     kit, machine = Kit(space, device, options, progress=progress), fingerprint(device)
     with Journal(directory / "measurements.jsonl") as journal:
-        passes = _recorded_passes(journal, {**kit.describe(), "machine": machine}, device, directory)
+        passes = _recorded_passes(journal, kit, machine, directory)
         if len(passes) < options.noise_repeats:
             found = measure_repeats(kit)[len(passes) :]
             journal.append(map(_record, found))
@@ -87,6 +87,7 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
     except ValidationError as error:
         raise InputError(f"{path}: {invalid('profile option', error)}: write the kit again") from None
     kit = Kit(search_spaces.from_json(described["space"]), Device.from_json(described["device"]), options)
+    kit.require_same_models(described, str(path))
     if len(found.passes) < kit.n_passes:
         raise InputError(
             f"{results} holds {len(found.passes)} of {kit.n_passes} passes: run {SCRIPT} on the device again, which "
@@ -103,19 +104,23 @@ def _record(found: Pass) -> dict[str, Any]:
 
 
 def _identity(header: Mapping[str, Any], device: Device) -> dict[str, Any]:
-    """Return of what a journal begins with what must be equal for it to be gone on with."""
+    """Return of what a journal begins with what a caller asks for, which must be equal for it to be gone on with."""
     placeless = {name: value for name, value in header["device"].items() if name != "host"}
-    return {**header, "device": placeless, "machine": decisive(header["machine"], device)}
+    asked = {name: header[name] for name in ("space", "options")}
+    return {**asked, "device": placeless, "machine": decisive(header["machine"], device)}
 
 
-def _recorded_passes(journal: Journal, what: Mapping[str, Any], device: Device, directory: Path) -> list[Pass]:
+def _recorded_passes(journal: Journal, kit: Kit, machine: Mapping[str, str], directory: Path) -> list[Pass]:
     """Return the passes that the journal holds, or begin one.
 
     A device may come back at another address, or with another kernel.
     """
+    what = {**kit.describe(), "machine": machine}
     if not journal.recovered:
         journal.append([what])
         return []
     header, *records = journal.recovered
-    require_same(f"the profile in {directory}", *(_identity(described, device) for described in (header, what)))
+    origin = f"the profile in {directory}"
+    require_same(origin, *(_identity(described, kit.device) for described in (header, what)))
+    kit.require_same_models(header, origin)
     return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]

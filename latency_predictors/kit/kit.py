@@ -1,5 +1,6 @@
 """What is measured of a space for its table, pass by pass, and how the passes are put together."""
 
+import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.model import Model, UntrainedModels
+from latency_predictors.on_device.kit import content_id
 from latency_predictors.table.interpolation import interpolate, kept
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
@@ -77,12 +79,31 @@ class Kit:
         return self.options.noise_repeats + len(self._groups)
 
     def describe(self) -> dict[str, Any]:
-        """Return what the kit follows from, as plain values."""
+        """Return what the kit follows from, as plain values, and what stands for the models that were drawn by that."""
+        models = [[one.id for one in self.networks], *([repr(block) for block in group] for group in self._groups)]
         return {
             "space": self.space.to_json(),
             "device": self.device.to_json(),
             "options": asdict(self.options),
+            "models": content_id(json.dumps(models).encode()),
         }
+
+    def require_same_models(self, described: Mapping[str, Any], origin: str) -> None:
+        """Raise unless what `describe` once returned is of the same models.
+
+        Args:
+            described: that; of kits that were made before it named them, nothing is known.
+            origin: where it stands, for errors.
+
+        Raises:
+            InputError: it is of others.
+        """
+        models = self.describe()["models"]
+        if described.get("models", models) != models:
+            raise InputError(
+                f"{origin} is of other networks or blocks than are drawn now, as the space or NumPy has changed since: "
+                "go on with the versions that it was begun with, or begin anew in another directory"
+            )
 
     def measure_options(self, number: int) -> MeasureOptions:
         """Return how long a pass is measured."""

@@ -199,6 +199,22 @@ def test_a_device_that_comes_back_elsewhere_with_another_kernel_goes_on(
     assert table.device == moved
 
 
+def test_a_profile_of_which_other_networks_are_drawn_now_is_refused(
+    whole: Path, toy: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = np.random.default_rng
+    with monkeypatch.context() as patch:
+        patch.setattr(np.random, "default_rng", lambda seed: drawn(seed + 1))  # as another version of NumPy might
+        with pytest.raises(InputError, match="is of other networks or blocks than are drawn now"):
+            profile(toy(), Device(), whole, OPTIONS, progress=False)
+    journal = whole / "measurements.jsonl"
+    header, *rest = journal.read_text().splitlines(keepends=True)
+    older = json.loads(header)
+    assert older.pop("models")
+    journal.write_text(json.dumps(older) + "\n" + "".join(rest))
+    assert profile(toy(), Device(), whole, OPTIONS, progress=False).blocks
+
+
 def test_the_profile_of_another_machine_is_refused(whole: Path, toy: Callable[..., Any]) -> None:
     journal = whole / "measurements.jsonl"
     header, *rest = journal.read_text().splitlines(keepends=True)

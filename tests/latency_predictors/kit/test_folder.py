@@ -224,6 +224,14 @@ def test_damaged_results_are_refused_in_one_line(
     assert caplog.text.count("was cut short, and is left out") == (damage in ("cut", "no text"))
 
 
+def test_results_of_a_kit_with_other_networks_than_are_drawn_now_are_refused(measured: Path, tmp_path: Path) -> None:
+    shutil.copy(measured / RESULTS, tmp_path)
+    document = json.loads((measured / "kit.json").read_text())
+    (tmp_path / "kit.json").write_text(json.dumps({**document, "models": "0123"}))
+    with pytest.raises(InputError, match=r"kit\.json is of other networks or blocks than are drawn now"):
+        table_of_results(tmp_path, tmp_path / RESULTS)
+
+
 def test_the_script_is_of_python_3_8_and_its_two_libraries() -> None:
     allowed = {*sys.stdlib_module_names, "latency_predictors", "numpy", "onnxruntime"}
     for path in Path(on_device.__file__).parent.glob("*.py"):
