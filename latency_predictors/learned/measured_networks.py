@@ -1,5 +1,6 @@
 """Measured networks, as models are fitted to them: rows of a file, or the whole networks of a latency table."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from latency_predictors.table.rows import LatencyColumn, read_rows, row_places
 from search_spaces import Choice, SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,27 @@ def read_measured_networks(
     values = [_number(value) for value in rows[latency].to_pylist()]
     latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
     population, latencies_ms = np.array(numbers).T, factor * np.array(latencies)
+    if len(population) and len(np.unique(population, axis=0)) == len(population):
+        first, latencies_ms = _each_network_once(space.canonical(population), latencies_ms)
+        population, places = population[first], [places[row] for row in first]
+        if len(first) < rows.num_rows:
+            logger.warning(
+                "%s: its %d rows are %d networks, of each the mean is taken", path, rows.num_rows, len(first)
+            )
     require_measurements(space, population, latencies_ms, fewest, str(path), places)
     return MeasuredNetworks(path.stem, population, latencies_ms)
+
+
+def _each_network_once(
+    canonical: Population, latencies_ms: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the rows of networks that no row before is of, ascending, and the mean latency of each over its rows.
+
+    Benchmarks list networks that differ only where it changes nothing, as NAS-Bench-201 does, and measure each.
+    """
+    _, first, of, counts = np.unique(canonical, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)
+    return first[order], (np.bincount(of.ravel(), latencies_ms) / counts)[order]
 
 
 def _number(value: object) -> object:

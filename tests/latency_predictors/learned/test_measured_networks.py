@@ -115,13 +115,18 @@ def test_rows_of_csv_are_found_by_their_line(tmp_path: Path) -> None:
         read_measured_networks(path, SPACE)
 
 
-def test_a_network_that_stands_twice_is_found_whatever_changes_nothing(tmp_path: Path) -> None:
+def test_a_network_that_stands_twice_is_refused_and_one_of_two_names_is_taken_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "board.csv"
     smallest = dict(SPACE.smallest())
     largest = dict(SPACE.largest())
     same = {**smallest, "kernel_1_3": largest["kernel_1_3"]}  # of a block that there is not
-    again = [{**one, "latency_ms": ms} for one, ms in ((smallest, 1.0), (largest, 3.0), (same, 1.1))]
+    again = [{**one, "latency_ms": ms} for one, ms in ((largest, 3.0), (smallest, 1.0), (same, 1.5))]
     pyarrow.csv.write_csv(pa.Table.from_pylist(again), path)
+    assert read_measured_networks(path, SPACE).latencies_ms.tolist() == [3.0, 1.25]
+    assert "board.csv: its 3 rows are 2 networks, of each the mean is taken" in caplog.text
+    pyarrow.csv.write_csv(pa.Table.from_pylist([*again[:2], again[0]]), path)
     with pytest.raises(InputError, match=r"board\.csv, line 4: the same network as .*board\.csv, line 2: keep one"):
         read_measured_networks(path, SPACE)
     pyarrow.csv.write_csv(pa.Table.from_pylist(again[:2]), path)
