@@ -20,6 +20,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from experiments.command import at_least_one, one_line
 from latency_predictors.table.interpolation import features, gaussian_process, kept
 from latency_predictors.table.latency_table import TABLE, LatencyTable
+from search_spaces.errors import InputError
 
 Floats = NDArray[np.float64]
 Interpolate = Callable[[Floats, Floats, Floats], Floats]
@@ -36,6 +37,8 @@ INTERPOLATIONS: dict[str, Interpolate] = {"Gaussian process": gaussian_process, 
 
 def interpolated(table: LatencyTable, measured: NDArray[np.bool_], x: Floats, by: Interpolate) -> LatencyTable:
     """Return the table with the blocks that were not measured as the others foretell them."""
+    if measured.all():
+        return table
     blocks = table.space.index.blocks
     log_ms = np.log([table.blocks[repr(block)].quantile_ms for block in blocks])
     found = log_ms.copy()
@@ -64,6 +67,8 @@ def main() -> None:
     with one_line(parser.prog):
         at_least_one(draws=options.draws)
         table = LatencyTable.load(options.table / TABLE)
+        if table.interpolation_error is not None:
+            raise InputError(f"{options.table} holds interpolated blocks: profile the space with --profile.share 1")
         blocks, whole = table.space.index.blocks, table.errors()
         x = features(blocks)
         print(f"{table.space.to_json()}: {len(blocks)} blocks, {whole.n_networks} held-out networks")
