@@ -13,7 +13,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments.latency_transfer.protocol import Protocol, Run
-from experiments.latency_transfer.tables import read
+from experiments.latency_transfer.tables import FILES, read
 from nas.run_directory import digest
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
@@ -29,7 +29,7 @@ def run_all(runs: Sequence[Run], data: Path, folder: Path, n_processes: int) -> 
     """
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(folder / "runs.jsonl"))
-        about = {file.name: digest(file) for file in sorted(data.glob("*latency.parquet"))}
+        about = {file.name: digest(file) for file in (data / name for name in FILES) if file.is_file()}
         if journal.recovered:
             require_same(f"what {journal.path} holds", journal.recovered[0], about)
         else:

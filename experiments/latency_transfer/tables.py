@@ -1,5 +1,6 @@
 """Published latencies of whole networks (HELP, Lee et al., NeurIPS 2021; HW-NAS-Bench, Li et al., ICLR 2021)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ SOURCES = (
 VALIDATION = ("titanx_1", "titanx_32", "titanx_64", "titanx_256", "gold_6240")
 
 FBNET = "fbnet_latency.parquet"
+
+FILES = (*nasbench201.FILES, FBNET)
+"""All that is read of a folder."""
+
+_NO_LATENCIES = re.compile(r"index|op_\d+|flops|params")
+"""Columns of the published files beside those of devices."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +105,15 @@ def _read_fbnet(file: Path) -> LatencyData:
 
 
 def _latencies(columns: Mapping[str, Any]) -> dict[str, Floats]:
-    """Return the columns that are latencies: of floating point."""
-    found = {name: column.to_numpy() for name, column in columns.items()}
-    found = {name: values for name, values in found.items() if values.dtype.kind == "f"}
+    """Return the columns that are latencies, of whole numbers, too.
+
+    Raises:
+        InputError: one holds other than positive numbers.
+    """
+    found = {name: column.to_numpy() for name, column in columns.items() if not _NO_LATENCIES.fullmatch(name)}
     for name, values in found.items():
+        if values.dtype.kind not in "fiu":
+            raise InputError(f"column {name} holds no numbers: expected the milliseconds of a device")
         if not (np.isfinite(values) & (values > 0)).all():
             raise InputError(f"column {name} has {values.min()} among its latencies: expected positive milliseconds")
-    return found
+    return {name: values.astype(np.float64) for name, values in found.items()}

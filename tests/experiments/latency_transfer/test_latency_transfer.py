@@ -12,6 +12,7 @@ import pytest
 import search_spaces
 from experiments.latency_transfer.__main__ import main
 from experiments.latency_transfer.protocol import FIGURES, figures, planned, trimmed
+from experiments.latency_transfer.runs import run_all
 from experiments.latency_transfer.tables import read
 from experiments.tabular.nasbench201 import LATENCIES, RESULTS
 from search_spaces import InputError
@@ -44,11 +45,11 @@ def test_a_perfect_prediction_has_perfect_figures() -> None:
 
 
 def test_devices_that_the_protocol_does_not_name_are_targets(tmp_path: Path) -> None:
-    data = read(write(tmp_path))
-    assert data["nasbench201"].devices("target") == ["board"]
+    data = read(write(tmp_path, whole=np.arange(1, 1901)))
+    assert data["nasbench201"].devices("target") == ["board", "whole"]
     assert data["nasbench201"].devices("source") == ["pixel3", "samsung_s7"]
     runs = planned(data, ["target"], seeds=2)
-    assert {run.device for run in runs} == {"board"}
+    assert {run.device for run in runs} == {"board", "whole"}
     assert "elsewhere" not in {run.method for run in runs}
 
 
@@ -58,6 +59,15 @@ def test_latencies_that_cannot_be_are_refused(tmp_path: Path, bad: float) -> Non
     column[7] = bad
     with pytest.raises(InputError, match=r"column board .* expected positive milliseconds"):
         read(write(tmp_path, board=column))
+
+
+def test_a_comparison_is_of_all_files_that_are_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data")
+    assert run_all([], folder, tmp_path / "out", 1) == {}
+    path = folder / RESULTS
+    pq.write_table(pq.read_table(path).slice(1), path)
+    with pytest.raises(InputError, match=r"runs\.jsonl .*nasbench201\.parquet = "):
+        run_all([], folder, tmp_path / "out", 1)
 
 
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
