@@ -200,10 +200,11 @@ def read_architecture_latencies(
 
 
 def _joined(paths: Sequence[Path], key: str) -> pa.Table:
-    """Return the rows of files, joined by a column where they are several.
+    """Return the rows of files, joined and sorted by a column where they are several.
 
     Raises:
-        InputError: a file cannot be read, lacks the column or repeats a value of it, or the files do not go together.
+        InputError: a file cannot be read, lacks the column, repeats a value of it or lacks one of another file's, or the
+            files do not go together.
     """
     tables = [read_rows(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):
@@ -224,4 +225,10 @@ def _joined(paths: Sequence[Path], key: str) -> pa.Table:
         raise InputError(f"{files}: column {repeated} stands in several of them: keep it in one")
     if not joined.num_rows:
         raise InputError(f"{files} have no {key} in common: expected files of the same architectures")
-    return joined
+    for path, table in zip(paths, tables, strict=True):
+        if table.num_rows > joined.num_rows:
+            lonely = next(value for value in table[key].to_pylist() if value not in {*joined[key].to_pylist()})
+            raise InputError(
+                f"{path}: {key} {lonely} is not in all of {files}: expected files of the same architectures"
+            )
+    return joined.sort_by(key) if len(tables) > 1 else joined

@@ -80,7 +80,9 @@ def test_architectures_are_read_by_what_their_numbers_stand_for(tmp_path: Path) 
     population, latencies = read_architecture_latencies(files, space, names, FBNET, "phone", "s")
     found = {next(iter(a.values())): ms for a, ms in zip(space.decode(population), latencies, strict=True)}
     assert found == {"skip": 1000.0, "k3_e6": 2000.0, "k3_e1": 3000.0}
+    assert latencies.tolist() == [1000.0, 2000.0, 3000.0], "by their index"
     changed = {
+        r"choices\.parquet: index 5 is not in all of": {"index": [5, 2, 0]},
         r"index 1: op_3 is 9, which is no option": {"index": [1, 2, 0], "op_3": [9, 0, 8]},
         r"choices\.parquet: index 1 stands there twice": {"index": [0, 1, 1]},
         r"have no index in common": {"index": [5, 6, 7]},
