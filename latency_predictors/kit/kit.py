@@ -70,6 +70,10 @@ class Kit:
         self.networks = _networks(space, options)
         blocks = space.index.blocks
         self._measured = kept(blocks, options.share or 1.0, np.random.default_rng(options.seed))
+        if self._measured.all() and (options.share or 1.0) < 1:
+            logger.warning(
+                "share %g does nothing: all %d blocks of %s are measured", options.share, len(blocks), space.name
+            )
         self._groups = [*_groups([blocks[i] for i in np.flatnonzero(self._measured)], options), []]
         self._untrained = UntrainedModels(space, device.batch_size, progress=progress)
 
