@@ -96,7 +96,7 @@ class LearnedLatency(PredictedCost):
         return self.latencies_ms, self.held_out_ms
 
     def _to_file(self) -> tuple[dict[str, Any], Arrays]:
-        about = {"kind": self.kind, "errors": self.errors, "width": self.width}
+        about = {"kind": self.kind, "errors": self.errors}
         return about, {**self._fitted, "measured.held_out_ms": self.held_out_ms}
 
     @classmethod

@@ -101,7 +101,6 @@ class PredictedCost(CostModel, LatencyModel):
             "device": None if self.device is None else self.device.to_json(),
             "fingerprint": None if self.fingerprint is None else dict(self.fingerprint),
             "unit": UNIT,
-            "margin": self.margin,
             **about,
         }
         arrays |= {f"{_FEATURES}{name}": array for name, array in self.features.arrays.items()}
@@ -118,7 +117,10 @@ class PredictedCost(CostModel, LatencyModel):
             device = None if about["device"] is None else Device.from_json(about["device"])
             of_features = [name for name in arrays if name.startswith(_FEATURES)]
             kept = {name.removeprefix(_FEATURES): arrays.pop(name) for name in of_features}
-            features = Features(search_spaces.from_json(about["space"]), kept)
+            space = search_spaces.from_json(about["space"])
+            if space.id != about["space_id"]:
+                raise InputError(f"{path}: {space.name} has other options than when the model was fitted: fit it again")
+            features = Features(space, kept)
             machine = about.get("fingerprint")
             require_measurements(features.space, *measured, fewest=1, origin=str(path))
             model = cls._from_file(Stored(features, measured, about, arrays))

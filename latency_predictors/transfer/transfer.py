@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from latency_predictors.learned.features import Features
 from latency_predictors.transfer.known_device import KnownDevice
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,8 @@ _KEPT = 0.995
 
 _JITTER = 1e-8
 
+_AVERAGE, _ELSEWHERE = "the average", "elsewhere"
+"""What a device may resemble beside known devices and bounds: these together, and what they add up to elsewhere."""
 
 _COVERAGE = 0.9
 NORMAL = 1.645
@@ -112,6 +115,9 @@ class Transfer:
     Attributes:
         features: as given.
         known: as given.
+
+    Raises:
+        InputError: a known device has the name of something else that a device may resemble.
     """
 
     def __init__(
@@ -122,20 +128,23 @@ class Transfer:
         names = [device.name for device in known]
         centres = [device.coefficients for device in known]
         forms = np.array([1.0 + sum(device.form == form for device in known) for form in features.forms])
+        bounds = features.bounds()
+        for name in names:
+            if name in (_AVERAGE, _ELSEWHERE, *bounds):
+                raise InputError(f"known device {name}: what is no device is called that, too; rename its file")
         if resembles:
-            names.append("elsewhere")
+            names.append(_ELSEWHERE)
             centres.append(np.sum([share * centres[names.index(name)] for name, share in resembles.items()], axis=0))
             for device in known:
                 share = resembles.get(device.name, 0.0) / sum(resembles.values())
                 forms[features.forms.index(device.form)] += share * len(known)
-        bounds = features.bounds()
-        self._names = ("the average", *names, *bounds)
+        self._names = (_AVERAGE, *names, *bounds)
         self.coefficients = np.stack([*centres, *bounds.values()])
         n = len(self.coefficients)
         self._resembles = np.array([0.5, *[0.5 / n] * n])
         if resembles:
             self._resembles = self._resembles / 2
-            self._resembles[self._names.index("elsewhere")] += 0.5
+            self._resembles[self._names.index(_ELSEWHERE)] += 0.5
         self._forms = forms / forms.sum()
 
     def factor(self, k: int, choose: Chooser) -> float:

@@ -1,5 +1,6 @@
 """A new device is predicted from few measurements, the better for what others need, and its runtime's form is found."""
 
+import dataclasses
 import tracemalloc
 from functools import cache
 from pathlib import Path
@@ -186,6 +187,23 @@ def test_measurements_that_cannot_be_are_refused(values: list[float], told: str)
     population = POPULATION[[0, 1, 2, 0][: len(values)]]
     with pytest.raises(InputError, match=told):
         TransferredLatency.fit(features(), (), population, np.array(values))
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "the average", "launches"])
+def test_a_known_device_has_a_name_of_its_own(name: str) -> None:
+    with pytest.raises(
+        InputError, match=f"known device {name}: what is no device is called that, too; rename its file"
+    ):
+        Transfer(features(), [dataclasses.replace(known()[0], name=name)])
+
+
+def test_a_model_of_a_space_that_has_other_options_now_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted().save(tmp_path / "device.safetensors")
+    monkeypatch.setattr(type(SPACE), "id", "another")
+    with pytest.raises(InputError, match="nasbench201 has other options than when the model was fitted: fit it again"):
+        TransferredLatency.load(tmp_path / "device.safetensors")
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
