@@ -47,7 +47,8 @@ class FitConfig:
     data: DataOptions | None = None
     latency: LatencyColumn = LatencyColumn()
     known: tuple[Path, ...] = Field(
-        default=(), description="other devices in the same space to learn from, each as `measured` is given"
+        default=(),
+        description="other devices in the same space to learn from: files of rows, or output directories of `nas profile`",
     )
     known_latency: LatencyColumn = LatencyColumn()
     elsewhere: Path | None = Field(
