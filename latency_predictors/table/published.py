@@ -203,8 +203,8 @@ def _joined(paths: Sequence[Path], key: str) -> pa.Table:
     """Return the rows of files, joined and sorted by a column where they are several.
 
     Raises:
-        InputError: a file cannot be read, lacks the column, repeats a value of it or lacks one of another file's, or the
-            files do not go together.
+        InputError: a file cannot be read, lacks the column, repeats a value of it or lacks one of another file's, or
+            the files do not go together.
     """
     tables = [read_rows(path) for path in paths]
     for path, table in zip(paths, tables, strict=True):

@@ -48,7 +48,7 @@ class FitConfig:
     latency: LatencyColumn = LatencyColumn()
     known: tuple[Path, ...] = Field(
         default=(),
-        description="other devices in the same space to learn from: files of rows, or output directories of `nas profile`",
+        description="other devices in the same space to learn from: files of rows, or directories of `nas profile`",
     )
     known_latency: LatencyColumn = LatencyColumn()
     elsewhere: Path | None = Field(

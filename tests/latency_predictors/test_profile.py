@@ -240,6 +240,13 @@ def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[
         profile(toy(widths=(8,), depths=(1,)), Device(), tmp_path, OPTIONS, progress=False)
 
 
+def test_a_share_of_few_blocks_is_told_to_do_nothing(toy: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    kit_module.Kit(toy(), Device(), OPTIONS)
+    assert not caplog.text
+    kit_module.Kit(toy(), Device(), dataclasses.replace(OPTIONS, share=0.5))
+    assert "share 0.5 does nothing: all" in caplog.text
+
+
 def test_blocks_that_are_left_out_are_interpolated_and_marked(
     machine: Machine, small: SearchSpace, tmp_path: Path
 ) -> None:
