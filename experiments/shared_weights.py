@@ -126,7 +126,8 @@ def compare(arguments: argparse.Namespace) -> str:
         bar = stack.enter_context(progress_bar(len(loaded) * arguments.seeds, "compare", "search"))
         for seed in range(arguments.seeds):  # all strategies once, then again, so that a stop leaves whole rounds
             for name, strategy in loaded.items():
-                strategy.use(setting.weights, arguments.output / "descents" / f"{name}-{seed}", setting.belongs_to)
+                descents = arguments.output / "descents" / f"{name}-{seed}"
+                strategy.use(setting.weights, descents, setting.belongs_to, progress=False)
                 found[name].append(search(setting, strategy, arguments.evaluations, seed))
                 bar.update()
     summary = f"{summarised(setting.sought, found)}\nThe bounds are {in_words(setting.region.bounds)}.\n"

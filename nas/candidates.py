@@ -88,7 +88,7 @@ class _CandidateSearch:
         self._sought = sought_metric(weights.data, options)
         self._costs = _lowered(region, options.costs, costs)
         self._strategy = options.load_strategy()
-        self._strategy.use(weights, directory / "strategy", belongs_to)
+        self._strategy.use(weights, directory / "strategy", belongs_to, progress=progress)
 
     def by_shared_weights(self) -> Candidates:
         return self._ended([self._evaluate(self._strategy)])

@@ -64,15 +64,23 @@ class Strategy(ABC):
             InputError: names the cost, and what would do.
         """
 
-    def use(self, weights: "SharedWeights", directory: Path | None, belongs_to: Mapping[str, Any]) -> None:
+    def use(
+        self,
+        weights: "SharedWeights",
+        directory: Path | None,
+        belongs_to: Mapping[str, Any],
+        *,
+        progress: bool = True,
+    ) -> None:
         """Take the shared weights that are searched, before the search begins; most learn from scores alone.
 
         Args:
             weights: the supernet and the data.
             directory: for what a search that was killed goes on from; None: it would begin anew.
             belongs_to: says which weights and costs these are.
+            progress: whether to show a bar of what is done with the weights.
         """
-        self.weights, self._directory, self._belongs_to = weights, directory, belongs_to
+        self.weights, self._directory, self._belongs_to, self._progress = weights, directory, belongs_to, progress
 
     def begin(
         self,

@@ -1,7 +1,6 @@
 """What differentiable strategies share: logits descended together with shared weights, then networks by probability."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -16,8 +15,7 @@ from nas.differentiable.descent import ArchitectureDescent
 from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, everything
 from nas.pareto import Scores
-from nas.strategy import Strategy
-from search_spaces.errors import InputError
+from nas.weight_search import WeightSearch
 from search_spaces.plan_index import Population, distinct
 
 _DRAWN = 4096
@@ -31,7 +29,7 @@ _NEAR = 0.03
 
 
 @dataclass(config={"extra": "forbid"})
-class DifferentiableStrategy(Strategy):
+class DifferentiableStrategy(WeightSearch):
     """Descends logits of options on validation data and shared weights on training data, step by step in turn.
 
     The weights are a copy of the supernet's. Costs that are bounded are kept within their bounds in expectation, each
@@ -40,7 +38,6 @@ class DifferentiableStrategy(Strategy):
     probabilities, those first that are within 3 % of a bound.
     """
 
-    searches_weights = True
     second_order = False
     logits_learn_from: ClassVar[Literal["validation", "train"]] = "validation"
 
@@ -74,14 +71,9 @@ class DifferentiableStrategy(Strategy):
         """Look at a descent after an epoch: it may be narrowed to some options, set back or ended."""
 
     def _begin(self) -> None:
+        super()._begin()
         self._seed = int(self.rng.integers(2**31))
         self._waiting: Population | None = None
-        for objective in self.objectives:
-            if objective.costs:
-                raise InputError(
-                    f"a differentiable strategy lowers the cross entropy and knows nothing of {objective.metric} and "
-                    f"{', '.join(objective.costs)} in one: bound the cost instead"
-                )
 
     def _ask(self) -> Population:
         if self._waiting is None:
@@ -93,7 +85,7 @@ class DifferentiableStrategy(Strategy):
         """Descend, and return the log probabilities of all options, those of one choice after the other."""
         assert self.weights is not None, "a search refuses that before it begins"
         descent = ArchitectureDescent(self, self.weights, self.region.constraints, self._seed)
-        descent.run(self._directory, {**asdict(self), **self._belongs_to})
+        self._descend(descent)
         return descent.log_probabilities()
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:

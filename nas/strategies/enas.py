@@ -1,6 +1,5 @@
 """ENAS (Pham et al., ICML 2018): a recurrent controller that learns on shared weights while they are trained by it."""
 
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
@@ -17,18 +16,17 @@ from nas.reinforcement import Baseline, draw_within
 from nas.training.descent import Student
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
+from nas.weight_search import WeightSearch
 from search_spaces.plan_index import Population
 
 
 @dataclass(config={"extra": "forbid"})
-class ENAS(ControllerStrategy):
+class ENAS(WeightSearch, ControllerStrategy):
     """REINFORCE whose rewards, before any evaluation, are those of single batches of validation examples.
 
     Networks of the region that the controller draws train a copy of the supernet; others that it draws are rewarded by
     the cross entropy of a batch. What is evaluated in the end teaches it as it teaches REINFORCE.
     """
-
-    searches_weights = True
 
     epochs: int = Field(default=10, ge=1, description="passes over the training examples")
     batch_size: int = Field(default=64, ge=2, description="examples a step")
@@ -43,7 +41,7 @@ class ENAS(ControllerStrategy):
         if not self._descended:
             self._descended = True
             descent = _ControllerDescent(self, self._controller, int(self.rng.integers(2**31)))
-            descent.run(self._directory, {**asdict(self), **self._belongs_to})
+            self._descend(descent)
         return super()._draw(n)
 
 

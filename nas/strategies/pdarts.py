@@ -5,7 +5,6 @@ to a low loss is to pass on what came in, skip connections are dropped out in tr
 and the networks proposed have few.
 """
 
-from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -65,8 +64,7 @@ class PDARTS(DifferentiableStrategy):
         found = np.zeros(int(self.region.space.n_options.sum()))
         for stage in range(self.stages):
             descent = self._stage(stage, found > -np.inf)
-            directory = self._directory and self._directory / f"stage{stage + 1}"
-            descent.run(directory, {**asdict(self), **self._belongs_to, "stage": stage + 1})
+            self._descend(descent, f"stage{stage + 1}", stage=stage + 1)
             found = descent.log_probabilities()
             if stage < self.stages - 1:
                 found = self._narrowed(found)

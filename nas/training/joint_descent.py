@@ -55,13 +55,14 @@ class JointDescent(ABC):
 
         Args:
             directory: for the checkpoint; None: none is kept.
-            belongs_to: what the steps depend on beside the data and the space.
+            belongs_to: what the steps depend on beside the data, the space and the seed.
             progress: whether to show a bar.
 
         Raises:
             InputError: the directory holds another descent.
         """
-        start = Checkpoint(0, self.descent.n_steps, self.space.to_json(), belongs_to, describe(self.data), {}, {})
+        depends_on = {**belongs_to, "seed": self.seed}
+        start = Checkpoint(0, self.descent.n_steps, self.space.to_json(), depends_on, describe(self.data), {}, {})
         if directory and (found := resumed(directory, start)):
             self._resume(found)
         saved = time.monotonic()

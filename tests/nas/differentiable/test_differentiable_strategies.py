@@ -63,10 +63,14 @@ def undisturbed(weights: SharedWeights, region: FeasibleRegion) -> Callable[[str
 
 
 def proposed(
-    strategy: DifferentiableStrategy, weights: SharedWeights, region: FeasibleRegion, directory: Path | None = None
+    strategy: DifferentiableStrategy,
+    weights: SharedWeights,
+    region: FeasibleRegion,
+    directory: Path | None = None,
+    seed: int = 1,
 ) -> Population:
-    strategy.use(weights, directory, {})
-    strategy.begin(region, [Objective("accuracy")], seed=1)
+    strategy.use(weights, directory, {}, progress=False)
+    strategy.begin(region, [Objective("accuracy")], seed)
     return strategy.ask()
 
 
@@ -109,6 +113,11 @@ def test_a_killed_descent_goes_on_to_the_same_networks(
     assert np.array_equal(proposed(load(name), weights, region, tmp_path), undisturbed(name))
     with pytest.raises(InputError, match="learning_rate"):
         proposed(load(name, learning_rate=0.1), weights, region, tmp_path)
+    with pytest.raises(InputError, match="seed"):
+        proposed(load(name), weights, region, tmp_path, seed=2)
+    if name == "gdas":
+        with pytest.raises(InputError, match="strategy"):
+            proposed(load("fbnet", temperature=10, final_temperature=0.1), weights, region, tmp_path)
 
 
 @every_strategy
@@ -304,9 +313,12 @@ def test_what_it_cannot_do_is_refused_before_anything_runs(
         strategy.begin(FeasibleRegion(region.space, [Constraint(peak, 2.0)]), [Objective("accuracy")], 0)
 
 
-def test_a_search_evaluates_what_it_proposes(weights: SharedWeights, region: FeasibleRegion, tmp_path: Path) -> None:
+def test_a_search_evaluates_what_it_proposes(
+    weights: SharedWeights, region: FeasibleRegion, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     strategy = load("gdas")
-    strategy.use(weights, tmp_path, {})
+    strategy.use(weights, tmp_path, {}, progress=False)
     history = Search(weights, strategy, [Objective("accuracy")], region, budget=4, seed=0).run(progress=False)
     assert len(history.population) == 4
     assert np.isfinite(history.metrics["accuracy"]).all()
+    assert not capsys.readouterr().err, "no bar was asked for"

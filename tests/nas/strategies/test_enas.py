@@ -12,11 +12,11 @@ from nas.constraint import Constraint
 from nas.controller import Controller
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Objective, Reward
 from nas.search import Search
 from nas.strategies.enas import ENAS, _ControllerDescent
 from nas.supernet import Supernet
-from search_spaces import SearchSpace
+from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 
@@ -96,6 +96,13 @@ def test_evaluations_go_on_teaching_it(weights: SharedWeights, region: FeasibleR
     history = Search(weights, strategy, [Objective("accuracy")], region, budget=12, seed=0).run(progress=False)
     assert len(history.population) == 12
     assert region.contains(history.population).all()
+
+
+def test_it_knows_nothing_of_costs_beside_the_cross_entropy(weights: SharedWeights, region: FeasibleRegion) -> None:
+    strategy = load()
+    strategy.use(weights, None, {})
+    with pytest.raises(InputError, match="bound the cost instead"):
+        strategy.begin(region, [Reward("accuracy", cost=region.constraints[0].model, target=1.0)], seed=1)
 
 
 def test_a_controller_works_where_its_parameters_are(monkeypatch: pytest.MonkeyPatch) -> None:
