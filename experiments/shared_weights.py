@@ -10,6 +10,7 @@ that a comparison that was stopped goes on. --readme puts the summary in a docum
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,10 +67,15 @@ class Remembered(Evaluator):
         for row in population:
             if row.tobytes() not in self._known:
                 metrics = self._evaluator.evaluate(row[None])
-                record = {"row": row.tolist(), **{name: float(metrics[name][0]) for name in self.metrics}}
+                values = {name: float(metrics[name][0]) for name in self.metrics}
+                record = {
+                    "row": row.tolist(),
+                    **{name: value if math.isfinite(value) else None for name, value in values.items()},
+                }
                 self._journal.append([record])
                 self._known[row.tobytes()] = record
-        return {name: np.array([self._known[row.tobytes()][name] for row in population]) for name in self.metrics}
+        records = [self._known[row.tobytes()] for row in population]
+        return {name: np.array([record[name] for record in records], float) for name in self.metrics}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,20 +144,36 @@ def compare(arguments: argparse.Namespace) -> str:
 
 
 def with_options(loaded: Mapping[str, Strategy], told: Mapping[str, Any]) -> dict[str, Strategy]:
-    """Return strategies with these options, unless they are None, and with a small population, as far as they have any.
+    """Return strategies with a small population, and those that descend weights with these options, unless None.
 
     Raises:
-        InputError: no strategy has one of these options.
+        InputError: no strategy that descends weights has one of these options.
     """
     options = {name: value for name, value in told.items() if value is not None}
-    fields = {name: {field.name for field in dataclasses.fields(one)} for name, one in loaded.items()}  # type: ignore[arg-type]  # every strategy is one
-    for option in options.keys() - set().union(*fields.values()):
-        raise InputError(f"none of {', '.join(loaded)} has an option {option}: leave it out")
-    options["population"] = POPULATION
+    names = {name: _of_weights(one) for name, one in loaded.items()}
+    for option in options.keys() - set().union(*names.values()):
+        raise InputError(f"none of {', '.join(loaded)} descends weights with an option {option}: leave it out")
     return {
-        name: dataclasses.replace(one, **{option: options[option] for option in options.keys() & fields[name]})  # type: ignore[type-var]
+        name: dataclasses.replace(  # type: ignore[type-var]  # every strategy is a dataclass
+            one,
+            **{names[name][option]: value for option, value in options.items() if option in names[name]},
+            **({"population": POPULATION} if "population" in _fields(one) else {}),
+        )
         for name, one in loaded.items()
     }
+
+
+def _of_weights(strategy: Strategy) -> dict[str, str]:
+    """Return what a strategy calls the options of the weights that it descends, by what this command calls them."""
+    if not strategy.searches_weights:
+        return {}
+    fields = _fields(strategy)  # a `learning_rate` beside that of the weights is the controller's
+    rate = "weight_learning_rate" if "weight_learning_rate" in fields else "learning_rate"
+    return {name: own for name, own in {"optimizer": "optimizer", "learning_rate": rate}.items() if own in fields}
+
+
+def _fields(strategy: Strategy) -> set[str]:
+    return {field.name for field in dataclasses.fields(strategy)}  # type: ignore[arg-type]  # every strategy is one
 
 
 def read_setting(run: Path, n_statistics: int | None, validation: Journal, test: Journal) -> Setting:

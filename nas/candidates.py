@@ -20,7 +20,7 @@ from nas.objectives import FeasibleRegion, Objective
 from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
-from search_spaces.errors import unknown
+from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
 
 
@@ -106,6 +106,7 @@ class _CandidateSearch:
         evaluated = self._evaluate(strategies.load("random_search"))
         if len(evaluated.population) < self._options.n_evaluated:  # all of the region: nothing is left to predict
             return self._ended([evaluated])
+        _require_any(evaluated, self._sought)
         values, seed = evaluated.metrics[self._sought.metric], self._options.seed
         predictor = AccuracyPredictor.fit(self._region.space, evaluated.population, values, seed, self._sought.metric)
         predictor.save(self._directory / "predictor.safetensors")
@@ -159,10 +160,24 @@ class _CandidateSearch:
 
     def _ended(self, histories: Sequence[History], n_predicted: int = 0, kendall: float | None = None) -> Candidates:
         history = finalists = _ranked(self._sought, *histories)
+        _require_any(history, self._sought)
         if self._costs:
             chosen = _along(history.front([self._sought, *self._costs]), self._options.n_front)
             finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
         return Candidates(history, finalists, n_predicted, kendall)
+
+
+def _require_any(history: History, sought: Objective) -> None:
+    """Raise unless some network has a score.
+
+    Raises:
+        InputError: the evaluations of all of them failed.
+    """
+    if not len(history.best(1, sought)):
+        raise InputError(
+            f"no evaluation gave {sought.metric}, so that no network is left to measure: expected validation examples "
+            "with labels, and finite results; what each evaluation came to is in the journal beside this run's results"
+        )
 
 
 def _lowered(region: FeasibleRegion, names: Sequence[str], costs: Mapping[str, CostModel]) -> list[Objective]:

@@ -1,5 +1,6 @@
 """How well predicted classes agree with the true ones."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -53,7 +54,8 @@ SCORES: Mapping[str, Callable[[Tensor], float]] = {
 
 
 def scores(metrics: Sequence[str], confusion: Tensor, loss: float) -> dict[str, float]:
-    """Return the named metrics of a confusion matrix, and the mean of the summed cross entropy."""
-    return {
-        name: loss / int(confusion.sum()) if name == "cross_entropy" else SCORES[name](confusion) for name in metrics
-    }
+    """Return the named metrics of a confusion matrix, and the mean of the summed cross entropy; all NaN of no rows."""
+    n_rows = int(confusion.sum())
+    if not n_rows:
+        return dict.fromkeys(metrics, math.nan)
+    return {name: loss / n_rows if name == "cross_entropy" else SCORES[name](confusion) for name in metrics}

@@ -53,6 +53,15 @@ def test_what_was_evaluated_is_read_from_the_file(space: SearchSpace, tmp_path: 
         Remembered(second, journal, {"supernet": "2"})
 
 
+def test_what_failed_is_kept_as_null(space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "evaluate", lambda counting, rows: {"accuracy": np.full(len(rows), np.nan)})
+    rows = space.canonical(space.sample(1, np.random.default_rng(0)))
+    for _ in range(2):
+        with Journal(tmp_path / "evaluated.jsonl") as journal:
+            assert np.isnan(Remembered(Counting(space), journal, {}).evaluate(rows)["accuracy"]).all()
+    assert '"accuracy": null' in (tmp_path / "evaluated.jsonl").read_text().replace('":null', '": null')
+
+
 def test_the_best_by_validation_examples_is_tested(space: SearchSpace) -> None:
     counting = Counting(space)
     setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), {})  # type: ignore[arg-type]
@@ -96,5 +105,13 @@ def test_options_go_to_the_strategies_that_have_them() -> None:
     told = with_options(loaded, {"optimizer": "adamw", "learning_rate": None})
     assert told["gdas"] == strategies.load("gdas", optimizer="adamw")
     assert told["nsga2"] == strategies.load("nsga2", population=20)
-    with pytest.raises(InputError, match="none of nsga2 has an option optimizer: leave it out"):
-        with_options({"nsga2": loaded["nsga2"]}, {"optimizer": "sgd"})
+    loaded = {name: strategies.load(name) for name in ("gdas", "enas", "reinforce", "q_learning")}
+    told = with_options(loaded, {"learning_rate": 0.003})
+    assert told["gdas"] == strategies.load("gdas", learning_rate=0.003)
+    assert told["enas"] == strategies.load("enas", weight_learning_rate=0.003)
+    assert told["reinforce"] == loaded["reinforce"]
+    assert told["q_learning"] == loaded["q_learning"]
+    with pytest.raises(InputError, match="none of reinforce descends weights with an option learning_rate: leave it"):
+        with_options({"reinforce": loaded["reinforce"]}, {"learning_rate": 0.003})
+    with pytest.raises(InputError, match="none of nsga2 descends weights with an option optimizer: leave it out"):
+        with_options({"nsga2": strategies.load("nsga2")}, {"optimizer": "sgd"})

@@ -75,6 +75,23 @@ def test_the_best_by_a_proxy_are_evaluated_on_shared_weights(weights: SharedWeig
     assert sorted(found.history.population.tolist()) == sorted(best(tmp_path / "proxy.jsonl", "macs", 3))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        SearchOptions(n_evaluated=10, n_predicted=50),
+        SearchOptions(evaluator="shared_weights", n_evaluated=10),
+        SearchOptions(evaluator="zero_cost", proxy="n_parameters", n_evaluated=10, n_candidates=2),
+    ],
+    ids=lambda options: options.evaluator,
+)
+def test_evaluations_that_all_fail_leave_nothing_to_measure(
+    options: SearchOptions, weights: SharedWeights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.evaluation.shared_weights.scores", lambda names, *_: dict.fromkeys(names, float("nan")))
+    with pytest.raises(InputError, match="no evaluation gave accuracy, so that no network is left to measure"):
+        find_candidates(weights, FeasibleRegion(weights.space), tmp_path, options, {}, progress=False)
+
+
 def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, tmp_path: Path) -> None:
     options = SearchOptions(
         evaluator="zero_cost", proxy="n_parameters", n_evaluated=20, n_candidates=3, costs=("energy_mj",)

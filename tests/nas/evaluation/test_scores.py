@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,12 @@ def test_a_case_worked_out_by_hand() -> None:
 def test_perfect_predictions() -> None:
     perfect = torch.diag(torch.tensor([5, 0, 2]))
     assert mean_iou(perfect) == mean_iou_present(perfect) == 1.0
+
+
+def test_of_no_rows_nothing_is_known() -> None:
+    found = scores(("mean_iou", "accuracy", "cross_entropy"), torch.zeros(2, 2, dtype=torch.int64), 0.0)
+    assert [*found] == ["mean_iou", "accuracy", "cross_entropy"]
+    assert np.isnan([*found.values()]).all()
 
 
 def test_metrics_are_found_by_name() -> None:
