@@ -29,6 +29,7 @@ from experiments.tabular.protocol import LIMITS, Problem
 from experiments.tabular.report import write_report
 from experiments.tabular.runs import Run, search_all
 from experiments.tabular.table import Benchmark, read_table
+from nas import strategies
 from search_spaces.errors import InputError, unknown
 
 DEVICES = ("1080ti_32", "fpga", "gold_6240", "pixel3", "raspi4", "samsung_s7")
@@ -57,9 +58,7 @@ def main() -> None:
     parser.add_argument(
         "--latencies", nargs="+", help=f"columns; of NAS-Bench-201 also the word all; unset: {' '.join(DEVICES)}"
     )
-    parser.add_argument(
-        "--seeds", nargs="+", default=SEEDS, help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}"
-    )
+    parser.add_argument("--seeds", nargs="+", help=f"of all, or STRATEGY=SEEDS; unset: {' '.join(SEEDS)}")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--readme", type=Path, help="document that gets the summary as its section strategies-tabular")
     arguments = parser.parse_args()
@@ -73,8 +72,10 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
     at_least_one(processes=arguments.processes)
-    seeds = {name: n_seeds(name, arguments.seeds) for name in arguments.strategies}
+    require_compared(arguments.seeds or (), arguments.strategies)
+    seeds = {name: n_seeds(name, arguments.seeds or SEEDS) for name in arguments.strategies}
     benchmark, accuracies, latencies = asked_nasbench201(arguments) if arguments.data else asked_files(arguments)
+    accuracies, latencies = list(dict.fromkeys(accuracies)), list(dict.fromkeys(latencies))
     table = read_table(benchmark, [*accuracies, *latencies])
     fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
     limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]
@@ -125,6 +126,18 @@ def asked_files(arguments: argparse.Namespace) -> tuple[Benchmark, list[str], li
     return benchmark, arguments.accuracies, arguments.latencies
 
 
+def require_compared(said: Sequence[str], compared: Sequence[str]) -> None:
+    """Raise unless all strategies of which seeds are said are compared.
+
+    Raises:
+        InputError: one is not; with the nearest that are.
+    """
+    for text in said:
+        name = text.rpartition("=")[0]
+        if name and name not in compared:
+            raise unknown("strategy of --seeds", name, compared)
+
+
 def n_seeds(strategy: str, said: Sequence[str]) -> int:
     """Return the seeds of a strategy: what is said of it, else what is said of all.
 
@@ -139,12 +152,19 @@ def n_seeds(strategy: str, said: Sequence[str]) -> int:
 
 
 def planned(problems: Sequence[Problem], seeds: Mapping[str, int]) -> list[Run]:
-    """Return every search for what a strategy serves, with so many seeds each."""
+    """Return every search for what a strategy serves, with so many seeds each.
+
+    Raises:
+        InputError: a strategy needs more than a table of results.
+    """
+    loaded = {name: rivals.load(name) for name in seeds}
+    for strategy in loaded.values():
+        strategies.require_searches(strategy, problems[0].table.space)
     return [
         Run(name, problem.accuracy, problem.latency, problem.limit, seed)
         for name, n in seeds.items()
         for problem in problems
-        if problem.is_served_by(rivals.load(name))
+        if problem.is_served_by(loaded[name])
         for seed in range(n)
     ]
 

@@ -43,6 +43,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, *said: str) -> str:
         (["--strategies", "nsga"], "unknown strategy 'nsga': did you mean nsga2"),
         (["--latencies", "phones"], "unknown column of latencies 'phones': did you mean phone?"),
         (["--data", "absent"], "expected a folder with nasbench201.parquet"),
+        (["--strategies", "darts"], "strategy darts cannot search table, which lacks networks to build: use "),
+        (
+            ["--strategies", "nsga2", "--seeds", "2", "nsga=1"],
+            "unknown strategy of --seeds 'nsga': did you mean nsga2?",
+        ),
         (["--processes", "0"], "--processes 0: expected at least 1"),
     ],
 )
@@ -73,7 +78,18 @@ def test_another_benchmark_is_compared_on_by_naming_its_columns(
     made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = ["--files", str(made_up), "--choices", "depth", "width", "operation", "--categories", "operation"]
-    said += ["--accuracies", "top1", "--latencies", "phone_ms", "--output", str(tmp_path), "--seeds", "1"]
+    said += [
+        "--accuracies",
+        "top1",
+        "top1",
+        "--latencies",
+        "phone_ms",
+        "phone_ms",
+        "--output",
+        str(tmp_path),
+        "--seeds",
+        "1",
+    ]
     monkeypatch.setattr(sys, "argv", ["tabular", *said, "--strategies", "regularized_evolution", "--processes", "1"])
     main()
     assert "`regularized_evolution`" in capsys.readouterr().out
