@@ -71,7 +71,7 @@ class Reward(Objective):
         exponent: w, negative; None for that of the kind's paper.
 
     Raises:
-        InputError: the target is not positive, or the exponent not negative.
+        InputError: the target is not positive, the exponent not negative, or the metric is to be lowered.
     """
 
     cost: CostModel = field(kw_only=True)
@@ -85,7 +85,8 @@ class Reward(Objective):
         if not self._w < 0:
             raise InputError(f"a reward's exponent of {self.exponent} would reward high costs: expected a negative one")
         if not self.maximise:
-            raise InputError(f"a reward raises a metric: {self.metric} is to be lowered; give its negative")
+            mend = "give its negative" if self.kind == "absolute" else "give its negative, with the kind absolute"
+            raise InputError(f"a reward raises a metric: {self.metric} is to be lowered; {mend}")
 
     @property
     def costs(self) -> Mapping[str, CostModel]:
@@ -96,9 +97,19 @@ class Reward(Objective):
         return _PUBLISHED[self.kind] if self.exponent is None else self.exponent
 
     def score(self, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return (N,), as of any objective.
+
+        Raises:
+            InputError: a metric that is multiplied is negative.
+        """
         values, ratio = metrics[self.metric], metrics[self.cost.metric] / self.target
         if self.kind == "absolute":
             return np.asarray(values + self._w * np.abs(ratio - 1))
+        if (values < 0).any():
+            raise InputError(
+                f"a {self.kind} reward multiplies {self.metric}: {values[values < 0][0]:.4g} would be the better the "
+                "dearer it is; expected a metric that is never negative, or the kind absolute"
+            )
         penalty = ratio**self._w
         return np.asarray(values * (penalty if self.kind == "soft" else np.where(ratio > 1, penalty, 1.0)))
 

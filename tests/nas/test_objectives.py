@@ -209,6 +209,23 @@ def test_rewards_that_make_no_sense_are_refused(toy: Callable[..., Any], options
         Reward("accuracy", cost=random_cost(toy()), **options)
 
 
+@pytest.mark.parametrize("kind", ["soft", "hard", "absolute"])
+def test_what_is_lowered_is_rewarded_by_its_negative_where_it_is_not_multiplied(
+    kind: Any, toy: Callable[..., Any]
+) -> None:
+    """Of a negative metric times a share of its cost, the dearer network would be the better."""
+    cost, advice = random_cost(toy()), "" if kind == "absolute" else ", with the kind absolute"
+    with pytest.raises(InputError, match=f"cross_entropy is to be lowered; give its negative{advice}$"):
+        Reward("cross_entropy", maximise=False, cost=cost, target=2.0, kind=kind)
+    reward = Reward("negative", cost=cost, target=2.0, kind=kind)
+    metrics = {"negative": np.array([-1.0, np.nan]), cost.metric: np.array([4.0, 4.0])}
+    if kind == "absolute":
+        assert reward.score(metrics)[0] == pytest.approx(-1.07)
+    else:
+        with pytest.raises(InputError, match=f"a {kind} reward multiplies negative: -1 would be the better the dearer"):
+            reward.score(metrics)
+
+
 def test_a_search_for_a_reward_records_the_cost_and_ends_near_the_target(
     toy: Callable[..., Any], additive: Callable[..., Any]
 ) -> None:
