@@ -3,7 +3,6 @@
 import json
 import warnings
 from abc import abstractmethod
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,10 +76,11 @@ class OptunaStrategy(Strategy):
         self._waiting: dict[bytes, Trial] = {}
         self._study = self._create(int(self.rng.integers(2**31)))
 
-    def _identity(self) -> str:
-        """Return what a study is told apart by from those of other searches: all but where it is kept, as JSON."""
-        options = {name: value for name, value in asdict(self).items() if name not in ("storage", "study")}
-        return json.dumps({**self.search, "sampler": type(self).__name__, "options": options}, sort_keys=True)
+    def to_json(self) -> dict[str, Any]:
+        """Return its name and its options, but not where a study is kept, which changes nothing."""
+        said = super().to_json()
+        options = {name: value for name, value in said["options"].items() if name not in ("storage", "study")}
+        return said | {"options": options}
 
     def _create(self, seed: int) -> optuna.Study:
         """Return a new study, in the place of that of the same search if there is one.
@@ -88,7 +88,7 @@ class OptunaStrategy(Strategy):
         Raises:
             InputError: the storage holds another search's study of this name, or cannot be opened.
         """
-        search = self._identity()
+        search = json.dumps({**self.search, "strategy": self.to_json()}, sort_keys=True)
         try:
             if self.storage is not None and self.study in optuna.get_all_study_names(self.storage):
                 held = optuna.load_study(study_name=self.study, storage=self.storage).user_attrs.get("search")

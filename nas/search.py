@@ -48,11 +48,15 @@ class History:
         kept = np.flatnonzero(violations_of(limits, self.metrics, len(self.population)) == 0)
         return kept[front(scores_of(objectives, self.metrics)[kept])]
 
-    def best(self, n: int, objective: Objective) -> NDArray[np.int64]:
-        """Return the indices of the n best, best first, earlier ones first among equals; failed ones never."""
+    def best(self, n: int, objective: Objective, limits: Sequence[Limit] = ()) -> NDArray[np.int64]:
+        """Return the indices of the n best among those that keep the limits, best first; failed ones never.
+
+        Of equal ones the earlier are first.
+        """
         scores = objective.score(self.metrics)
         order = np.argsort(-scores, kind="stable")
-        return order[~np.isnan(scores[order])][:n]
+        kept = violations_of(limits, self.metrics, len(self.population)) == 0
+        return order[(kept & ~np.isnan(scores))[order]][:n]
 
 
 class Search:
@@ -68,8 +72,8 @@ class Search:
         budget: distinct networks to evaluate; equal networks are evaluated once.
         seed: of the strategy.
         journal: file of every evaluation; an existing one of the same search is continued. None keeps no journal.
-        belongs_to: what the journal is recorded under beside the space, seed, objectives, bounds, limits and metrics,
-            such as which weights are evaluated, so that it is not continued by another search.
+        belongs_to: what the journal is recorded under beside the space, seed, strategy, objectives, bounds, limits and
+            metrics, such as which weights are evaluated, so that it is not continued by another search.
         first: networks (n, choices) that are evaluated before the strategy proposes any, which it is told of.
         executor: where evaluations run; the outcome is the same wherever they do.
         ahead: asks by which the strategy is always ahead of what it was told, so that no worker waits for the last
@@ -121,6 +125,7 @@ class Search:
         lag = {"ahead": ahead} if ahead else {}
         self.belongs_to = {
             **identity(region, objectives, seed),
+            "strategy": strategy.to_json(),
             "metrics": list(evaluator.metrics),
             "limits": {limit.metric: limit.at_most for limit in limits},
             **lag,

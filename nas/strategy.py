@@ -1,5 +1,6 @@
 """The contract of search strategies: they propose populations and are told scores, and see nothing else."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,11 @@ class Strategy(ABC):
             progress: whether to show a bar of what is done with the weights.
         """
         self.weights, self._directory, self._belongs_to, self._progress = weights, directory, belongs_to, progress
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a search by it is told apart by: its name and its options."""
+        options = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
+        return {"name": type(self).__module__.rpartition(".")[2], "options": options}
 
     def begin(
         self,

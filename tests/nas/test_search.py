@@ -140,6 +140,8 @@ def test_the_best_are_first_and_earlier_ones_first_among_equals() -> None:
     assert history.best(10, Objective("score")).tolist() == [1, 3, 4, 0]
     assert history.best(2, Objective("score")).tolist() == [1, 3]
     assert history.best(10, Objective("score", maximise=False)).tolist() == [0, 4, 1, 3]
+    slow = History(history.population, {**history.metrics, "ms": np.array([1.0, 9.0, 1.0, 2.0, np.nan])})
+    assert slow.best(10, Objective("score"), [Limit("ms", 2.0)]).tolist() == [3, 0]
 
 
 @pytest.fixture(scope="module")
@@ -273,8 +275,34 @@ def test_a_journal_that_another_strategy_wrote_is_refused(
 ) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(unkilled[1])
+    for other, what in (
+        (strategies.load("random_search"), "strategy.name = 'ofa_evolution', asked for is 'random_search'"),
+        (strategies.load("ofa_evolution", population=13), "strategy.options.population = 12, asked for is 13"),
+    ):
+        with pytest.raises(InputError, match=f"was made with {what}") as error:
+            search(additive(region.space), region, path, strategy=other)
+        assert len(str(error.value).splitlines()) == 1
+    assert path.read_bytes() == unkilled[1]
+
+
+def test_a_journal_does_not_depend_on_where_a_study_is_kept(tmp_path: Path) -> None:
+    kept = strategies.load("optuna_tpe", storage=f"sqlite:///{tmp_path}/study.db", study="mine")
+    assert kept.to_json() == strategies.load("optuna_tpe").to_json()
+    assert kept.to_json() != strategies.load("optuna_tpe", batch=2).to_json()
+
+
+def test_a_journal_of_another_version_of_a_strategy_is_refused(
+    region: FeasibleRegion,
+    additive: Callable[..., Any],
+    unkilled: tuple[History, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(unkilled[1])
+    monkeypatch.setattr(load_kind("ofa_evolution"), "_ask", lambda strategy: strategy.region.sample(3, strategy.rng))
     with pytest.raises(InputError, match="made by another version") as error:
-        search(additive(region.space), region, path, strategy=strategies.load("random_search", batch=3))
+        search(additive(region.space), region, path)
     assert len(str(error.value).splitlines()) == 1
     assert path.read_bytes() == unkilled[1]
 
