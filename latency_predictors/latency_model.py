@@ -69,12 +69,12 @@ class LatencyModel(ABC):
         """
         if self.device is None:
             return
-        self.device.require_possible()
         if self.fingerprint is not None:
             try:
                 require_same_machine(self.fingerprint, self.device)
             except OtherMachineError as error:
                 raise OtherMachineError(f"latency model {error}") from None
+        self.device.require_possible()
 
     def moved(self, host: str) -> Self:
         """Return the model of a device that answers at ssh://user@host[:port] now.

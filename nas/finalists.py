@@ -93,6 +93,7 @@ def devices_at_hand(
             if not (foreign and allow_foreign):
                 insist = ", or take this machine for it with --allow-foreign-table" if foreign else ""
                 raise InputError(f"{error}; {otherwise}{insist}") from None
+            executor.measure(Device.require_possible, model.device)
             logger.warning("used all the same: %s", error)
         found[metric] = model.device
     return found
