@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -183,9 +183,10 @@ class ArchitectureDescent(JointDescent):
             assert logits.grad is not None
             logits.grad += gradient - (0 if plain is None else plain)
 
-    def _mixture(self, purpose: str) -> Mixture:
+    def _mixture(self, purpose: Literal["weights", "logits"]) -> Mixture:
         """Return the gates of this step, the same each time for one purpose."""
         generator = random_numbers(self.seed, self.descent.step, f"gates of {purpose}")
+        gate_of = self.strategy.gate_of_weights if purpose == "weights" else self.strategy.gate
         gates, row = [], []
         for choice, (logits, kept) in enumerate(zip(self._logits, self._by_choice(self._state.kept), strict=True)):
             options = kept.nonzero()[:, 0]
@@ -193,7 +194,7 @@ class ArchitectureDescent(JointDescent):
                 (local,) = drawn(logits[options].softmax(0), 1, generator)
                 gate = Gate(one_hot(torch.tensor(local), len(options)).to(logits), (local,))
             else:
-                gate = self.strategy.gate(logits[options], self.progress, generator)
+                gate = gate_of(logits[options], self.progress, generator)
             weights = torch.zeros_like(logits).index_add(0, options, gate.weights)
             gates.append(
                 Gate(self._dropped_out(weights, choice, generator), tuple(options[list(gate.options)].tolist()))

@@ -50,6 +50,11 @@ def gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generato
     return ((logits.log_softmax(0) + gumbel.to(logits)) / temperature).softmax(0)
 
 
+def relaxed(logits: Tensor, first: float, last: float, progress: float, generator: torch.Generator) -> Gate:
+    """Return the gate that mixes all options by such a sample, at a temperature that falls as the search goes on."""
+    return everything(gumbel_softmax(logits, annealed(first, last, progress), generator))
+
+
 def straight_through(soft: Tensor, option: int) -> Tensor:
     """Return the one-hot vector of an option, with the gradient of soft weights (Bengio et al., 2013)."""
     hard = one_hot(torch.tensor(option), len(soft)).to(soft)

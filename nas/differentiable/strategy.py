@@ -59,6 +59,10 @@ class DifferentiableStrategy(WeightSearch):
         """
         return everything(logits.softmax(0))
 
+    def gate_of_weights(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
+        """Return how options are mixed in a step of the weights: as in one of the logits, unless a strategy differs."""
+        return self.gate(logits, progress, generator)
+
     def skip_dropout(self, progress: float) -> float:
         """Return the share of skip connections that a step drops, after the share of the steps that is done."""
         return 0.0

@@ -5,7 +5,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from nas.differentiable.gates import Gate, annealed, everything, gumbel_softmax
+from nas.differentiable.gates import Gate, relaxed
 from nas.differentiable.strategy import DifferentiableStrategy
 
 
@@ -21,5 +21,4 @@ class FBNet(DifferentiableStrategy):
     final_temperature: float = Field(default=0.2, gt=0, description="at the end")
 
     def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
-        temperature = annealed(self.temperature, self.final_temperature, progress)
-        return everything(gumbel_softmax(logits, temperature, generator))
+        return relaxed(logits, self.temperature, self.final_temperature, progress, generator)

@@ -91,11 +91,16 @@ class PDARTS(DifferentiableStrategy):
         return SharedWeights(supernet.to(next(self.weights.supernet.parameters()).device), self.weights.data)
 
     def _narrowed(self, log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log probabilities with the least likely options of each choice at -inf."""
+        """Return the log probabilities with the least likely options of each choice at -inf.
+
+        No choice is left with a skip connection alone: in the end it may be one too many.
+        """
+        space = self.region.space
         narrowed = log_probabilities.copy()
-        for low, high in pairwise(np.cumsum([0, *self.region.space.n_options])):
+        for choice, (low, high) in zip(space.choices, pairwise(np.cumsum([0, *space.n_options])), strict=True):
             own = log_probabilities[low:high]
-            n = max(1, round(self.share * (own > -np.inf).sum()))
+            is_skip = space.skip is not None and choice.options[own.argmax()] == space.skip
+            n = max(1 + is_skip, round(self.share * (own > -np.inf).sum()))
             narrowed[low + np.argsort(-own, kind="stable")[n:]] = -np.inf
         return narrowed
 

@@ -3,6 +3,7 @@
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from nas.differentiable.gates import Gate, drawn, straight_through
 from nas.differentiable.strategy import DifferentiableStrategy
@@ -12,7 +13,9 @@ from nas.differentiable.strategy import DifferentiableStrategy
 class ProxylessNAS(DifferentiableStrategy):
     """Draws two options of each choice and opens the gate of one; the logits of the two learn which was better.
 
-    Both are computed, since the closed gate's gradient asks what its option would have given.
+    Both are computed, since the closed gate's gradient asks what its option would have given. The weights learn on
+    paths of one option, drawn by its probability. The logits then move by Adam, and by the bounds' gradients all of
+    them; the paper shifts the two after each step so that the others keep their probabilities, which is left out.
     """
 
     def gate(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
@@ -23,3 +26,7 @@ class ProxylessNAS(DifferentiableStrategy):
             0, torch.tensor(options, device=logits.device), straight_through(among, opened)
         )
         return Gate(weights, tuple(options))
+
+    def gate_of_weights(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
+        (opened,) = drawn(logits.softmax(0), 1, generator)
+        return Gate(one_hot(torch.tensor(opened), len(logits)).to(logits), (opened,))

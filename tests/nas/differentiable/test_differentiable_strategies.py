@@ -23,6 +23,7 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion, Objective, Reward
 from nas.search import Search
 from nas.search_options import SearchOptions, StrategyOptions
+from nas.strategies.pdarts import PDARTS
 from nas.supernet import Supernet
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
@@ -212,6 +213,25 @@ def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
     assert np.sum(with_skip, axis=1).max() <= 1
     with pytest.raises(InputError, match="epochs 2: expected at least one for each of 3 stages"):
         proposed(load("pdarts", epochs=2), SharedWeights(Supernet(space), data), FeasibleRegion(space))
+
+
+def test_p_darts_has_few_skips_where_they_are_likeliest() -> None:
+    strategy = load("pdarts", share=0.2, skips=1)
+    assert isinstance(strategy, PDARTS)
+    strategy.begin(FeasibleRegion(search_spaces.load("nasbench201")), [Objective("accuracy")], 0)
+    likeliest_skip = np.log(np.tile([0.1, 0.5, 0.2, 0.1, 0.1], 6))
+    found = strategy._with_few_skips(strategy._narrowed(strategy._narrowed(likeliest_skip))).reshape(6, 5)
+    assert (found[:, 1] > -np.inf).sum() == 1
+    assert (found[:, 2] > -np.inf).all()
+
+
+def test_proxylessnas_trains_weights_on_paths_drawn_by_their_probabilities() -> None:
+    strategy, generator = load("proxylessnas"), torch.Generator().manual_seed(0)
+    logits = torch.tensor([0.7, 0.2, 0.1]).log()
+    gates = [strategy.gate_of_weights(logits, 0.5, generator) for _ in range(500)]
+    assert all(len(gate.options) == 1 for gate in gates)
+    mean = torch.stack([gate.weights for gate in gates]).mean(0)
+    assert torch.allclose(mean, torch.tensor([0.7, 0.2, 0.1]), atol=0.06)
 
 
 @pytest.mark.parametrize(
