@@ -24,7 +24,7 @@ from nas.strategy import Strategy
 from search_spaces.plan_index import Population
 
 
-class _Mutation(PM):
+class _Mutation(PM):  # type: ignore[misc]
     """Moves integers as pymoo's documentation does, and draws categories anew as its `ChoiceRandomMutation` does.
 
     That one is for arrays of objects, in which no numbers can be.

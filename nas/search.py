@@ -56,7 +56,7 @@ class History:
         scores = objective.score(self.metrics)
         order = np.argsort(-scores, kind="stable")
         kept = violations_of(limits, self.metrics, len(self.population)) == 0
-        return order[(kept & ~np.isnan(scores))[order]][:n]
+        return np.asarray(order[(kept & ~np.isnan(scores))[order]][:n])
 
 
 class Search:

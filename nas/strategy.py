@@ -85,7 +85,7 @@ class Strategy(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """Return what a search by it is told apart by: its name and its options."""
-        options = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
+        options: dict[str, Any] = dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
         return {"name": type(self).__module__.rpartition(".")[2], "options": options}
 
     def begin(
@@ -125,7 +125,7 @@ class Strategy(ABC):
                 counts as the worst in every objective, and as further beyond the limits than any other.
             violations: (N,), by how much limits on metrics are exceeded, 0 where they are kept. None: there are none.
         """
-        failed = ~np.isfinite(scores).all(axis=1)
+        failed = np.asarray(~np.isfinite(scores).all(axis=1))
         violations = np.zeros(len(scores)) if violations is None else violations
         self._tell(
             population,

@@ -69,7 +69,7 @@ def _cpu_in_words(cpuinfo: str, board: str) -> str:
 
     Virtual machines shorten the name, and ARM has none; a phone has fast cores and slow ones.
     """
-    kinds = {}
+    kinds: dict[str, None] = {}
     for core in cpuinfo.split("\n\n"):
         entries = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in core.splitlines())}
         if "processor" in entries:  # what stands after the cores has the serial number of a board
