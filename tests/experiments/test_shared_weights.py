@@ -90,7 +90,12 @@ def test_what_a_strategy_keeps_belongs_to_the_table_and_the_budget(
     assert {name for name in first if first[name] != other[name]} == {"table"}
 
     told: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(RandomSearch, "use", lambda self, weights, directory, belongs_to: told.append(belongs_to))
+
+    def use(strategy: RandomSearch, weights: object, directory: Path, belongs_to: Any, *, progress: bool) -> None:
+        assert not progress
+        told.append(belongs_to)
+
+    monkeypatch.setattr(RandomSearch, "use", use)
     counting = Counting(space)
     setting = Setting(counting, counting, counting, FeasibleRegion(space), Objective("accuracy"), other)  # type: ignore[arg-type]
     monkeypatch.setattr("experiments.shared_weights.read_setting", lambda *_: setting)

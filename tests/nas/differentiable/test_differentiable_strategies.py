@@ -200,7 +200,7 @@ def test_p_darts_grows_networks_and_drops_options_from_stage_to_stage(
     stages = []
     run = ArchitectureDescent.run
 
-    def watched(descent: ArchitectureDescent, *arguments: Any) -> None:
+    def watched(descent: ArchitectureDescent, *arguments: Any, progress: bool) -> None:
         options = [int((p > 0).sum()) for p in descent.probabilities()]
         stages.append((descent.supernet.space.cells, options, descent.strategy.skip_dropout(0.5)))
         run(descent, *arguments, progress=False)
