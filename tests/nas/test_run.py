@@ -296,7 +296,7 @@ def test_searching_on_workers_gives_the_same_journals(
     search(asked)
 
 
-@pytest.mark.parametrize("evaluator", ["predictor", "shared_weights"])
+@pytest.mark.parametrize("evaluator", ["predictor", pytest.param("shared_weights", marks=pytest.mark.slow)])
 def test_a_front_is_measured_along_its_length_and_any_of_it_can_be_exported(
     config: RunConfig, result: dict[str, object], tmp_path: Path, evaluator: Literal["predictor", "shared_weights"]
 ) -> None:

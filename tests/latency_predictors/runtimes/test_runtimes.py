@@ -21,7 +21,9 @@ def models(small: SearchSpace) -> dict[str, Model]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of libraries about themselves
-@pytest.mark.parametrize("name", runtimes.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "torch_compiled")) for name in runtimes.names()]
+)
 def test_an_installed_runtime_computes_and_is_measured(name: str, models: dict[str, Model]) -> None:
     try:
         runtime = runtimes.load(name)
