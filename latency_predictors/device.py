@@ -92,14 +92,14 @@ class Device:
             InputError: names the field that is to be another.
         """
         self._require_served()
-        if not runtimes.load(self.runtime).in_kits:
-            able = [name for name in runtimes.names() if runtimes.in_kits(name)]
+        if not runtimes.described(self.runtime).in_kits:
+            able = [name for name in runtimes.names() if runtimes.described(name).in_kits]
             raise InputError(
                 f"runtime {self.runtime} is measured on this machine only: elsewhere, {' or '.join(able)} is"
             )
 
     def _require_served(self) -> None:
-        runtime = runtimes.load(self.runtime)
+        runtime = runtimes.described(self.runtime)
         for what, value, known in (
             ("name", self.name, runtime.processors),
             ("precision", self.precision, runtime.precisions),

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class Runtime(ABC):
     """Loads models and runs them.
 
-    The file imports the library that it stands for; where the project does not need that anyway, `setup.cfg` has an
-    extra of the file's name.
+    Where the project does not need the library that it stands for anyway, the file imports it as it loads models, for
+    what the runtime can do is told before that it is not installed, and `setup.cfg` has an extra of the file's name.
 
     Attributes:
         packages: distributions whose versions make latencies others.
+        libraries: modules that the extra brings.
         processors: names of devices that it runs on.
         precisions: number formats that it has.
         in_kits: whether kits bring what it needs to devices where the project is not.
@@ -30,6 +31,7 @@ class Runtime(ABC):
     """
 
     packages: ClassVar[tuple[str, ...]]
+    libraries: ClassVar[tuple[str, ...]] = ()
     processors: ClassVar[tuple[str, ...]] = ("cpu",)
     precisions: ClassVar[tuple[str, ...]] = ("float32",)
     in_kits: ClassVar[bool] = False

@@ -1,10 +1,11 @@
 """One file a runtime; `load` finds them by file name."""
 
+import importlib
 import sys
 
 from latency_predictors.runtime import Runtime
 from search_spaces.errors import InputError
-from search_spaces.plugins import load_plugin, plugin_names
+from search_spaces.plugins import load_plugin, plugin_class, plugin_names
 
 
 def names() -> list[str]:
@@ -18,17 +19,21 @@ def load(name: str) -> Runtime:
     Raises:
         InputError: no such runtime, or the library that it stands for is not installed.
     """
+    runtime = load_plugin(sys.modules[__name__], "runtime", name, Runtime, {})  # type: ignore[type-abstract]
     try:
-        return load_plugin(sys.modules[__name__], "runtime", name, Runtime, {})  # type: ignore[type-abstract]
+        for library in runtime.libraries:
+            importlib.import_module(library)
     except ImportError as error:
         raise InputError(
-            f"runtime {name} is not installed ({error}): python -m pip install 'hardware-aware-nas[{name}]'"
+            f"runtime {name} is not installed ({error}): python -m pip install '.[{name}]' in a clone of the project"
         ) from None
+    return runtime
 
 
-def in_kits(name: str) -> bool:
-    """Tell whether kits can bring a runtime along; not, if it is not even installed here."""
-    try:
-        return load(name).in_kits
-    except InputError:
-        return False
+def described(name: str) -> type[Runtime]:
+    """Return what says what the runtime `name` can do, installed or not.
+
+    Raises:
+        InputError: no such runtime.
+    """
+    return plugin_class(sys.modules[__name__], "runtime", name, Runtime)  # type: ignore[type-abstract]

@@ -4,10 +4,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import to_edge_transform_and_lower
-from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
-from executorch.runtime import Runtime as Library
 
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
@@ -21,8 +17,13 @@ class ExecuTorch(Runtime):
     """Lowers what torch.export captures of the module."""
 
     packages: ClassVar[tuple[str, ...]] = ("executorch", "torch")
+    libraries: ClassVar[tuple[str, ...]] = ("executorch.runtime",)
 
     def load(self, model: Model, device: "Device") -> Runner:
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+        from executorch.exir import to_edge_transform_and_lower
+        from executorch.extension.pybindings.portable_lib import _threadpool_get_thread_count, _unsafe_reset_threadpool
+
         if _threadpool_get_thread_count() != device.threads:
             _unsafe_reset_threadpool(device.threads)
         with warnings.catch_warnings():
@@ -34,6 +35,8 @@ class ExecuTorch(Runtime):
 
 class _Method(Runner):
     def __init__(self, content: bytes, model: Model) -> None:
+        from executorch.runtime import Runtime as Library
+
         self._content = content  # which the program reads as it runs
         self._program = Library.get().load_program(content)
         self._method: Any = self._program.load_method("forward")

@@ -4,9 +4,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import litert_torch
-from ai_edge_litert.interpreter import Interpreter
-
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
 from latency_predictors.runtime import Runtime
@@ -19,8 +16,12 @@ class LiteRT(Runtime):
     """Converts what torch.export captures of the module."""
 
     packages: ClassVar[tuple[str, ...]] = ("ai-edge-litert", "litert-torch")
+    libraries: ClassVar[tuple[str, ...]] = ("litert_torch", "ai_edge_litert.interpreter")
 
     def load(self, model: Model, device: "Device") -> Runner:
+        import litert_torch
+        from ai_edge_litert.interpreter import Interpreter
+
         converted = litert_torch.convert(model.module.eval(), tuple(model.tensors()))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "network.tflite")

@@ -6,9 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import ncnn
 import numpy as np
-import pnnx
 
 from latency_predictors.model import Model
 from latency_predictors.on_device.runner import Runner
@@ -25,9 +23,12 @@ class Ncnn(Runtime):
     """Runs one example at a time: most of its layers know no batch."""
 
     packages: ClassVar[tuple[str, ...]] = ("ncnn", "pnnx")
+    libraries: ClassVar[tuple[str, ...]] = ("ncnn", "pnnx")
     largest_batch: ClassVar[int | None] = 1
 
     def load(self, model: Model, device: "Device") -> Runner:
+        import pnnx
+
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "network.onnx").write_bytes(model.content)
             shapes = ",".join(f"[{','.join(map(str, array.shape))}]" for array in model.feed.values())
@@ -43,6 +44,8 @@ class Ncnn(Runtime):
 
 class _Extractor(Runner):
     def __init__(self, folder: Path, model: Model, threads: int) -> None:
+        import ncnn
+
         self._net = ncnn.Net()
         options = self._net.opt
         options.num_threads = threads

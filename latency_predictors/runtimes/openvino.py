@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import openvino
 from numpy.typing import NDArray
 
 from latency_predictors.model import Model
@@ -19,12 +18,15 @@ class OpenVino(Runtime):
     """Reads the ONNX model with its C++ library, which reports to nobody: telemetry is of the converter's tools."""
 
     packages: ClassVar[tuple[str, ...]] = ("openvino",)
+    libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("float32", "int8")
 
     def convert(self, model: Model, device: "Device") -> Model:
         return quantised(model) if device.precision == "int8" else model
 
     def load(self, model: Model, device: "Device") -> Runner:
+        import openvino
+
         core = openvino.Core()
         network = core.read_model(model.content)
         feed = {
@@ -42,6 +44,8 @@ class OpenVino(Runtime):
 
 class _Request(Runner):
     def __init__(self, request: Any, feed: Mapping[str, NDArray[Any]]) -> None:
+        import openvino
+
         self._request = request
         self._arrays = feed  # whose memory the request reads
         for name, array in feed.items():

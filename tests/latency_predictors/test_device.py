@@ -65,9 +65,16 @@ def test_what_a_runtime_does_not_do_is_refused(field: dict[str, Any], message: s
 
 def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    monkeypatch.delitem(__import__("sys").modules, "latency_predictors.runtimes.openvino", raising=False)
-    with pytest.raises(InputError, match=r"openvino is not installed .* pip install 'hardware-aware-nas\[openvino\]'"):
+    with pytest.raises(InputError, match=r"openvino is not installed .* pip install '\.\[openvino\]' in a clone"):
         Device(runtime="openvino").require_possible()
+    monkeypatch.setitem(__import__("sys").modules, "ncnn", None)
+    for field, message in (
+        ({"precision": "int8"}, "precision int8: runtime ncnn is measured with float32"),
+        ({"batch_size": 4}, "batch_size 4: runtime ncnn takes at most 1"),
+        ({"host": "ssh://board"}, "ncnn is measured on this machine only"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Device.from_json({"runtime": "ncnn", **field}).require_possible()
     assert "openvino" in runtimes.names()
 
 
