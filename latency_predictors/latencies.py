@@ -35,9 +35,11 @@ def measurement(entry: object, origin: str) -> Measurement:
         origin: where it stands, for errors.
 
     Raises:
-        InputError: a field is missing, of another type or out of range, a latency is none, or the fastest run took
-            longer than the 10 % quantile, or that than the median.
+        InputError: these are no fields, one is missing, of another type or out of range, a latency is none, or the
+            fastest run took longer than the 10 % quantile, or that than the median.
     """
+    if not isinstance(entry, dict):
+        raise InputError(f"{origin}: {entry!r}, expected the fields of a measurement by name")
     try:
         found = _MEASUREMENT.validate_python(entry)
     except ValidationError as error:

@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 import search_spaces
-from latency_predictors.device import Device, Measurement
+from latency_predictors.device import Device
 from latency_predictors.fingerprint import decisive, fingerprint
 from latency_predictors.kit.folder import SCRIPT, write_kit
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
 from latency_predictors.kit.results import read_records, read_results
+from latency_predictors.latencies import measurement
 from latency_predictors.measuring import measure
 from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
@@ -22,6 +23,8 @@ from search_spaces.errors import InputError, invalid
 from search_spaces.storage import Journal, read_json, require_same
 
 __all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
+
+_JOURNAL = "measurements.jsonl"
 
 
 def profile(
@@ -36,7 +39,7 @@ def profile(
             cannot do what is asked, or does not answer.
     """
     kit, machine = Kit(space, device, options, progress=progress), fingerprint(device)
-    with Journal(directory / "measurements.jsonl") as journal:
+    with Journal(directory / _JOURNAL) as journal:
         passes = _recorded_passes(journal, kit, machine, directory)
         if len(passes) < options.noise_repeats:
             found = measure_repeats(kit)[len(passes) :]
@@ -93,6 +96,7 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
             f"{results} holds {len(found.passes)} of {kit.n_passes} passes: run {SCRIPT} on the device again, which "
             "goes on after them, and import what it then holds"
         )
+    kit.require_possible(found.passes, str(results))
     table = kit.table(found.passes, found.machine)
     directory = folder if path.name == KIT else path.with_suffix("")
     table.save(directory / TABLE)
@@ -114,13 +118,24 @@ def _recorded_passes(journal: Journal, kit: Kit, machine: Mapping[str, str], dir
     """Return the passes that the journal holds, or begin one.
 
     A device may come back at another address, or with another kernel.
+
+    Raises:
+        InputError: the journal is of another profile, or no such journal any more.
     """
     what = {**kit.describe(), "machine": machine}
     if not journal.recovered:
         journal.append([what])
         return []
     header, *records = journal.recovered
-    origin = f"the profile in {directory}"
+    path, origin = directory / _JOURNAL, f"the profile in {directory}"
+    for name in ("space", "device", "options", "machine"):
+        if not isinstance(header.get(name), dict):
+            raise InputError(f"{path}: {name} {header.get(name)!r}, expected its entries: begin in another directory")
     require_same(origin, *(_identity(described, kit.device) for described in (header, what)))
     kit.require_same_models(header, origin)
-    return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]
+    passes = [
+        {name: measurement(entry, f"{path}, pass {number}, model {name}") for name, entry in record.items()}
+        for number, record in enumerate(records, 1)
+    ]
+    kit.require_possible(passes, str(path))
+    return passes

@@ -24,6 +24,7 @@ _FEWEST_NETWORKS = 5
 _REPEATED = 2  # the first network that is neither the smallest nor the largest
 _REPEAT_SHARE = 0.1  # of the time that a pass takes
 _NOISY = 0.03
+_IMPOSSIBLE = 100  # times as long: what is hot, or busy with other things, takes ten times as long
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Kit:
                 "share %g does nothing: all %d blocks of %s are measured", options.share, len(blocks), space.name
             )
         self._groups = [*_groups([blocks[i] for i in np.flatnonzero(self._measured)], options), []]
+        self._repeated = min(_REPEATED, len(self.networks) - 1)
         self._untrained = UntrainedModels(space, device.batch_size, progress=progress)
 
     @property
@@ -127,13 +129,46 @@ class Kit:
 
     @cached_property
     def _repeated_model(self) -> dict[str, Model]:
-        number = min(_REPEATED, len(self.networks) - 1)
-        (model,) = self._untrained.of_networks([self.networks[number]])
-        return {str(number): model}
+        (model,) = self._untrained.of_networks([self.networks[self._repeated]])
+        return {str(self._repeated): model}
 
     @cached_property
     def _network_models(self) -> dict[str, Model]:
         return {str(number): model for number, model in enumerate(self._untrained.of_networks(self.networks))}
+
+    def require_possible(self, passes: Sequence[Pass], origin: str) -> None:
+        """Raise unless passes that come from a file can be of the kit, and of one device.
+
+        Args:
+            passes: what was measured, in order.
+            origin: where it stands, for errors.
+
+        Raises:
+            InputError: a pass is of other models, a network differs by orders of magnitude between passes, or a block
+                takes so much longer than all whole networks.
+        """
+        latencies: dict[str, list[tuple[float, int]]] = {}
+        for number, found in enumerate(passes):
+            if number >= self.n_passes or found.keys() != self._names(number):
+                raise InputError(f"{origin}, pass {number + 1}: not of the models that the profile measures there")
+            for name, one in found.items():
+                latencies.setdefault(name, []).append((one.quantile_ms, number + 1))
+        slowest = max((max(of) for name, of in latencies.items() if name.isdecimal()), default=(math.inf, 0))
+        for name, of in sorted(latencies.items(), key=lambda entry: not entry[0].isdecimal()):
+            (ms, number), (least_ms, other) = max(of), min(of) if name.isdecimal() else slowest
+            if ms > _IMPOSSIBLE * least_ms:
+                beside = "" if name.isdecimal() else "the slowest network "
+                raise InputError(
+                    f"{origin}: model {name} takes {ms:g} ms in pass {number}, but {beside}{least_ms:g} ms in pass "
+                    f"{other}, expected at most {_IMPOSSIBLE} times as long: measure again"
+                )
+
+    def _names(self, number: int) -> set[str]:
+        """Return what `models` calls those of a pass."""
+        if number < self.options.noise_repeats:
+            return {str(self._repeated)}
+        blocks = self._groups[number - self.options.noise_repeats]
+        return {*map(str, range(len(self.networks))), *map(repr, blocks)}
 
     def table(self, passes: Sequence[Pass], machine: Mapping[str, str]) -> LatencyTable:
         """Put all passes together, each scaled to the first by the whole networks that all of them measured.

@@ -50,7 +50,7 @@ def read_results(records: Sequence[Mapping[str, Any]], kit: Mapping[str, Any], o
     if len(records) > len(asked):
         raise InputError(f"{origin}: {len(records)} passes, but the kit has {len(asked)}: keep each pass once")
     passes = [
-        _pass(record, number, asked[number]["models"], f"{origin}, pass {number}")
+        _pass(record, number, asked[number]["models"], f"{origin}, pass {number + 1}")
         for number, record in enumerate(records)
     ]
     return KitResults(machine, passes)
@@ -87,8 +87,10 @@ def read_records(content: bytes, origin: str) -> list[dict[str, Any]]:
 
 
 def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], origin: str) -> dict[str, Measurement]:
+    """Return the measurements of a pass; `origin` counts it from 1, as `measure.pyz` does."""
     if record.get("pass") != number:
-        raise InputError(f"{origin}: stands where pass {record.get('pass')!r} is: keep each pass once, in order")
+        told = f'"pass": {record.get("pass")!r}, expected {number}, as the file counts from 0'
+        raise InputError(f"{origin}: {told}: keep each pass once, in order")
     if record.get("unit") != UNIT:
         raise InputError(f"{origin}: unit {record.get('unit')!r}, expected {UNIT!r}: convert the latencies")
     found = record.get("measurements")
@@ -97,5 +99,5 @@ def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], orig
     for name in [*asked, *found]:
         if name not in found or name not in asked:
             lacks = "lacks" if name not in found else "has, but the kit has not,"
-            raise InputError(f"{origin} {lacks} {name}: measure the kit again")
-    return {name: measurement(entry, f"{origin}, {name}") for name, entry in found.items()}
+            raise InputError(f"{origin} {lacks} model {name}: measure the kit again")
+    return {name: measurement(entry, f"{origin}, model {name}") for name, entry in found.items()}

@@ -164,6 +164,27 @@ def test_a_journal_that_was_cut_anywhere_is_completed(
 
 
 @pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (0, '{"space": {}}', "device None, expected its entries"),
+        (1, '{"0": 5}', "pass 1, model 0: 5, expected the fields of a measurement"),
+        (1, '{"0": {"colour": 1}}', "pass 1, model 0: "),
+        (1, "{}", "pass 1: not of the models that the profile measures there"),
+    ],
+)
+def test_a_journal_that_was_edited_into_another_shape_is_refused(
+    whole: Path, machine: Machine, toy: Callable[..., Any], line: int, text: str, message: str
+) -> None:
+    journal = whole / "measurements.jsonl"
+    lines = journal.read_text().splitlines()
+    lines[line] = text
+    journal.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=message) as error:
+        profile(toy(), Device(), whole, OPTIONS, progress=False)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("change", "what"),
     [
         ({"space": {"widths": (8, 16, 32)}}, "space.widths"),

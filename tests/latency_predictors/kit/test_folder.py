@@ -184,24 +184,43 @@ def first(records: list[dict[str, Any]]) -> dict[str, Any]:
     return measurement
 
 
+def slowed(records: list[dict[str, Any]], line: int, name: str, ms: float) -> None:
+    records[line]["measurements"][name].update(minimum_ms=ms, quantile_ms=ms, median_ms=ms)
+
+
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "another kit": (damaged(lambda r: r[0].update(kit="0123")), "kit '0123', expected"),
     "no header": (damaged(lambda r: r.pop(0)), "schema None, expected"),
-    "other unit": (damaged(lambda r: r[2].update(unit="s")), "pass 1: unit 's', expected 'ms'"),
-    "negative": (damaged(lambda r: first(r).update(quantile_ms=-1.0)), r"quantile_ms -1\.0, expected a positive"),
+    "other unit": (damaged(lambda r: r[2].update(unit="s")), "pass 2: unit 's', expected 'ms'"),
+    "negative": (
+        damaged(lambda r: first(r).update(quantile_ms=-1.0)),
+        r"pass 1, model 2: quantile_ms -1\.0, expected a positive",
+    ),
     "infinite": (damaged(lambda r: first(r).update(median_ms=float("inf"))), "median_ms inf, expected a positive"),
     "not a number": (damaged(lambda r: first(r).update(minimum_ms=float("nan"))), "minimum_ms nan, expected"),
     "no order": (
         damaged(lambda r: first(r).update(minimum_ms=1e9)),
         r"minimum_ms 1e\+09, quantile_ms .* expected none",
     ),
+    "a network in one pass": (
+        damaged(lambda r: slowed(r, -1, "1", 1e9)),
+        r"model 1 takes 1e\+09 ms in pass \d+, but [0-9.e-]+ ms in pass \d+, expected at most 100 times as long",
+    ),
+    "a block": (
+        damaged(lambda r: slowed(r, 4, next(name for name in r[4]["measurements"] if not name.isdecimal()), 1e9)),
+        r"model .* takes 1e\+09 ms in pass 4, but the slowest network .* ms in pass \d+, expected at most 100 times",
+    ),
+    "no fields": (damaged(lambda r: r[1]["measurements"].update({"2": 3})), "model 2: 3, expected the fields"),
     "spread": (damaged(lambda r: first(r).update(spread=float("nan"))), "spread nan: input should be a finite"),
     "runs": (damaged(lambda r: first(r).update(n_runs=-5)), "n_runs -5: input should be greater than or equal to 0"),
     "no latency": (damaged(lambda r: first(r).pop("quantile_ms")), "quantile_ms is missing"),
-    "repeated pass": (damaged(lambda r: r.__setitem__(2, r[1])), "pass 1: stands where pass 0 is"),
+    "repeated pass": (
+        damaged(lambda r: r.__setitem__(2, r[1])),
+        'pass 2: "pass": 0, expected 1, as the file counts from 0',
+    ),
     "too many": (damaged(lambda r: r.append(r[-1])), "keep each pass once"),
-    "lacks a model": (damaged(lambda r: r[-1]["measurements"].popitem()), "lacks "),
-    "another model": (damaged(lambda r: r[-1]["measurements"].update(x={})), "the kit has not, x"),
+    "lacks a model": (damaged(lambda r: r[-1]["measurements"].popitem()), "lacks model "),
+    "another model": (damaged(lambda r: r[-1]["measurements"].update(x={})), "the kit has not, model x"),
     "repeated model": (
         lambda c: c.replace(b'"measurements": {', b'"measurements": {"2": {}, ', 1),
         "2 stands there twice",
