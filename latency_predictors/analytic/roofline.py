@@ -6,7 +6,7 @@ launch (roofline model; Williams et al., CACM 2009). Nothing is measured: for te
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,6 +20,11 @@ from search_spaces import Block, SearchSpace
 from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
 
+Rate = Annotated[float, Field(ge=1e-6, le=1e12, allow_inf_nan=False)]
+"""From a thousand operations or bytes a second, to more than all machines together do."""
+
+Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Roofline(LatencyModel):
@@ -30,12 +35,12 @@ class Roofline(LatencyModel):
     device = None
     fingerprint = None
 
-    gflops: float = Field(default=50.0, gt=0, description="peak, in 10^9 floating-point operations a second")
-    bandwidth_gb: float = Field(default=10.0, gt=0, description="memory, in 10^9 bytes a second")
-    launch_us: float = Field(default=1.0, ge=0, description="of each kernel, in microseconds")
-    pj_per_flop: float = Field(default=2.0, ge=0, description="energy of a floating-point operation, in picojoules")
-    pj_per_byte: float = Field(default=50.0, ge=0, description="energy of a byte moved, in picojoules")
-    static_watts: float = Field(default=1.0, ge=0, description="power while it runs, whatever it does")
+    gflops: Rate = Field(default=50.0, description="peak, in 10^9 floating-point operations a second")
+    bandwidth_gb: Rate = Field(default=10.0, description="memory, in 10^9 bytes a second")
+    launch_us: Cost = Field(default=1.0, description="of each kernel, in microseconds")
+    pj_per_flop: Cost = Field(default=2.0, description="energy of a floating-point operation, in picojoules")
+    pj_per_byte: Cost = Field(default=50.0, description="energy of a byte moved, in picojoules")
+    static_watts: Cost = Field(default=1.0, description="power while it runs, whatever it does")
 
     def latency_ms(self, block: Block) -> float:
         """Return how long a block takes for a batch of one."""

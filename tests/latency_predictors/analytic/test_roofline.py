@@ -33,7 +33,17 @@ def test_figures_are_kept_as_json(tmp_path: Path) -> None:
     assert Roofline.load(tmp_path / "device.json") == device
 
 
-def test_a_wrong_figure_is_told(tmp_path: Path) -> None:
-    (tmp_path / "device.json").write_text('{"schema": "roofline-device/1", "gflops": -1}')
-    with pytest.raises(InputError, match=r"gflops -1: input should be greater than 0"):
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ('"gflops": -1', "gflops -1: input should be greater than or equal to 0.000001"),
+        ('"gflops": 1e400', "gflops inf: input should be a finite number"),
+        ('"bandwidth_gb": 1e-300', "bandwidth_gb 1e-300: input should be greater than"),
+        ('"launch_us": 1e300', r"launch_us 1e\+300: input should be less than"),
+        ('"static_watts": NaN', "static_watts nan: input should be a finite number"),
+    ],
+)
+def test_a_wrong_figure_is_told(tmp_path: Path, figure: str, message: str) -> None:
+    (tmp_path / "device.json").write_text(f'{{"schema": "roofline-device/1", {figure}}}')
+    with pytest.raises(InputError, match=message):
         Roofline.load(tmp_path / "device.json")
