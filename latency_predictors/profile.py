@@ -74,7 +74,8 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
     That is the kits' folder, or one of the kit's name below it for others than `kit.json`.
 
     Raises:
-        InputError: the folder holds no kit, or the results are not of it, not whole, or not to be believed.
+        InputError: the folder holds no kit, or a table of other results of it; or the results are not of it, not whole,
+            or not to be believed.
     """
     kits = {path: read_json(path, KIT_SCHEMA) for path in kits_in(folder)}
     try:
@@ -99,12 +100,27 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
     kit.require_possible(found.passes, str(results))
     table = kit.table(found.passes, found.machine)
     directory = folder if path.name == KIT else path.with_suffix("")
+    _require_same_table(directory / TABLE, table)
     table.save(directory / TABLE)
     return table, directory
 
 
+def _require_same_table(path: Path, table: LatencyTable) -> None:
+    """Raise where another table lies, as of another device that the same kit was carried to."""
+    if not path.exists():
+        return
+    try:
+        there = LatencyTable.load(path)
+    except InputError:  # of another version, or edited: whatever it is, it is not lost
+        there = None
+    if there != table:
+        raise InputError(
+            f"{path} was made of other results: rename or move it, which --table does not mind, and import these again"
+        )
+
+
 def _record(found: Pass) -> dict[str, Any]:
-    return {name: asdict(measurement) for name, measurement in found.items()}
+    return {name: asdict(one) for name, one in found.items()}
 
 
 def _identity(header: Mapping[str, Any], device: Device) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`nas kit`: the latency table of a device that is elsewhere, by a folder carried there and a file carried back."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from latency_predictors.profile import ProfileOptions, make_kit, table_of_result
 from latency_predictors.table.latency_table import LatencyTable
 from nas import run_lock
 from nas.data import DataOptions
-from nas.run_directory import begin_run, finish_run, read_run
+from nas.run_directory import begin_run, finish_run, plain, read_run
 from nas.verbs.profile import SceneQuantiles, of_scene, scene_quantile, scene_table, spaces_of_scenes, summary
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces.errors import InputError
@@ -74,9 +73,10 @@ def kit(options: KitConfig) -> dict[str, Any]:
 def _imported(options: KitConfig) -> dict[str, Any]:
     asked, _ = read_run(options.output, "kit")
     run_lock.lock(options.output, force=options.force)
-    made = dataclasses.replace(options, results=(), force=False)
-    if made != KitConfig(options.output):
-        begin_run(options.output, "kit", made, asked["inputs"])  # which refuses what the kit was not made with
+    said, unsaid = plain(options), plain(KitConfig(options.output))
+    for name in ("space", "device", "profile", "data", "scenes"):
+        if said[name] not in (unsaid[name], asked["options"].get(name)):
+            raise InputError(f"--{name} does nothing on import, where the kit says what it is: leave it out")
     tables: dict[Path, LatencyTable] = {}
     for path in options.results:
         table, directory = table_of_results(options.output, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from latency_predictors.device import MeasureOptions
+from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.on_device.kit import KIT, measure_kit, results_path
 from latency_predictors.profile import ProfileOptions
 from nas import run_lock
@@ -34,3 +34,26 @@ def test_a_kit_becomes_a_table_whoever_left_it(tmp_path: Path) -> None:
     assert 0 < imported["fastest_ms"] < imported["slowest_ms"]
     with pytest.raises(InputError, match="are of the same kit as others that were named"):
         kit(KitConfig(output, (results, results)))
+    with pytest.raises(
+        InputError, match="--device does nothing on import, where the kit says what it is: leave it out"
+    ):
+        kit(KitConfig(output, (results,), device=Device(threads=2)))
+    assert kit(KitConfig(output, (results,), space=SPACE, profile=PROFILE)) == imported, "the same may be said again"
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_table_of_other_results_of_a_kit_is_not_lost(tmp_path: Path) -> None:
+    output = tmp_path / "kit"
+    kit(KitConfig(output, space=SPACE, profile=PROFILE))
+    measure_kit(output / KIT, lambda _: None)
+    phone, other = results_path(output / KIT), tmp_path / "other.jsonl"
+    other.write_text(phone.read_text().replace('"spread": ', '"spread": 1'))
+    kit(KitConfig(output, (phone,)))
+    table = output / "table.json"
+    for content in (table.read_text(), "what someone made of it"):
+        table.write_text(content)
+        with pytest.raises(InputError, match=r"table\.json was made of other results: rename or move it"):
+            kit(KitConfig(output, (other,)))
+        assert table.read_text() == content
+    table.rename(output / "phone.json")
+    assert kit(KitConfig(output, (other,)))["table"] == str(table)
