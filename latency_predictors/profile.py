@@ -149,7 +149,7 @@ def _recorded_passes(journal: Journal, kit: Kit, machine: Mapping[str, str], dir
             raise InputError(f"{path}: {name} {header.get(name)!r}, expected its entries: begin in another directory")
     require_same(origin, *(_identity(described, kit.device) for described in (header, what)))
     kit.require_same_models(header, origin)
-    passes = [
+    passes: list[Pass] = [
         {name: measurement(entry, f"{path}, pass {number}, model {name}") for name, entry in record.items()}
         for number, record in enumerate(records, 1)
     ]
