@@ -11,20 +11,30 @@ from search_spaces.errors import InputError, invalid
 
 _MEASUREMENT = TypeAdapter(Measurement)
 
+_PICOSECOND_MS, _HOUR_MS = 1e-9, 3.6e6
 
-def positive(value: object, what: str) -> float:
-    """Return a latency as a number, which is finite and above zero.
+
+def positive(value: object, what: str, factor: float = 1.0) -> float:
+    """Return a latency in ms, which is a number from a picosecond to an hour.
 
     Args:
         value: as it was read.
         what: it is, for the error, such as "board.csv, row 3: latency_ms is".
+        factor: how many ms its unit is.
 
     Raises:
         InputError: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-        raise InputError(f"{what} {value!r}, expected a positive number")
-    return float(value)
+        raise InputError(f"{what} {as_it_stands(value)}, expected a positive number")
+    if not _PICOSECOND_MS <= factor * value <= _HOUR_MS:
+        raise InputError(f"{what} {value!r}, expected a latency from a picosecond to an hour: mind its unit")
+    return factor * value
+
+
+def as_it_stands(value: object) -> str:
+    """Return a value that a file holds as a person sees it there, for errors."""
+    return "empty" if value is None or value == "" else repr(value)
 
 
 def measurement(entry: object, origin: str) -> Measurement:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_predictors.device import Device
-from latency_predictors.latencies import positive
+from latency_predictors.latencies import as_it_stands
 from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import LatencyTable
-from latency_predictors.table.rows import LatencyColumn, read_rows, row_places
+from latency_predictors.table.rows import LatencyColumn, read_latencies, read_rows, row_places
 from search_spaces import Choice, SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
@@ -69,9 +69,7 @@ def read_measured_networks(
     latency, factor = (column or LatencyColumn()).find(path, rows.column_names)
     places = row_places(path, rows.num_rows)
     numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]
-    values = [_number(value) for value in rows[latency].to_pylist()]
-    latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
-    population, latencies_ms = np.array(numbers).T, factor * np.array(latencies)
+    population, latencies_ms = np.array(numbers).T, read_latencies(rows, latency, factor, places)
     if len(population) and len(np.unique(population, axis=0)) == len(population):
         first, latencies_ms = _each_network_once(space.canonical(population), latencies_ms)
         population, places = population[first], [places[row] for row in first]
@@ -95,14 +93,6 @@ def _each_network_once(
     return first[order], (np.bincount(of.ravel(), latencies_ms) / counts)[order]
 
 
-def _number(value: object) -> object:
-    """Return the number that a text is; others as they are: one word in a column makes texts of all its numbers."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 def _numbers(places: Sequence[str], choice: Choice, values: Sequence[object]) -> list[int]:
     """Return the numbers of the options that a column holds, in rows of these places: as they are, or as text."""
     known: dict[object, int] = {str(option): number for number, option in enumerate(choice.options)}
@@ -113,6 +103,6 @@ def _numbers(places: Sequence[str], choice: Choice, values: Sequence[object]) ->
         number = known.get(written, known.get(str(written)))  # a column of digits is read as numbers
         if number is None:
             options = ", ".join(map(str, choice.options))
-            raise InputError(f"{place}: {choice.name} is {value!r}, expected one of {options}")
+            raise InputError(f"{place}: {choice.name} is {as_it_stands(value)}, expected one of {options}")
         numbers.append(number)
     return numbers

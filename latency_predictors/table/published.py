@@ -21,7 +21,7 @@ from latency_predictors.latencies import positive, require_stated
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.on_device.kit import UNIT
 from latency_predictors.table.latency_table import entries_of_blocks
-from latency_predictors.table.rows import Unit, factor_to_ms, read_rows, row_places
+from latency_predictors.table.rows import Unit, factor_to_ms, read_latencies, read_rows, row_places
 from search_spaces import Block, SearchSpace
 from search_spaces.blocks.mobile import ConvNorm, InvertedResidual, PooledClassifier
 from search_spaces.errors import InputError, unknown
@@ -94,18 +94,18 @@ def read_block_latencies(path: Path, space: SearchSpace, unit: Unit) -> Publishe
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise InputError(f"latency table {path}: expected entries op-input:..-output:..: {{count, mean, var}}")
     found = {
-        repr(block): factor * sum(_mean(path, entries, names) for names in _entries(block))
+        repr(block): sum(_mean(path, entries, names, factor) for names in _entries(block))
         for block in space.index.blocks
     }
     return PublishedTable(space, found)
 
 
-def _mean(path: Path, entries: Mapping[Any, Any], names: Sequence[str]) -> float:
-    """Return the mean of the first of an entry's names that the table has."""
+def _mean(path: Path, entries: Mapping[Any, Any], names: Sequence[str], factor: float) -> float:
+    """Return the mean in ms of the first of an entry's names that the table has."""
     name = next((name for name in names if name in entries), None)
     if name is None:
         raise InputError(f"latency table {path} lacks {names[0]}: it is of another space")
-    return positive(entries[name].get("mean"), f"latency table {path}: {name} has mean")
+    return positive(entries[name].get("mean"), f"latency table {path}: {name} has mean", factor)
 
 
 def _entries(block: Block) -> Iterator[tuple[str, ...]]:
@@ -194,9 +194,7 @@ def read_architecture_latencies(
             f"{places[row]}: {columns[column]} is {chosen[row, column]}, which is no option of {space.name}: "
             "the table is of another space"
         )
-    values = table[latency].to_pylist()
-    latencies = [positive(value, f"{place}: {latency} is") for place, value in zip(places, values, strict=True)]
-    return numbers, factor * np.array(latencies)
+    return numbers, read_latencies(table, latency, factor, places)
 
 
 def _joined(paths: Sequence[Path], key: str) -> pa.Table:

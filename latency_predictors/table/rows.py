@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.latencies import distinct
+from latency_predictors.latencies import distinct, positive
 from search_spaces.errors import InputError, unknown
 
 Unit = Literal["us", "ms", "s"]
@@ -97,6 +99,31 @@ def row_places(path: Path, n: int) -> list[str]:
     return [f"{path}, line {number}" for number in filled[:n]]
 
 
+def read_latencies(rows: pa.Table, column: str, factor: float, places: Sequence[str]) -> NDArray[np.float64]:
+    """Return the latencies of rows (n,) in ms.
+
+    Args:
+        rows: of a file.
+        column: of the latencies.
+        factor: how many ms its unit is.
+        places: where each row stands, for errors.
+
+    Raises:
+        InputError: one is no latency.
+    """
+    values = [_number(value) for value in rows[column].to_pylist()]
+    found = [positive(value, f"{place}: {column} is", factor) for place, value in zip(places, values, strict=True)]
+    return np.array(found, dtype=np.float64)
+
+
+def _number(value: object) -> object:
+    """Return the number that a text is; others as they are: one word in a column makes texts of all its numbers."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _read_csv(path: Path) -> pa.Table:
     with path.open("rb") as file:
         header = next((line for line in file if line.strip()), b"").strip()
@@ -106,7 +133,8 @@ def _read_csv(path: Path) -> pa.Table:
                 raise ValueError(
                     f"columns are separated by {name}s: separate them by commas, and write decimals with a point"
                 )
-    return pyarrow.csv.read_csv(path)
+    as_they_stand = pyarrow.csv.ConvertOptions(null_values=[""])  # such as n/a, which a person is told of
+    return pyarrow.csv.read_csv(path, convert_options=as_they_stand)
 
 
 def _read_parquet(path: Path) -> pa.Table:

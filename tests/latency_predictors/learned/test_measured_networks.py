@@ -69,7 +69,9 @@ FIRST = SPACE.choices[0].name
     ("given", "message"),
     [
         (change("latency_ms", -1.0), r"row 4: latency_ms is -1\.0, expected a positive number"),
-        (change("latency_ms", None), "row 4: latency_ms is None"),
+        (change("latency_ms", None), "row 4: latency_ms is empty, expected a positive number"),
+        (change("latency_ms", 1e299), r"row 4: latency_ms is 1e\+299, expected a latency from a picosecond to an hour"),
+        (change("latency_ms", 1e-10), "row 4: latency_ms is 1e-10, expected a latency from a picosecond"),
         (change(FIRST, 1000), f"row 4: {FIRST} is 1000, expected one of"),
         (change(FIRST, [1]), r"board\.json: cannot mix list"),
         ([{"latency_ms": 1.0}], f"unknown column of .* '{FIRST}'"),
@@ -110,7 +112,10 @@ def test_rows_of_csv_are_found_by_their_line(tmp_path: Path) -> None:
     pyarrow.csv.write_csv(pa.Table.from_pylist(change("latency_ms", -1.0)), path)
     with pytest.raises(InputError, match=r"board\.csv, line 5: latency_ms is -1"):  # the header is line 1
         read_measured_networks(path, SPACE)
-    path.write_text(path.read_text().replace("\n", "\n\n", 1))
+    path.write_text(path.read_text().replace("-1\n", "n/a\n"))
+    with pytest.raises(InputError, match=r"board\.csv, line 5: latency_ms is 'n/a', expected a positive number"):
+        read_measured_networks(path, SPACE)
+    path.write_text(path.read_text().replace("n/a\n", "-1\n").replace("\n", "\n\n", 1))
     with pytest.raises(InputError, match=r"board\.csv, line 6: latency_ms is -1"):
         read_measured_networks(path, SPACE)
 
