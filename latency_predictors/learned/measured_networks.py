@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 
 from latency_predictors.device import Device
 from latency_predictors.latencies import as_it_stands
+from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn, read_latencies, read_rows, row_places
 from search_spaces import Choice, SearchSpace
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population
+
+_TIMES = 100
+_MOST = 4
+"""Latencies so many times above or below all that is expected are slips, if one in so many is at most: of more of them,
+the device is like that. In HW-NAS-Bench, whose phones measure some networks badly, none is 8 times above."""
+
+_LITTLE = 0.2
+"""Of the median network: what does less may be as fast as it likes, for some devices leave such networks out."""
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +39,7 @@ class MeasuredNetworks:
         latencies_ms: (n,).
         device: where they were measured, if the file says so.
         fingerprint: of that device's machine, if the file says so.
+        places: where each network stands, for errors, (n,); empty if only its number says.
     """
 
     name: str
@@ -37,6 +47,7 @@ class MeasuredNetworks:
     latencies_ms: NDArray[np.float64]
     device: Device | None = None
     fingerprint: Mapping[str, str] | None = None
+    places: Sequence[str] = ()
 
 
 def of_table(table: LatencyTable, name: str) -> MeasuredNetworks:
@@ -78,7 +89,37 @@ def read_measured_networks(
                 "%s: its %d rows are %d networks, of each the mean is taken", path, rows.num_rows, len(first)
             )
     require_measurements(space, population, latencies_ms, fewest, str(path), places)
-    return MeasuredNetworks(path.stem, population, latencies_ms)
+    return MeasuredNetworks(path.stem, population, latencies_ms, places=places)
+
+
+def require_likely(features: Features, measured: MeasuredNetworks) -> None:
+    """Raise if a latency is of another order of magnitude than the others let expect of any device.
+
+    That is what each network would take beside the median one if launches, computing or memory alone bounded the
+    device. A slip of the unit, or of the decimal point, in a row or some is told by it.
+
+    Raises:
+        InputError: names the network.
+    """
+    shares = []
+    for form in features.forms:
+        rows = features(measured.population, form)
+        counts = [rows @ bound for bound in features.bounds().values()]
+        shares += [count / np.median(count) for count in counts if np.median(count) > 0]
+    median_ms = np.median(measured.latencies_ms)
+    least, most = np.min(shares, axis=0), np.max(shares, axis=0)
+    fast = (measured.latencies_ms * _TIMES < least * median_ms) & (least > _LITTLE)
+    slow = measured.latencies_ms > most * median_ms * _TIMES
+    found = np.flatnonzero(fast | slow)
+    if not 1 <= len(found) <= max(1, len(fast) // _MOST):
+        return
+    row = found[0]
+    place = measured.places[row] if len(measured.places) else f"{measured.name}: measured network {row + 1}"
+    raise InputError(
+        f"{place}: {measured.latencies_ms[row]:.3g} ms is more than {_TIMES} times {'above' if slow[row] else 'below'} "
+        f"what the others let expect, {least[row] * median_ms:.3g} to {most[row] * median_ms:.3g} ms: mind its unit, "
+        "measure it again, or leave it out"
+    )
 
 
 def _each_network_once(

@@ -14,7 +14,12 @@ from latency_predictors.device import Device
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
-from latency_predictors.learned.measured_networks import MeasuredNetworks, of_table, read_measured_networks
+from latency_predictors.learned.measured_networks import (
+    MeasuredNetworks,
+    of_table,
+    read_measured_networks,
+    require_likely,
+)
 from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
 from latency_predictors.saved_models import MODEL, model_file
 from latency_predictors.table.latency_table import TABLE, LatencyTable
@@ -95,6 +100,8 @@ def fit(options: FitConfig) -> dict[str, Any]:
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
     features = Features(space)
+    for one in (measured, *known):
+        require_likely(features, one)
     if method == "transferred":
         shares = None if elsewhere is None else elsewhere.adds_up
         model, told = _transferred(features, measured, fit_devices(features, known), shares, designed=options.designed)

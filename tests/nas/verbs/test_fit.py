@@ -15,6 +15,7 @@ import search_spaces
 from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.fingerprint import fingerprint
+from latency_predictors.learned.learned_latency import FEWEST
 from latency_predictors.saved_models import read_latency_model
 from latency_predictors.table import published
 from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
@@ -190,6 +191,25 @@ def test_latencies_that_say_nothing_are_refused(column: list[object], message: s
     with pytest.raises(InputError, match=message):
         fit(FitConfig(path, tmp_path / "model", NAMED))
     assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(("n", "factor"), [(30, 1e5), (30, 1e-3), (5, 1e3)])
+def test_a_latency_of_another_order_of_magnitude_is_refused(n: int, factor: float, tmp_path: Path) -> None:
+    path, known = write(tmp_path, "here", networks(n)), write(tmp_path, "slow", networks(20))
+    rows = pyarrow.csv.read_csv(path)
+    latencies = rows["latency_us"].to_numpy().copy()
+    row = int(np.argsort(latencies)[n // 2])
+    latencies[row] *= factor
+    slipped = rows.set_column(rows.num_columns - 1, "latency_us", pa.array(latencies))
+    pyarrow.csv.write_csv(slipped, path)
+    message = rf"here\.csv, line {row + 2}: \S+ ms is more than 100 times {'above' if factor > 1 else 'below'} what"
+    for method, others in {"learned": (), "transferred": (known,)}.items():
+        if n >= FEWEST or others:
+            with pytest.raises(InputError, match=message):
+                fit(FitConfig(path, tmp_path / method, NAMED, known=others, method=method))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=message if n >= FEWEST else "expected at least 10"):  # known as it is
+        fit(FitConfig(write(tmp_path, "launching", networks(5)), tmp_path / "other", NAMED, known=(path,)))
+    assert not (tmp_path / "learned" / "model.safetensors").exists()
 
 
 def test_more_networks_than_known_devices_are_transferred_to_are_learned_from(
