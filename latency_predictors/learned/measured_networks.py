@@ -15,7 +15,7 @@ from latency_predictors.learned.predicted_cost import require_measurements
 from latency_predictors.table.latency_table import LatencyTable
 from latency_predictors.table.rows import LatencyColumn, read_latencies, read_rows, row_places
 from search_spaces import Choice, SearchSpace
-from search_spaces.errors import InputError, unknown
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 _TIMES = 100
@@ -25,6 +25,9 @@ the device is like that. In HW-NAS-Bench, whose phones measure some networks bad
 
 _LITTLE = 0.2
 """Of the median network: what does less may be as fast as it likes, for some devices leave such networks out."""
+
+_NAMED = 6
+"""Columns that a file lacks, in an error."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +77,12 @@ def read_measured_networks(
             cannot be learned from; see `require_measurements`.
     """
     rows = read_rows(path)
-    for name in (choice.name for choice in space.choices):
-        if name not in rows.column_names:
-            raise unknown(f"column of {path}", name, rows.column_names)
+    if missing := [choice.name for choice in space.choices if choice.name not in rows.column_names]:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        raise InputError(
+            f"{path} has no column {', '.join(missing[:_NAMED])}{more}, expected one for each choice of {space.name}: "
+            f"it has {', '.join(rows.column_names)}"
+        )
     latency, factor = (column or LatencyColumn()).find(path, rows.column_names)
     places = row_places(path, rows.num_rows)
     numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]

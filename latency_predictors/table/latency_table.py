@@ -196,6 +196,19 @@ class LatencyTable(LatencyModel):
             raise InputError(f"{path} is not a whole latency table ({error!r}): profile again") from None
 
 
+def read_table(folder: Path) -> LatencyTable:
+    """Return the table in an output directory of `nas profile`.
+
+    Raises:
+        InputError: there is none, or it cannot be read; see `LatencyTable.load`.
+    """
+    if not (folder / TABLE).exists():
+        raise InputError(
+            f"{folder} is a folder without {TABLE}: give a file of rows, or an output directory of nas profile"
+        )
+    return LatencyTable.load(folder / TABLE)
+
+
 def entries_of_blocks(entries: Mapping[str, T], known: SearchSpace, space: SearchSpace) -> list[T]:
     """Return a table's entries for a space's blocks, in the order of `space.index.blocks`.
 

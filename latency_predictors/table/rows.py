@@ -1,5 +1,6 @@
 """Files with one row a network, and the units of the latencies in them, which such files rarely say."""
 
+import codecs
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,7 +58,10 @@ class LatencyColumn:
         said = self.name.rpartition("_")[2]
         unit = self.unit or said
         if unit not in _MS:
-            raise InputError(f"column {self.name} does not say its unit: give us, ms or s, or call it {self.name}_ms")
+            raise InputError(
+                f"column {self.name} of {path} does not say its unit: give --latency.unit us, ms or s "
+                f"(--known-latency.unit for known devices), or call it {self.name}_ms"
+            )
         if said in _MS and said != unit:
             raise InputError(f"column {self.name} says {said}, not unit {unit}: leave out the unit, or rename it")
         return self.name, _MS[unit]
@@ -66,7 +70,9 @@ class LatencyColumn:
         found = [(name, factor) for name, factor in zip(_NAMES, _MS.values(), strict=True) if name in columns]
         if len(found) != 1:
             has = " and ".join(name for name, _ in found) or f"no column {' or '.join(_NAMES)}"
-            raise InputError(f"{path} has {has}: name the column of its latencies")
+            raise InputError(
+                f"{path} has {has}: name the column of its latencies with --latency (--known-latency for known devices)"
+            )
         if self.unit is not None:
             raise InputError(
                 f"unit {self.unit} does nothing where the column says its own, {found[0][0]}: leave it out"
@@ -75,7 +81,7 @@ class LatencyColumn:
 
 
 def read_rows(path: Path) -> pa.Table:
-    """Return the rows of a Parquet, CSV or JSON file, the last a list of objects.
+    """Return the rows of a Parquet, CSV or JSON file, the last a list of objects; names of columns without blanks.
 
     Raises:
         InputError: the file is missing, damaged, or of another kind, or has two columns of one name.
@@ -84,6 +90,7 @@ def read_rows(path: Path) -> pa.Table:
         raise unknown("kind of latency file", path.name, [f"NAME{suffix}" for suffix in _READERS])
     try:
         rows = _READERS[path.suffix](path)
+        rows = rows.rename_columns([name.strip() for name in rows.column_names])
         distinct((name, None) for name in rows.column_names)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
@@ -126,6 +133,9 @@ def _number(value: object) -> object:
 
 def _read_csv(path: Path) -> pa.Table:
     with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError("is encoded as UTF-16: save it as UTF-8")
+        file.seek(0)
         header = next((line for line in file if line.strip()), b"").strip()
     if b"," not in header:
         for name, separator in _SEPARATORS.items():

@@ -11,7 +11,7 @@ from scipy import linalg, optimize
 
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.measured_networks import MeasuredNetworks, read_measured_networks
-from latency_predictors.table.latency_table import TABLE, LatencyTable
+from latency_predictors.table.latency_table import read_table
 from latency_predictors.table.rows import LatencyColumn
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
@@ -103,7 +103,7 @@ def read_known_networks(paths: Sequence[Path], space: SearchSpace, column: Laten
 def _read(path: Path, space: SearchSpace, column: LatencyColumn) -> MeasuredNetworks:
     if path.is_dir():
         population = np.unique(space.canonical(space.sample(_TABULATED, np.random.default_rng(0))), axis=0)
-        table = LatencyTable.load(path / TABLE)
+        table = read_table(path)
         return MeasuredNetworks(path.name, population, table.cost_model(space).predict(population))
     return read_measured_networks(path, space, column, _FEWEST)
 

@@ -21,8 +21,8 @@ from latency_predictors.learned.measured_networks import (
     require_likely,
 )
 from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
-from latency_predictors.saved_models import MODEL, model_file
-from latency_predictors.table.latency_table import TABLE, LatencyTable
+from latency_predictors.saved_models import MODEL, model_file, read_latency_model
+from latency_predictors.table.latency_table import TABLE, read_table
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.known_device import KnownDevice, fit_devices, read_known_networks
@@ -89,7 +89,7 @@ def fit(options: FitConfig) -> dict[str, Any]:
     method, device = _method(options, len(measured.population)), _device(options, measured)
     fewest = FEWEST if method == "learned" else FEWEST_TO_TRANSFER
     require_measurements(space, measured.population, measured.latencies_ms, fewest, str(options.measured))
-    elsewhere = None if options.elsewhere is None else TransferredLatency.load(model_file(options.elsewhere))
+    elsewhere = None if options.elsewhere is None else _elsewhere(options.elsewhere)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     paths |= {} if options.elsewhere is None else {"elsewhere": options.elsewhere}
     inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
@@ -177,7 +177,7 @@ def _measured(options: FitConfig) -> tuple[SearchSpace, MeasuredNetworks]:
     if not options.measured.is_dir():
         space = _space(options)
         return space, read_measured_networks(options.measured, space, options.latency)
-    table = LatencyTable.load(model_file(options.measured))
+    table = read_table(options.measured)
     if (options.space or options.data) is not None and (space := _space(options)).id != table.space.id:
         raise InputError(
             f"{options.measured} is of {table.space.to_json()}, not of {space.to_json()}: leave out --space"
@@ -223,6 +223,21 @@ def _method(options: FitConfig, n: int) -> str:
     else:
         require_unsaid(options, ["known", "designed", "elsewhere"], "method transferred")
     return method
+
+
+def _elsewhere(path: Path) -> TransferredLatency:
+    """Return the device's model in another space.
+
+    Raises:
+        InputError: it cannot be read, or is of another kind.
+    """
+    model = read_latency_model(path)
+    if not isinstance(model, TransferredLatency):
+        raise InputError(
+            f"{path} holds a {model.schema}, which does not say what the device adds up to: fit it there with known "
+            "devices and --method transferred"
+        )
+    return model
 
 
 def _transferred(

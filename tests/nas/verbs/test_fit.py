@@ -223,6 +223,19 @@ def test_more_networks_than_known_devices_are_transferred_to_are_learned_from(
     assert not (tmp_path / "model").exists()
 
 
+def test_a_folder_without_a_table_and_a_model_of_another_kind_are_told(tmp_path: Path) -> None:
+    path, known = write(tmp_path, "here", networks(12)), write(tmp_path, "slow", networks(12))
+    with pytest.raises(
+        InputError, match=r"is a folder without table\.json: give a file of rows, or an output directory"
+    ):
+        fit(FitConfig(tmp_path, tmp_path / "model"))
+    fit(FitConfig(path, tmp_path / "learned", NAMED, method="learned"))
+    asked = FitConfig(path, tmp_path / "model", NAMED, known=(known,), elsewhere=tmp_path / "learned")
+    with pytest.raises(InputError, match=r"learned holds a learned-latency/2, .* --method transferred$"):
+        fit(asked)
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_device_is_not_known_to_itself(tmp_path: Path) -> None:
     path = write(tmp_path, "here", networks(12))
     with pytest.raises(InputError, match=r"here\.csv is measured and known: leave it out of --known"):
