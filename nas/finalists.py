@@ -186,7 +186,8 @@ def measured_finalists(
 ) -> list[Finalist]:
     """Measure candidates, best first, some side by side, until a group holds one that keeps all bounds.
 
-    What the journal holds is not measured again. Where there is no device, all stand as they are predicted.
+    What the journal holds is not measured again. Where there is no device, all stand as they are predicted; if not even
+    the first is measured on, a line says so.
 
     Args:
         weights: gives the networks, for whose latency the weights do not matter, and names their metrics.
@@ -208,6 +209,9 @@ def measured_finalists(
     with Journal(journal) as records:
         found = [Finalist.from_json(record) for record in records.recovered]
         _require_measured_on(devices, found, journal)
+        if LATENCY not in devices:
+            why = "the latency model names no device" if models[LATENCY].device is None else "--unmeasured says so"
+            logger.warning("no finalist is measured for the budget, %s: they stand as predicted, margin included", why)
         if not devices:
             return [told.finalist(i, {}) for i in range(len(architectures))]
 

@@ -50,10 +50,17 @@ def plot_pareto(
 
 
 def plot_predictions(path: Path, latency: str, model: LatencyModel, finalists: Sequence[Finalist]) -> None:
-    """Write a PNG of predicted against measured latency: networks that the model was tested on, and finalists."""
-    figure, axes = _blank(4.5, 4.5)
+    """Write a PNG of predicted against measured latency: networks that the model was tested on, and finalists.
+
+    Those that were not measured are left out; where nothing was, nothing is written.
+    """
     measured, predicted = model.tested()
-    axes.plot(measured, predicted, ".", color="0.5", label="held-out networks")
+    finalists = [finalist for finalist in finalists if finalist.latencies[latency].measured is not None]
+    if not len(measured) and not finalists:
+        return
+    figure, axes = _blank(4.5, 4.5)
+    if len(measured):
+        axes.plot(measured, predicted, ".", color="0.5", label="held-out networks")
     _plot_finalists(axes, latency, finalists, [finalist.latencies[latency].predicted_ms for finalist in finalists])
     axes.axline((0, 0), slope=1, color="C0", linewidth=1)
     error = f"mean absolute error {np.abs(predicted / measured - 1).mean():.1%}" if len(measured) else "not tested"

@@ -67,11 +67,15 @@ class Machine:
         return [Latency(ms, ms, ms, options.passes) for ms in self.latencies[done : done + len(models)]]
 
 
-def test_without_a_device_candidates_stand_as_they_are_predicted(find: Callable[[], list[Finalist]]) -> None:
+def test_without_a_device_candidates_stand_as_they_are_predicted(
+    find: Callable[[], list[Finalist]], caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Table, "device", None)
         patch.setattr(Table, "margin", 0.5, raising=False)
         finalists = find()
+    (told,) = caplog.messages
+    assert told.startswith("no finalist is measured for the budget, the latency model names no device: they stand as")
     assert [finalist.latencies["latency_ms"].predicted_ms for finalist in finalists] == [0, 1, 2, 3, 4]
     assert [finalist.meets_budget for finalist in finalists] == [True, False, False, False, False]  # 1 ms may be 1.5
     assert all(finalist.latencies["latency_ms"].measured is None for finalist in finalists)

@@ -190,6 +190,7 @@ def test_a_device_of_numbers_alone_is_searched_for(
     assert found["measured_ms"] is None
     assert found["predicted_ms"] <= budget_ms
     assert found["finalists_measured"] == 0
+    assert not (tmp_path / "search" / "predicted-vs-measured.png").exists()
     bundle = tmp_path / "export"
     exported = export(ExportConfig(tmp_path / "search", bundle))
     assert (exported["measured_ms"], exported["predicted_ms"]) == (None, found["predicted_ms"])
@@ -352,7 +353,7 @@ def test_a_table_of_another_machine_is_refused_unless_allowed(
 
 
 def test_a_device_that_nothing_reaches_is_searched_for_by_its_table_alone(
-    config: RunConfig, result: dict[str, object], tmp_path: Path
+    config: RunConfig, result: dict[str, object], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train, profile = config.output / "train", config.output / "profile"
     document = json.loads((profile / "table.json").read_text())
@@ -365,6 +366,7 @@ def test_a_device_that_nothing_reaches_is_searched_for_by_its_table_alone(
         search(dataclasses.replace(asked, table=config.devices["board"]))
     found = search(asked)
     assert (found["measured_ms"], found["finalists_measured"]) == (None, 0)
+    assert caplog.text.count("no finalist is measured for the budget, --unmeasured says so: they stand as pred") == 1
     exported = export(ExportConfig(asked.output, tmp_path / "bundle", ExportOptions(finetune=False)))
     assert (exported["measured_ms"], exported["predicted_ms"]) == (None, found["predicted_ms"])
     assert "not measured" in (tmp_path / "bundle" / "README.md").read_text()
