@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
 from latency_predictors.measuring import measure
 from latency_predictors.model import UntrainedModels
@@ -21,7 +22,7 @@ from latency_predictors.transfer.known_device import fit_devices, read_known_net
 from latency_predictors.transfer.transfer import CANDIDATES, Transfer
 from nas.config import require_unsaid
 from nas.data import DataOptions
-from nas.run_directory import begin_run, digest, finish_run
+from nas.run_directory import begin_run, digest, finish_run, is_finished
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
@@ -62,8 +63,9 @@ def design(options: DesignConfig) -> dict[str, Any]:
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     known = read_known_networks(options.known, space, options.known_latency)
     candidates = _candidates(space, options)
-    if options.device is not None:
+    if options.device is not None and not is_finished(options.output):
         options.device.require_possible()
+        fingerprint(options.device)  # which there is not where nothing answers
     inputs = {"space": space.id, **{f"known {path.name}": digest(model_file(path)) for path in options.known}}
     if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
         return done

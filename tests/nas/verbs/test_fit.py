@@ -291,3 +291,13 @@ def test_a_design_measures_only_on_a_device(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^measure .*min_rounds=3.* does nothing without a device to measure on"):
         design(DesignConfig(tmp_path / "design", NAMED, networks=3, measure=short))
     assert not (tmp_path / "design").exists()
+
+
+def test_a_design_is_not_begun_for_a_device_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(design.__globals__, "most_telling", None)  # whoever chooses networks fails
+    nowhere = Device(host="ssh://nobody@127.0.0.1:1")
+    with pytest.raises(InputError, match=r"nobody@127\.0\.0\.1 does not answer over ssh"):
+        design(DesignConfig(tmp_path / "design", NAMED, networks=3, device=nowhere))
+    assert not (tmp_path / "design").exists()
