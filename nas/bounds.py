@@ -13,7 +13,7 @@ from latency_predictors.device import Device
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.saved_models import KINDS, model_file, read_latency_model
 from nas.constraint import Constraint
-from nas.objectives import FeasibleRegion, parse_budget
+from nas.objectives import FeasibleRegion, parse_budget, read_budget
 from nas.search_options import SearchOptions
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError, unknown
@@ -149,7 +149,7 @@ def feasible_region(
 
 
 def require_known_metrics(
-    bounded: Collection[str],
+    budgets: Mapping[str, str],
     options: SearchOptions,
     kinds: Mapping[str, type[LatencyModel]],
     space: SearchSpace,
@@ -157,21 +157,22 @@ def require_known_metrics(
     """Raise unless all that is to be bounded or lowered will be known, before anything is trained or written.
 
     Args:
-        bounded: metrics with a bound beside the budget.
+        budgets: bounds beside the budget, by metric, as `parse_budget` takes them.
         options: name the metrics to be lowered, and proxies.
         kinds: of the latency models, by the metrics of their latencies.
         space: whose networks are counted.
 
     Raises:
         InputError: names the metric that is unknown, of which only a lower bound is known, that is bounded already, or
-            that is called as a proxy is; or a further device of which nothing is bounded or lowered.
+            that is called as a proxy is; a bound that is no positive number with the metric's unit; or a further device
+            of which nothing is bounded or lowered.
     """
     known = [*(beside_latency(latency, metric) for latency, kind in kinds.items() for metric in kind.metrics), *COUNTS]
-    if LATENCY in bounded:
+    if LATENCY in budgets:
         raise InputError(f"bounds {LATENCY}: that is what the budget bounds; leave it out")
     proxies = [options.proxy] if options.evaluator == "zero_cost" else []
     for option, metrics, recorded in (
-        ("bounds", bounded, [*proxies, options.warm_start.proxy]),
+        ("bounds", budgets, [*proxies, options.warm_start.proxy]),
         ("search.costs", options.costs, proxies),
     ):
         for metric in metrics:
@@ -180,9 +181,11 @@ def require_known_metrics(
             if metric in recorded:
                 raise InputError(f"{option} {metric}: the zero-cost proxy is called that, too; take another proxy")
             require_countable(metric, space)
+    for metric, text in budgets.items():
+        read_budget(text, metric)
     for latency, kind in kinds.items():
         of_device = {beside_latency(latency, metric) for metric in kind.metrics}
-        if latency != LATENCY and of_device.isdisjoint((*bounded, *options.costs)):
+        if latency != LATENCY and of_device.isdisjoint((*budgets, *options.costs)):
             raise InputError(
                 f"device {device_of(latency)} does nothing unless its latency, or what else is known of it, is bounded "
                 f"or lowered: say --bounds {latency}=... or --search.costs {latency}, or leave it out"

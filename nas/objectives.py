@@ -144,8 +144,12 @@ def violations_of(limits: Sequence[Limit], metrics: Mapping[str, NDArray[np.floa
     return summed
 
 
-def _read_budget(text: str, metric: str) -> tuple[float, bool]:
-    """Return a budget's number, and whether it is a percentage."""
+def read_budget(text: str, metric: str) -> tuple[float, bool]:
+    """Return a budget's number, and whether it is a percentage.
+
+    Raises:
+        InputError: no number, another unit, or a value that is not positive and finite.
+    """
     unit = metric.rpartition("_")[2]
     suffix = "%" if text.strip().endswith("%") else unit
     try:
@@ -161,7 +165,7 @@ def _read_budget(text: str, metric: str) -> tuple[float, bool]:
 
 
 def _checked_latency(text: str) -> str:
-    _read_budget(text, "latency_ms")
+    read_budget(text, "latency_ms")
     return text
 
 
@@ -181,7 +185,7 @@ def parse_budget(text: str, model: CostModel, metric: str | None = None) -> floa
     Raises:
         InputError: no number, another unit, or a value that is not positive and finite.
     """
-    number, is_percentage = _read_budget(text, metric or model.metric)
+    number, is_percentage = read_budget(text, metric or model.metric)
     if not is_percentage:
         return number
     low, high = (cost * (1 + model.margin) for cost in (model.cheapest()[0], model.dearest()[0]))

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 import search_spaces
 from nas.run_directory import material
 from nas.supernet import Supernet
+from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.storage import require_same, write_atomic
 
@@ -59,9 +61,14 @@ class Checkpoint:
         content = save(tensors, metadata)  # as bytes, since safetensors tells a full disk in an error of its own
         write_atomic(path, lambda temporary: temporary.write_bytes(content))
 
+    @cached_property
+    def search_space(self) -> SearchSpace:
+        """The space, that of `supernet` too."""
+        return search_spaces.from_json(self.space)
+
     def supernet(self) -> Supernet:
         """Return the supernet with these weights."""
-        supernet = Supernet(search_spaces.from_json(self.space))
+        supernet = Supernet(self.search_space)
         supernet.load_state_dict(dict(self.weights))
         return supernet
 

@@ -39,6 +39,7 @@ from nas.search_options import SearchOptions
 from nas.supernet import Supernet
 from nas.training import load_checkpoint
 from nas.training.checkpoint import FILE as CHECKPOINT
+from nas.training.checkpoint import Checkpoint
 from nas.training.options import torch_device
 from nas.training.train_supernet import describe
 from search_spaces import SearchSpace
@@ -97,9 +98,13 @@ def search(options: SearchConfig) -> dict[str, Any]:
         allow_foreign=options.allow_foreign_table,
         unmeasured=options.unmeasured,
     )
+    trained = _trained(options.supernet)
+    _require_known(options, models, trained.search_space)
     devices = {} if elsewhere or is_finished(options.output) else find_devices()
-    supernet, data = load_supernet(options.supernet)
-    region = _region(options, models, data, supernet.space)  # refused before a directory is made
+    budgets = {LATENCY: options.budget, **options.bounds}
+    region = feasible_region(models, trained.search_space, budgets)  # refused before data are read
+    supernet, data = _with_data(options.supernet, trained)
+    require_possible(data, region, options.search)  # and before a directory is made
     files = {"supernet": options.supernet / CHECKPOINT, **model_files(paths)}
     inputs = {name: digest(file) for name, file in files.items()}
     if (done := begin_run(options.output, "search", options, inputs, force=options.force)) is not None:
@@ -145,21 +150,11 @@ def _require_measured_or_not(options: SearchConfig, model: LatencyModel) -> None
         raise InputError(f"--unmeasured does nothing: {options.table} names no device to measure on; leave it out")
 
 
-def _region(
-    options: SearchConfig, models: Mapping[str, LatencyModel], data: Dataset, space: SearchSpace
-) -> FeasibleRegion:
-    """Return the networks that keep all bounds.
-
-    Raises:
-        InputError: there are none, or what is asked cannot be searched for by these models and data.
-    """
+def _require_known(options: SearchConfig, models: Mapping[str, LatencyModel], space: SearchSpace) -> None:
+    """Raise if what is asked cannot be searched for by these models, before any device is asked or data are read."""
     require_one_precision((metric, model.device) for metric, model in models.items())
-    require_known_metrics(
-        options.bounds, options.search, {metric: type(model) for metric, model in models.items()}, space
-    )
-    region = feasible_region(models, space, {LATENCY: options.budget, **options.bounds})
-    require_possible(data, region, options.search)
-    return region
+    kinds = {metric: type(model) for metric, model in models.items()}
+    require_known_metrics(options.bounds, options.search, kinds, space)
 
 
 def model_paths(directory: Path) -> dict[str, Path]:
@@ -172,13 +167,21 @@ def load_supernet(directory: Path) -> tuple[Supernet, Dataset]:
     """Return trained weights and the data that they were trained on.
 
     Raises:
-        InputError: the data have changed since.
+        InputError: the training is not finished, or the data have changed since.
     """
+    return _with_data(directory, _trained(directory))
+
+
+def _trained(directory: Path) -> Checkpoint:
     checkpoint, damage = load_checkpoint(directory)
     if checkpoint.step < checkpoint.n_steps:
         raise InputError(
             f"{damage or directory}: trained for {checkpoint.step} of {checkpoint.n_steps} steps; train on"
         )
+    return checkpoint
+
+
+def _with_data(directory: Path, checkpoint: Checkpoint) -> tuple[Supernet, Dataset]:
     data = load_data(DataOptions(**checkpoint.data["options"]))
     require_same(f"the supernet in {directory}", checkpoint.data, describe(data))
     supernet = checkpoint.supernet()

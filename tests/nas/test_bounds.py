@@ -77,19 +77,23 @@ def test_all_bounds_hold_in_the_region(tiny: SearchSpace) -> None:
 @pytest.mark.parametrize(
     ("bounded", "lowered", "told"),
     [
-        (["latency_ms"], ("phone_latency_ms",), "bounds latency_ms: that is what the budget bounds"),
-        (["macs"], (), "device phone does nothing unless its latency, or .*: say --bounds phone_lat"),
-        (["phone_latency"], (), "unknown metric in bounds 'phone_latency': did you mean phone_latency_ms"),
-        ([], ("fone_latency_ms",), "unknown metric in search.costs 'fone_latency_ms': did you mean phone_latency_ms"),
+        ({"latency_ms": "50%"}, ("phone_latency_ms",), "bounds latency_ms: that is what the budget bounds"),
+        ({"macs": "50%"}, (), "device phone does nothing unless its latency, or .*: say --bounds phone_lat"),
+        ({"phone_latency": "8ms"}, (), "unknown metric in bounds 'phone_latency': did you mean phone_latency_ms"),
+        ({}, ("fone_latency_ms",), "unknown metric in search.costs 'fone_latency_ms': did you mean phone_latency_ms"),
+        *(
+            ({"phone_latency_ms": text}, (), rf"budget '{text}' of phone_latency_ms: expected .* such as 2\.5ms")
+            for text in ("8", "-8ms", "nanms", "8us", "101%")
+        ),
     ],
 )
 def test_what_is_unknown_or_does_nothing_is_refused(
-    tiny: SearchSpace, bounded: list[str], lowered: tuple[str, ...], told: str
+    tiny: SearchSpace, bounded: dict[str, str], lowered: tuple[str, ...], told: str
 ) -> None:
     kinds = {metric: type(model) for metric, model in MODELS.items()}
-    require_known_metrics(["phone_latency_ms"], SearchOptions(costs=("macs", "energy_mj")), kinds, tiny)
-    require_known_metrics([], SearchOptions(costs=("phone_latency_ms",)), kinds, tiny)
-    require_known_metrics(["phone_energy_mj"], SearchOptions(), kinds, tiny)
+    require_known_metrics({"phone_latency_ms": "8ms"}, SearchOptions(costs=("macs", "energy_mj")), kinds, tiny)
+    require_known_metrics({}, SearchOptions(costs=("phone_latency_ms",)), kinds, tiny)
+    require_known_metrics({"phone_energy_mj": "2mj"}, SearchOptions(), kinds, tiny)
     with pytest.raises(InputError, match=told):
         require_known_metrics(bounded, SearchOptions(costs=lowered), kinds, tiny)
 
@@ -97,13 +101,21 @@ def test_what_is_unknown_or_does_nothing_is_refused(
 @pytest.mark.parametrize(
     ("bounded", "options", "told"),
     [
-        (["macs"], SearchOptions(warm_start=WarmStart("macs")), "bounds macs: the zero-cost proxy is called that, too"),
-        (["macs"], SearchOptions(evaluator="zero_cost", proxy="macs"), "bounds macs: the zero-cost proxy is called"),
-        ([], SearchOptions(evaluator="zero_cost", proxy="macs", costs=("macs",)), "search.costs macs: the zero-cost"),
+        (
+            {"macs": "50%"},
+            SearchOptions(warm_start=WarmStart("macs")),
+            "bounds macs: the zero-cost proxy is called that, too",
+        ),
+        (
+            {"macs": "50%"},
+            SearchOptions(evaluator="zero_cost", proxy="macs"),
+            "bounds macs: the zero-cost proxy is called",
+        ),
+        ({}, SearchOptions(evaluator="zero_cost", proxy="macs", costs=("macs",)), "search.costs macs: the zero-cost"),
     ],
 )
 def test_a_proxy_by_the_name_of_a_bound_is_refused(
-    tiny: SearchSpace, bounded: list[str], options: SearchOptions, told: str
+    tiny: SearchSpace, bounded: dict[str, str], options: SearchOptions, told: str
 ) -> None:
     with pytest.raises(InputError, match=told):
         require_known_metrics(bounded, options, {"latency_ms": Roofline}, tiny)
@@ -112,7 +124,7 @@ def test_a_proxy_by_the_name_of_a_bound_is_refused(
 def test_what_no_latency_model_tells_and_what_lacks_a_unit_is_named(tiny: SearchSpace) -> None:
     kinds: dict[str, type[LatencyModel]] = {"latency_ms": Roofline, "phone_latency_ms": LatencyTable}
     with pytest.raises(InputError, match=r"model on phone knows phone_latency_ms alone; give --devices phone= a roof"):
-        require_known_metrics(["phone_energy_mj"], SearchOptions(), kinds, tiny)
+        require_known_metrics({"phone_energy_mj": "2mj"}, SearchOptions(), kinds, tiny)
     with pytest.raises(InputError, match=r"budget '8' of phone_latency_ms: expected .* such as 2\.5ms"):
         feasible_region(MODELS, tiny, {"phone_latency_ms": "8"})
     with pytest.raises(InputError, match="raise the bound of macs to at least that"):

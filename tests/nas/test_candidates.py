@@ -97,7 +97,7 @@ def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, 
         evaluator="zero_cost", proxy="n_parameters", n_evaluated=20, n_candidates=3, costs=("energy_mj",)
     )
     space, device = weights.space, Roofline()
-    require_known_metrics([], options, {LATENCY: Roofline}, space)
+    require_known_metrics({}, options, {LATENCY: Roofline}, space)
     found = find_candidates(
         weights, FeasibleRegion(space), tmp_path, options, {}, costs=device.cost_models(space), progress=False
     )
@@ -106,12 +106,12 @@ def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, 
     with pytest.raises(InputError, match="unknown cost to be lowered 'energy_mj'"):
         find_candidates(weights, FeasibleRegion(space), tmp_path, options, {}, progress=False)
     with pytest.raises(InputError, match=r"search\.costs energy_mj: .* knows latency_ms alone; give --table a"):
-        require_known_metrics([], options, {LATENCY: LatencyTable}, space)
+        require_known_metrics({}, options, {LATENCY: LatencyTable}, space)
     with pytest.raises(InputError, match="peak_activation_bytes of darts: its networks are no chains of blocks"):
         require_known_metrics(
-            ["peak_activation_bytes"], SearchOptions(), {LATENCY: Roofline}, search_spaces.load("darts")
+            {"peak_activation_bytes": "50%"}, SearchOptions(), {LATENCY: Roofline}, search_spaces.load("darts")
         )
-    require_known_metrics(["peak_activation_bytes"], SearchOptions(), {LATENCY: Roofline}, space)
+    require_known_metrics({"peak_activation_bytes": "50%"}, SearchOptions(), {LATENCY: Roofline}, space)
 
 
 @pytest.mark.parametrize("make", [WarmStart, lambda proxy: SearchOptions(evaluator="zero_cost", proxy=proxy)])

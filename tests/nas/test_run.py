@@ -250,15 +250,17 @@ def test_finalists_are_measured_on_further_devices_and_so_is_what_is_exported(
         search(asked)
 
 
-def test_devices_and_bounds_that_cannot_be_kept_are_refused_before_anything_is_written(
-    config: RunConfig, result: dict[str, object], tmp_path: Path
+def test_devices_and_bounds_that_cannot_be_kept_are_refused_before_anything_is_read_or_written(
+    config: RunConfig, result: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(import_module("nas.verbs.search"), "load_data", None)  # whoever reads them fails
     table = json.loads((config.output / "profile" / "table.json").read_text())
     table["device"]["precision"] = "int8"
     (tmp_path / "int8.json").write_text(json.dumps(table))
     bounds, devices, board = {"board_latency_ms": "50%"}, config.devices, config.devices["board"]
     phone = {"phone": tmp_path / "int8.json"}
     refused = [
+        (bounds | {"macs": "-5macs"}, devices, "budget '-5macs' of macs: expected a positive number with its unit"),
         (bounds | {"board_latency_ms": "0.00001ms"}, devices, "no network has board_latency_ms <= 1e-05: the lowest"),
         (
             {"macs": "50%"},
