@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nas import verbs
-from nas.config import Leaf, build, expand, leaves, override, read_yaml
+from nas.config import Leaf, build, expand, flag, leaves, override, read_yaml
 from nas.remote.staging import staged
 from nas.remote.working_copy import at_hand, told, told_document
 from search_spaces.errors import InputError
@@ -74,21 +74,16 @@ def _argument(leaf: Leaf) -> click.Argument:
 
 
 def _option(leaf: Leaf) -> click.Option:
-    names = ["__".join(leaf.path), _flag(leaf.path)]
+    names = ["__".join(leaf.path), flag(leaf.path)]
     if leaf.shorthand:
-        names.append(_flag(leaf.path[:-1]))
+        names.append(flag(leaf.path[:-1]))
     if leaf.flag is not None:
-        names.append(_flag((leaf.flag,)))
+        names.append(flag((leaf.flag,)))
     help_text = leaf.description + (f" [default: {_shown(leaf.default)}]" if not leaf.required else " [required]")
     if leaf.type is bool:
-        return click.Option([names[0], f"{names[1]}/{_flag(leaf.path, 'no-')}"], default=None, help=help_text)
+        return click.Option([names[0], f"{names[1]}/{flag(leaf.path, 'no-')}"], default=None, help=help_text)
     metavar = "NAME=VALUE" if _is_mapping(leaf) else None
     return click.Option(names, multiple=_is_mapping(leaf), metavar=metavar, type=str, help=help_text)
-
-
-def _flag(path: tuple[str, ...], negation: str = "") -> str:
-    *parents, name = (part.replace("_", "-") for part in path)
-    return "--" + ".".join([*parents, negation + name])
 
 
 def _is_mapping(leaf: Leaf) -> bool:
@@ -107,7 +102,7 @@ def _parse(leaf: Leaf, text: Any) -> Any:
         pairs = [pair.partition("=") for pair in text]
         for name, equals, _ in pairs:
             if not equals:
-                raise InputError(f"{_flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
+                raise InputError(f"{flag(leaf.path)} {name!r}: expected NAME=VALUE, such as width=1.2")
         is_text = typing.get_args(leaf.type)[1] in (str, Path)
         return {name: value if is_text else _yaml(leaf, value) for name, _, value in pairs}
     if typing.get_origin(leaf.type) is tuple:
@@ -119,7 +114,7 @@ def _yaml(leaf: Leaf, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise InputError(f"{_flag(leaf.path)} {text!r}: expected a number, a word or a list such as [1, 2]") from None
+        raise InputError(f"{flag(leaf.path)} {text!r}: expected a number, a word or a list such as [1, 2]") from None
 
 
 def _tell(result: Mapping[str, Any], output_format: str) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,22 +112,30 @@ def said(options: Any) -> dict[str, Any]:
     return {field.name: value for field, value in values.items() if value != _default(field, None)}
 
 
-def require_unsaid(options: Any, names: Iterable[str], wanted: str, *, of: str = "") -> None:
+def flag(path: Sequence[str], negation: str = "") -> str:
+    """Return how an option is typed: '--search.n-front'."""
+    *parents, name = (part.replace("_", "-") for part in path)
+    return "--" + ".".join([*parents, negation + name])
+
+
+def require_unsaid(options: Any, names: Iterable[str], wanted: str, *, of: Sequence[str] | None = ()) -> None:
     """Raise if any of some options says anything, where that would do nothing.
 
     Args:
         options: the dataclass that holds them.
         names: of the options.
         wanted: without what they do nothing, in words.
-        of: what the dataclass is called, where the options' names do not tell.
+        of: names that lead to the dataclass from a verb's; None where its options are no flags.
 
     Raises:
-        InputError: names the first of them and what it says.
+        InputError: names the first of them, as it is typed, and a number or text that it says.
     """
     found = said(options)
     for name in names:
         if name in found:
-            raise InputError(f"{of} {name} {found[name]} does nothing without {wanted}: leave it out".strip())
+            value, typed = found[name], name if of is None else flag((*of, name))
+            told = f"{typed} {value}" if isinstance(value, int | float | str) and value is not True else typed
+            raise InputError(f"{told} does nothing without {wanted}: leave it out")
 
 
 def _is_options(annotation: Any) -> bool:

@@ -54,6 +54,10 @@ def begin_run(
     """
     if is_url(str(directory).replace(":/", "://", 1)):  # what `Path` makes of a URL
         raise InputError(f"{directory} is no path: from Python, use `with nas.remote.staging.mirrored(URL) as output`")
+    if directory.exists() and not directory.is_dir():
+        raise InputError(
+            f"output {directory} is a file, expected a directory: give one that is new, or of the same run"
+        )
     if (
         not (directory / _ASKED).exists()
         and directory.is_dir()
@@ -71,6 +75,7 @@ def begin_run(
         paths = {field.name for field in dataclasses.fields(config) if _holds_paths(getattr(config, field.name))}
         without = () if finished else _PLACES
         require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
+        _require_same_inputs(directory, recorded.get("inputs", {}), asked["inputs"])
         if _identity(recorded, paths) != _identity(asked, paths):
             _record(directory, asked)  # the device is elsewhere now
     else:  # nothing came of what was asked before, if anything was
@@ -88,9 +93,20 @@ def _holds_work(directory: Path) -> bool:
 
 
 def _identity(document: Mapping[str, Any], paths: Collection[str], without: Collection[str] = ()) -> dict[str, Any]:
-    """Return what must be equal for a run to be the same: digests stand for paths, for directories may be moved."""
+    """Return what must be equal for a run to be the same, beside inputs, whose digests stand for paths: these move."""
     options = {name: value for name, value in document["options"].items() if name not in paths}
-    return {"verb": document["verb"], "options": material(options, without), "inputs": document.get("inputs", {})}
+    return {"verb": document["verb"], "options": material(options, without)}
+
+
+def _require_same_inputs(directory: Path, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Raise unless two runs start from the same, by digests, which tell nothing to a person."""
+    for name in [*asked, *recorded]:
+        if recorded.get(name) != asked.get(name):
+            differs = "what it holds differs" if name in recorded and name in asked else "only one of the two has it"
+            raise InputError(
+                f"{directory} was made with another {name} than is asked for, {differs}: use the same, or another "
+                "output directory"
+            )
 
 
 def material(options: Mapping[str, Any], without: Collection[str] = ()) -> dict[str, Any]:

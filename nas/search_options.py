@@ -131,7 +131,7 @@ class SearchOptions:
             ("n_front", bool(self.costs), "costs"),
         ):
             if not is_heeded:
-                require_unsaid(self, [name], wanted)
+                require_unsaid(self, [name], wanted, of=("search",))
 
     def load_strategy(self) -> Strategy:
         """Return the strategy that was named, or the evaluator's.

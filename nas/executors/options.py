@@ -61,7 +61,7 @@ class ClusterOptions:
             if name in _TAKEN:
                 raise InputError(f"cluster resource {name!r} is none of your own: say threads for CPU, gpus for GPU")
         if not self.asked_for:
-            require_unsaid(self, said(self), "workers or an address", of="cluster")
+            require_unsaid(self, said(self), "workers or an address", of=("cluster",))
 
     @property
     def asked_for(self) -> bool:

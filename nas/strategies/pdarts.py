@@ -58,7 +58,7 @@ class PDARTS(DifferentiableStrategy):
             ("skips", skips, "a space that names its skip connections"),
         ):
             if not is_heeded:
-                require_unsaid(self, [name], wanted)
+                require_unsaid(self, [name], wanted, of=None)
 
     def _searched(self) -> NDArray[np.float64]:
         found = np.zeros(int(self.region.space.n_options.sum()))

@@ -140,7 +140,7 @@ def _published(options: FitConfig) -> dict[str, Any]:
     """
     others = ["known", "known_latency", "elsewhere", "method", "designed", "device", "seed"]
     require_unsaid(options, others, "measured networks")
-    require_unsaid(options.latency, ["name"], "a file of rows", of="latency")
+    require_unsaid(options.latency, ["name"], "a file of rows", of=("latency",))
     if options.latency.unit is None:
         raise InputError(f"{options.measured} does not say its unit: give --latency.unit us, ms or s")
     space = _space(options)

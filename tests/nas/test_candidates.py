@@ -140,10 +140,16 @@ def test_a_strategy_that_searches_weights_is_given_no_proxy() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"proxy": "macs"}, "proxy macs does nothing without evaluator zero_cost"),
-        ({"evaluator": "shared_weights", "n_predicted": 7}, "n_predicted 7 does nothing without evaluator predictor"),
-        ({"evaluator": "shared_weights", "n_candidates": 7}, "n_candidates 7 does nothing without evaluator predictor"),
-        ({"n_front": 7}, "n_front 7 does nothing without costs"),
+        ({"proxy": "macs"}, "--search.proxy macs does nothing without evaluator zero_cost"),
+        (
+            {"evaluator": "shared_weights", "n_predicted": 7},
+            "--search.n-predicted 7 does nothing without evaluator predictor",
+        ),
+        (
+            {"evaluator": "shared_weights", "n_candidates": 7},
+            "--search.n-candidates 7 does nothing without evaluator predictor",
+        ),
+        ({"n_front": 7}, "--search.n-front 7 does nothing without costs"),
         ({"warm_start": {"n_drawn": 300}}, "a warm start draws and keeps networks by a proxy: name one"),
     ],
 )

@@ -69,8 +69,12 @@ def test_a_run_that_was_moved_with_what_it_was_given_is_the_same(tmp_path: Path)
     assert begin_run(tmp_path / "fit", "fit", there, {"known slow.csv": "1"}) is None
     finish_run(tmp_path / "fit", {"networks": 10})
     assert begin_run(tmp_path / "fit", "fit", here, {"known slow.csv": "1"}) == {"networks": 10}
-    with pytest.raises(InputError, match=r"inputs\.known slow\.csv = '1', asked for is '2'"):
+    with pytest.raises(InputError, match=r"fit was made with another known slow\.csv .*, what it holds differs: use"):
         begin_run(tmp_path / "fit", "fit", here, {"known slow.csv": "2"})
+    with pytest.raises(InputError, match=r"fit was made with another elsewhere .*, only one of the two has it: use"):
+        begin_run(tmp_path / "fit", "fit", here, {"known slow.csv": "1", "elsewhere": "3"})
+    with pytest.raises(InputError, match=r"output .*fit/result\.json is a file, expected a directory: give one"):
+        begin_run(tmp_path / "fit" / "result.json", "fit", here)
 
 
 @pytest.mark.parametrize("recorded", ["s3://gone/runs", "/gone/runs", "file://{here}"])

@@ -196,6 +196,6 @@ def die() -> None:
 
 
 def test_without_workers_there_are_no_options_of_workers() -> None:
-    with pytest.raises(InputError, match="cluster threads 2 does nothing without workers or an address"):
+    with pytest.raises(InputError, match=r"--cluster\.threads 2 does nothing without workers or an address"):
         build(ClusterOptions, {"threads": 2, "attempts": 9})
     assert isinstance(load_executor(ClusterOptions()), LocalExecutor)
