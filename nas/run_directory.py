@@ -66,7 +66,8 @@ def begin_run(
         raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
     directory.mkdir(parents=True, exist_ok=True)
     run_lock.lock(directory, force=force)
-    asked = {"verb": verb, "options": plain(config), "inputs": dict(inputs or {})}
+    inputs = dict(inputs or {})
+    asked = {"verb": verb, "options": plain(config), "inputs": inputs}
     finished = (directory / RESULT).exists()
     recorded = read_asked(directory) if _holds_work(directory) else None
     if recorded is not None and recorded["verb"] != verb:
@@ -75,7 +76,7 @@ def begin_run(
         paths = {field.name for field in dataclasses.fields(config) if _holds_paths(getattr(config, field.name))}
         without = () if finished else _PLACES
         require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
-        _require_same_inputs(directory, recorded.get("inputs", {}), asked["inputs"])
+        _require_same_inputs(directory, recorded.get("inputs", {}), inputs)
         if _identity(recorded, paths) != _identity(asked, paths):
             _record(directory, asked)  # the device is elsewhere now
     else:  # nothing came of what was asked before, if anything was
