@@ -101,13 +101,13 @@ def read_measured_networks(
 def require_likely(features: Features, measured: MeasuredNetworks) -> None:
     """Raise if a latency is of another order of magnitude than the others let expect of any device.
 
-    That is what each network would take beside the median one if launches, computing or memory alone bounded the
-    device. A slip of the unit, or of the decimal point, in a row or some is told by it.
+    That is what each network would take beside the median one if launches, computing, memory or something that is
+    the same for all alone bounded the device. Slips of the unit or of the decimal point in some rows are told by it.
 
     Raises:
         InputError: names the network.
     """
-    shares = []
+    shares = [np.ones(len(measured.population))]
     for form in features.forms:
         rows = features(measured.population, form)
         counts = [rows @ bound for bound in features.bounds().values()]
