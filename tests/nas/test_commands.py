@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import search_spaces
 from nas.commands import Lines
 from nas.remote.working_copy import local
 from tests.nas.conftest import COMMAND, Nas
@@ -25,9 +26,13 @@ def test_spaces_as_json(nas: Nas) -> None:
     assert "ofa_mobilenet_v3" in [space["name"] for space in json.loads(done.stdout)["spaces"]]
 
 
-def test_the_options_of_a_space_are_listed(nas: Nas) -> None:
+def test_the_options_and_choices_of_a_space_are_listed(nas: Nas) -> None:
     done = nas("spaces", "--space", "ofa_mobilenet_v3", "--format", "json")
-    (width,) = [option for option in json.loads(done.stdout)["options"] if option["option"] == "width"]
+    told = json.loads(done.stdout)
+    (width,) = [option for option in told["options"] if option["option"] == "width"]
+    names = ", ".join(line["choices"] for line in told["choices"]).split(", ")
+    assert sorted(names) == sorted(choice.name for choice in search_spaces.load("ofa_mobilenet_v3").choices)
+    assert told["choices"][0] == {"choices": "resolution", "of": "128, 132, 136, 140, 144, 148, 152, 156, ..., 224"}
     assert (width["default"], width["meaning"]) == ("1.0", "width multiplier of every stage (above 0, at most 4)")
 
 
