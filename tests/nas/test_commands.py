@@ -20,6 +20,7 @@ for option in ("cells=1", "channels=4", "resolution=8"):
     TINY += ["--space.options", option]
 
 
+@pytest.mark.slow
 def test_spaces_as_json(nas: Nas) -> None:
     done = nas("spaces", "--format", "json")
     assert done.returncode == 0

@@ -26,7 +26,7 @@ from tests.search_spaces.small import LARGE, all_but_slow, small
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-LONG_TO_EXPORT = {*LARGE, "efficientnet", "fbnet", "spvnas_small"}
+LONG_TO_EXPORT = {*LARGE, "autoformer_32", "efficientnet", "fbnet", "spvnas_small"}
 
 
 @pytest.fixture(scope="module")

@@ -199,16 +199,16 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "infinite": (damaged(lambda r: first(r).update(median_ms=float("inf"))), "median_ms inf, expected a positive"),
     "not a number": (damaged(lambda r: first(r).update(minimum_ms=float("nan"))), "minimum_ms nan, expected"),
     "no order": (
-        damaged(lambda r: first(r).update(minimum_ms=1e9)),
-        r"minimum_ms 1e\+09, quantile_ms .* expected none",
+        damaged(lambda r: first(r).update(minimum_ms=1e6)),
+        r"minimum_ms 1e\+06, quantile_ms .* expected none",
     ),
     "a network in one pass": (
-        damaged(lambda r: slowed(r, -1, "1", 1e9)),
-        r"model 1 takes 1e\+09 ms in pass \d+, but [0-9.e-]+ ms in pass \d+, expected at most 100 times as long",
+        damaged(lambda r: slowed(r, -1, "1", 1e6)),
+        r"model 1 takes 1e\+06 ms in pass \d+, but [0-9.e-]+ ms in pass \d+, expected at most 100 times as long",
     ),
     "a block": (
-        damaged(lambda r: slowed(r, 4, next(name for name in r[4]["measurements"] if not name.isdecimal()), 1e9)),
-        r"model .* takes 1e\+09 ms in pass 4, but the slowest network .* ms in pass \d+, expected at most 100 times",
+        damaged(lambda r: slowed(r, 4, next(name for name in r[4]["measurements"] if not name.isdecimal()), 1e6)),
+        r"model .* takes 1e\+06 ms in pass 4, but the slowest network .* ms in pass \d+, expected at most 100 times",
     ),
     "no fields": (damaged(lambda r: r[1]["measurements"].update({"2": 3})), "model 2: 3, expected the fields"),
     "spread": (damaged(lambda r: first(r).update(spread=float("nan"))), "spread nan: input should be a finite"),
