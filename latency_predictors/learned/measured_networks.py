@@ -87,7 +87,7 @@ def read_measured_networks(
     places = row_places(path, rows.num_rows)
     numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]
     population, latencies_ms = np.array(numbers).T, read_latencies(rows, latency, factor, places)
-    if len(population) and len(np.unique(population, axis=0)) == len(population):
+    if len(population) and len(np.unique(population, axis=0)) == len(population):  # else a row is refused below
         first, latencies_ms = _each_network_once(space.canonical(population), latencies_ms)
         population, places = population[first], [places[row] for row in first]
         if len(first) < rows.num_rows:
