@@ -58,15 +58,18 @@ def read_json(path: Path, schema: str, wanted: Iterable[str] = ()) -> dict[str, 
 
 
 class Journal:
-    """Records appended as JSON lines; what a crash cut short is dropped when the journal is opened again.
+    """Records appended as JSON lines; a last one that a crash cut short is dropped when the journal is opened again.
 
     `recovered` holds the whole records found on opening, `dropped_bytes` the length of the broken tail.
+
+    Raises:
+        InputError: a line before the last is no record, so that something else than a crash has changed the file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.recovered, whole_bytes = _whole_records(path.read_bytes() if path.exists() else b"")
+        self.recovered, whole_bytes = _whole_records(path)
         self.dropped_bytes = (path.stat().st_size if path.exists() else 0) - whole_bytes
         if self.dropped_bytes:
             logger.warning(
@@ -98,18 +101,25 @@ class Journal:
         self.close()
 
 
-def _whole_records(content: bytes) -> tuple[list[dict[str, Any]], int]:
-    records, end = [], 0
-    for line in content.splitlines(keepends=True):
+def _whole_records(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the records of a journal, and how many bytes they are."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line) if line.endswith(b"\n") else None
         except (json.JSONDecodeError, UnicodeDecodeError):
             record = None
-        if not isinstance(record, dict):
+        if isinstance(record, dict):
+            records.append(record)
+        elif number == len(lines):
             break
-        records.append(record)
-        end += len(line)
-    return records, end
+        else:
+            raise InputError(
+                f"{path}, line {number}: no record, but {len(lines) - number} lines follow: take back what has changed "
+                "the file, or drop it from that line on"
+            )
+    return records, sum(map(len, lines[: len(records)]))
 
 
 def require_same(what: str, recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

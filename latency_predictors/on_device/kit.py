@@ -100,8 +100,8 @@ def measure_kit(path: Path, say: Callable[[str], object]) -> None:
     """Measure what a kit asks for and its results lack.
 
     Raises:
-        KitError: a file is missing or does not run, the results are of another kit or machine, or the machine has too
-            few cores.
+        KitError: a file is missing or does not run, the results are broken or of another kit or machine, or the
+            machine has too few cores.
     """
     kit, here = read_kit(path), describe_machine()
     device, passes = kit["device"], kit["passes"]
@@ -189,14 +189,16 @@ def _claimed(path: Path, say: Callable[[str], object]) -> Iterator[BinaryIO]:
 def _begin(file: BinaryIO, header: Mapping[str, Any], path: Path) -> int:
     """Return how many passes the results hold, after dropping a broken tail; write the header where there is none."""
     file.seek(0)
-    records, end = [], 0
-    for line in file:
+    lines, records = file.readlines(), []
+    for number, line in enumerate(lines, 1):
         try:
             records.append(dict(json.loads(line if line.endswith(b"\n") else b"")))
         except (TypeError, ValueError):
-            break
-        end += len(line)
-    file.truncate(end)
+            if number < len(lines):
+                raise KitError(
+                    f"{path}, line {number}: no record, but others follow: move the file away to begin anew"
+                ) from None
+    file.truncate(sum(map(len, lines[: len(records)])))
     if not records:
         _append(file, header)
         return 0

@@ -196,17 +196,23 @@ class LatencyTable(LatencyModel):
             raise InputError(f"{path} is not a whole latency table ({error!r}): profile again") from None
 
 
+def table_file(path: Path) -> Path:
+    """Return the table in an output directory of `nas profile`, or the file itself."""
+    return path / TABLE if path.is_dir() else path
+
+
 def read_table(folder: Path) -> LatencyTable:
     """Return the table in an output directory of `nas profile`.
 
     Raises:
         InputError: there is none, or it cannot be read; see `LatencyTable.load`.
     """
-    if not (folder / TABLE).exists():
+    path = table_file(folder)
+    if not path.exists():
         raise InputError(
             f"{folder} is a folder without {TABLE}: give a file of rows, or an output directory of nas profile"
         )
-    return LatencyTable.load(folder / TABLE)
+    return LatencyTable.load(path)
 
 
 def entries_of_blocks(entries: Mapping[str, T], known: SearchSpace, space: SearchSpace) -> list[T]:

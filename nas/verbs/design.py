@@ -13,9 +13,10 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
+from latency_predictors.learned.measured_networks import require_likely
 from latency_predictors.measuring import measure
 from latency_predictors.model import UntrainedModels
-from latency_predictors.saved_models import model_file
+from latency_predictors.table.latency_table import table_file
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.design import most_telling
 from latency_predictors.transfer.known_device import fit_devices, read_known_networks
@@ -63,13 +64,16 @@ def design(options: DesignConfig) -> dict[str, Any]:
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     known = read_known_networks(options.known, space, options.known_latency)
     candidates = _candidates(space, options)
-    if options.device is not None and not is_finished(options.output):
-        options.device.require_possible()
-        fingerprint(options.device)  # which there is not where nothing answers
-    inputs = {"space": space.id, **{f"known {path.name}": digest(model_file(path)) for path in options.known}}
+    features = Features(space)
+    if not is_finished(options.output):
+        for one in known:
+            require_likely(features, one)
+        if options.device is not None:
+            options.device.require_possible()
+            fingerprint(options.device)  # which there is not where nothing answers
+    inputs = {"space": space.id, **{f"known {path.name}": digest(table_file(path)) for path in options.known}}
     if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
         return done
-    features = Features(space)
     transfer = Transfer(features, fit_devices(features, known))
     chosen = space.decode(candidates[most_telling(transfer, candidates, options.networks)])
     latencies = None if options.device is None else _measured(space, chosen, options.device, options.measure)

@@ -22,7 +22,7 @@ from latency_predictors.learned.measured_networks import (
 )
 from latency_predictors.learned.predicted_cost import PredictedCost, require_measurements
 from latency_predictors.saved_models import MODEL, model_file, read_latency_model
-from latency_predictors.table.latency_table import TABLE, read_table
+from latency_predictors.table.latency_table import TABLE, read_table, table_file
 from latency_predictors.table.published import read_block_latencies
 from latency_predictors.table.rows import LatencyColumn
 from latency_predictors.transfer.known_device import KnownDevice, fit_devices, read_known_networks
@@ -91,17 +91,17 @@ def fit(options: FitConfig) -> dict[str, Any]:
     require_measurements(space, measured.population, measured.latencies_ms, fewest, str(options.measured))
     elsewhere = None if options.elsewhere is None else _elsewhere(options.elsewhere)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
-    paths |= {} if options.elsewhere is None else {"elsewhere": options.elsewhere}
-    inputs = {"space": space.id, **{name: digest(model_file(path)) for name, path in paths.items()}}
-    machine = measured.fingerprint
-    if device is not None and machine is None and not is_finished(options.output):
-        device.require_possible()
-        machine = fingerprint(device)
+    inputs = {"space": space.id, **{name: digest(table_file(path)) for name, path in paths.items()}}
+    inputs |= {} if options.elsewhere is None else {"elsewhere": digest(model_file(options.elsewhere))}
+    features, machine = Features(space), measured.fingerprint
+    if not is_finished(options.output):
+        for one in (measured, *known):
+            require_likely(features, one)
+        if device is not None and machine is None:
+            device.require_possible()
+            machine = fingerprint(device)
     if (done := begin_run(options.output, "fit", options, inputs, force=options.force)) is not None:
         return done
-    features = Features(space)
-    for one in (measured, *known):
-        require_likely(features, one)
     if method == "transferred":
         shares = None if elsewhere is None else elsewhere.adds_up
         model, told = _transferred(features, measured, fit_devices(features, known), shares, designed=options.designed)

@@ -148,6 +148,16 @@ def test_what_is_no_record_ends_the_whole_ones(tmp_path: Path) -> None:
         assert path.read_bytes() == b'{"n": 1}\n'
 
 
+def test_a_broken_line_before_others_is_named_and_the_file_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for garbage in (b"\0\0\0\n", b"[1]\n", b'{"n": 1}{"n": 2}\n'):
+        content = b'{"n": 1}\n' + garbage + b'{"n": 3}\n'
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"journal\.jsonl, line 2: no record, but 1 lines follow"):
+            Journal(path)
+        assert path.read_bytes() == content
+
+
 def test_records_are_on_file_at_once(tmp_path: Path) -> None:
     with Journal(tmp_path / "new" / "journal.jsonl") as journal:
         journal.append([{"n": 1}, {"n": 2}])

@@ -114,6 +114,18 @@ def test_a_finished_kit_is_not_measured_again(measured: Path) -> None:
     assert "done" in told
 
 
+def test_a_broken_line_among_results_is_named_and_they_are_kept(measured: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    shutil.copytree(measured, board)
+    first, *others = (board / RESULTS).read_bytes().splitlines(keepends=True)
+    content = b"".join([first, b"\0\n", *others])
+    (board / RESULTS).write_bytes(content)
+    status, _, told = run(board)
+    assert (status, len(told.splitlines())) == (2, 1)
+    assert "line 2: no record, but others follow" in told
+    assert (board / RESULTS).read_bytes() == content
+
+
 def test_the_script_describes_the_machine_as_the_project_does(measured: Path) -> None:
     status, out, _ = run(measured, "--machine")
     described = json.loads(out)

@@ -138,6 +138,17 @@ def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
     assert (moved.device, moved.fingerprint) == (elsewhere, {**fingerprint(), "cpu": "an abacus"})
 
 
+def test_a_model_beside_a_table_does_not_hide_that_the_table_has_changed(tmp_path: Path) -> None:
+    folder = profiled(tmp_path, "slow")
+    config = FitConfig(folder, tmp_path / "model", method="learned")
+    fit(config)
+    (folder / "model.safetensors").write_bytes((tmp_path / "model" / "model.safetensors").read_bytes())
+    assert fit(config)["method"] == "learned", "the same table, whatever lies beside it"
+    profiled(tmp_path, "launching").joinpath("table.json").replace(folder / "table.json")
+    with pytest.raises(InputError, match="was made with another measured than is asked for"):
+        fit(config)
+
+
 def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
     known = tuple(profiled(tmp_path, name, cpu="an abacus") for name in ("slow", "launching"))
     path = write(tmp_path, "here", networks(8))
@@ -209,7 +220,10 @@ def test_a_latency_of_another_order_of_magnitude_is_refused(n: int, factor: floa
                 fit(FitConfig(path, tmp_path / method, NAMED, known=others, method=method))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=message if n >= FEWEST else "expected at least 10"):  # known as it is
         fit(FitConfig(write(tmp_path, "launching", networks(5)), tmp_path / "other", NAMED, known=(path,)))
-    assert not (tmp_path / "learned" / "model.safetensors").exists()
+    if n >= FEWEST:
+        with pytest.raises(InputError, match=message):
+            design(DesignConfig(tmp_path / "design", NAMED, known=(path,), networks=5))
+    assert not [*tmp_path.glob("*/")], "no output directory is begun"
 
 
 def test_more_networks_than_known_devices_are_transferred_to_are_learned_from(
