@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 from search_spaces import Architecture, SearchSpace, elimination
 from search_spaces.plan_index import Population
 
+WITHIN_MARGIN = 0.95
+"""The share of networks whose cost exceeds the prediction by the margin at most."""
+
 
 class CostModel(ABC):
     """What each network of a population costs.
 
     Attributes:
         metric: what is predicted, with its unit, such as "latency_ms".
-        margin: relative amount by which the truth may exceed the prediction; 0 for exact counts.
+        margin: relative amount by which the truth may exceed the prediction, of `WITHIN_MARGIN` of all networks; 0 for
+            exact counts.
     """
 
     metric: str

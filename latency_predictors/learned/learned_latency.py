@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_predictors.cost_model import WITHIN_MARGIN
 from latency_predictors.learned import regressors
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.predicted_cost import PredictedCost, Stored, require_measurements
+from latency_predictors.learned.predicted_cost import COVERAGE, PredictedCost, Stored, require_measurements
 from latency_predictors.learned.regressors import REGRESSORS, Arrays
 from search_spaces.plan_index import Population
 
@@ -18,8 +19,6 @@ _FOLDS = 5
 
 FEWEST = 2 * _FOLDS
 """Measured networks."""
-
-_COVERAGE, _MARGIN = 0.9, 0.95
 
 
 class LearnedLatency(PredictedCost):
@@ -50,8 +49,8 @@ class LearnedLatency(PredictedCost):
         self.population, self.latencies_ms = measured
         self.held_out_ms = held_out_ms
         excess = self.latencies_ms / np.maximum(held_out_ms, 1e-9) - 1
-        self.width = _conformal(np.abs(excess), _COVERAGE)
-        self.margin = max(0.0, _conformal(excess, _MARGIN))
+        self.width = _conformal(np.abs(excess), COVERAGE)
+        self.margin = max(0.0, _conformal(excess, WITHIN_MARGIN))
 
     @classmethod
     def fit(

@@ -27,6 +27,9 @@ from search_spaces.storage import write_atomic
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
+COVERAGE = 0.9
+"""The share of networks whose cost an interval holds."""
+
 _DRAWN = 4096
 _STARTS = 4
 

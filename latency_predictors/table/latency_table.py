@@ -10,7 +10,7 @@ import scipy  # loads its parts when they are used, and its statistics alone tak
 from numpy.typing import NDArray
 
 import search_spaces
-from latency_predictors.cost_model import BlockCost
+from latency_predictors.cost_model import WITHIN_MARGIN, BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.latencies import measurement, positive, require_stated
 from latency_predictors.latency_model import LatencyModel
@@ -25,7 +25,6 @@ T = TypeVar("T")
 TABLE = "table.json"
 """What a table is called in an output directory."""
 
-_MARGIN_QUANTILE = 0.95
 _STATED = {"unit": UNIT, "statistic": STATISTIC}
 
 
@@ -115,7 +114,7 @@ class LatencyTable(LatencyModel):
         measured = np.array([network.latency_ms for network in networks])
         repeated = np.array([network.repeated_ms for network in networks])
         drift = float(np.median(repeated / measured))
-        excess = float(np.quantile(np.maximum(measured, repeated) / predicted - 1, _MARGIN_QUANTILE))
+        excess = float(np.quantile(np.maximum(measured, repeated) / predicted - 1, WITHIN_MARGIN))
         return Errors(
             n_networks=len(networks),
             mean_absolute=float(np.abs(predicted / measured - 1).mean()),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_predictors.learned.features import Features
+from latency_predictors.learned.predicted_cost import COVERAGE
 from latency_predictors.transfer.known_device import KnownDevice
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
@@ -51,9 +52,8 @@ _JITTER = 1e-8
 _AVERAGE, _ELSEWHERE = "the average", "elsewhere"
 """What a device may resemble beside known devices and bounds: these together, and what they add up to elsewhere."""
 
-_COVERAGE = 0.9
 NORMAL = 1.645
-"""Deviations to either side of a normal distribution's middle that hold so much of it."""
+"""Deviations to either side of a normal distribution's middle that hold `COVERAGE` of it."""
 
 CANDIDATES = 300
 """Networks of which those to measure are chosen."""
@@ -173,7 +173,7 @@ class Transfer:
                 found = rest.posterior(device.population[places], device.latencies_ms[places])
                 mean, deviation = found.predict(self.features, device.population[others])
                 ratios.append(np.abs(device.latencies_ms[others] - mean) / deviation)
-        return max(NORMAL, float(np.quantile(np.concatenate(ratios), _COVERAGE)))
+        return max(NORMAL, float(np.quantile(np.concatenate(ratios), COVERAGE)))
 
     def posterior(self, population: Population, latencies_ms: Floats) -> Posterior:
         """Return what measured networks (k, choices) and their latencies (k,) say of a device."""

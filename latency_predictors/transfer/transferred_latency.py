@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from latency_predictors.cost_model import WITHIN_MARGIN
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import Arrays, PredictedCost, Stored, require_measurements
 from latency_predictors.transfer.design import at_random, most_telling
@@ -20,7 +21,6 @@ Floats = NDArray[np.float64]
 FEWEST_TO_TRANSFER = 3
 """Measured networks."""
 
-_WITHIN = 0.95
 _LARGEST_MARGIN = 10.0
 
 
@@ -111,7 +111,7 @@ def _margin(deviations: Floats) -> float:
     """
 
     def missing(margin: float) -> float:
-        return float(special.ndtr(margin / deviations).mean()) - _WITHIN
+        return float(special.ndtr(margin / deviations).mean()) - WITHIN_MARGIN
 
     if not np.isfinite(deviations).all():
         return float("nan")  # which a damaged file is told by
