@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -60,6 +61,24 @@ def measurement(entry: object, origin: str) -> Measurement:
         told = ", ".join(f"{name} {value:g}" for name, value in zip(names, latencies_ms, strict=True))
         raise InputError(f"{origin}: {told}: expected none below the one before it")
     return found
+
+
+def measurements(record: Mapping[str, object], origin: str) -> dict[str, Measurement]:
+    """Return what `entries` wrote, by name.
+
+    Args:
+        record: the fields of each measurement by its name.
+        origin: where it stands, for errors.
+
+    Raises:
+        InputError: one is none; see `measurement`.
+    """
+    return {name: measurement(entry, f"{origin} {name}") for name, entry in record.items()}
+
+
+def entries(found: Mapping[str, Measurement]) -> dict[str, Any]:
+    """Return measurements by name as plain values for a file."""
+    return {name: asdict(one) for name, one in found.items()}
 
 
 class Repeated(ValueError):

@@ -1,7 +1,6 @@
 """Making the latency table of a space: measured on a device at hand, killed and resumed, or elsewhere with a kit."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from latency_predictors.fingerprint import decisive, fingerprint
 from latency_predictors.kit.folder import SCRIPT, write_kit
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
 from latency_predictors.kit.results import read_records, read_results
-from latency_predictors.latencies import measurement
+from latency_predictors.latencies import entries, measurements
 from latency_predictors.measuring import measure
 from latency_predictors.on_device.kit import KIT, KIT_SCHEMA, kits_in
 from latency_predictors.repeats import measure_repeats
@@ -43,12 +42,12 @@ def profile(
         passes = _recorded_passes(journal, kit, machine, directory)
         if len(passes) < options.noise_repeats:
             found = measure_repeats(kit)[len(passes) :]
-            journal.append(map(_record, found))
+            journal.append(map(entries, found))
             passes += found
         while len(passes) < kit.n_passes:
             models = kit.models(len(passes))
             passes.append(measure(device, models, options=options.measure, progress=progress))
-            journal.append([_record(passes[-1])])
+            journal.append([entries(passes[-1])])
     table = kit.table(passes, machine)
     table.save(directory / TABLE)
     return table
@@ -119,10 +118,6 @@ def _require_same_table(path: Path, table: LatencyTable) -> None:
         )
 
 
-def _record(found: Pass) -> dict[str, Any]:
-    return {name: asdict(one) for name, one in found.items()}
-
-
 def _identity(header: Mapping[str, Any], device: Device) -> dict[str, Any]:
     """Return of what a journal begins with what a caller asks for, which must be equal for it to be gone on with."""
     placeless = {name: value for name, value in header["device"].items() if name != "host"}
@@ -150,8 +145,7 @@ def _recorded_passes(journal: Journal, kit: Kit, machine: Mapping[str, str], dir
     require_same(origin, *(_identity(described, kit.device) for described in (header, what)))
     kit.require_same_models(header, origin)
     passes: list[Pass] = [
-        {name: measurement(entry, f"{path}, pass {number}, model {name}") for name, entry in record.items()}
-        for number, record in enumerate(records, 1)
+        measurements(record, f"{path}, pass {number}, model") for number, record in enumerate(records, 1)
     ]
     kit.require_possible(passes, str(path))
     return passes

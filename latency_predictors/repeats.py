@@ -5,15 +5,15 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 import search_spaces
-from latency_predictors.device import Device, Measurement
+from latency_predictors.device import Device
 from latency_predictors.kit import remote
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
+from latency_predictors.latencies import entries, measurements
 from latency_predictors.measuring import measure
 from search_spaces.errors import InputError
 
@@ -41,8 +41,7 @@ def measure_repeats(kit: Kit) -> list[Pass]:
         )
     if child.returncode:
         raise InputError((child.stderr.splitlines() or [f"measuring ended with status {child.returncode}"])[-1])
-    records = json.loads(child.stdout.splitlines()[-1])
-    return [{name: Measurement(**entry) for name, entry in record.items()} for record in records]
+    return [measurements(record, "the noise floor, model") for record in json.loads(child.stdout.splitlines()[-1])]
 
 
 def main() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
     options = TypeAdapter(ProfileOptions).validate_python(asked["options"])
     kit = Kit(search_spaces.from_json(asked["space"]), Device.from_json(asked["device"]), options)
     found = [measure(kit.device, kit.models(n), options=kit.measure_options(n)) for n in range(options.noise_repeats)]
-    print(json.dumps([{name: asdict(measurement) for name, measurement in one.items()} for one in found]))
+    print(json.dumps([entries(one) for one in found]))
 
 
 def _end_with_stdin() -> None:

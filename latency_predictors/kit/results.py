@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from latency_predictors.device import STATISTIC, Measurement
-from latency_predictors.latencies import Repeated, distinct, measurement
+from latency_predictors.latencies import Repeated, distinct, measurements
 from latency_predictors.on_device.kit import RESULTS_SCHEMA, UNIT
 from search_spaces.errors import InputError
 
@@ -100,4 +100,4 @@ def _pass(record: Mapping[str, Any], number: int, asked: Mapping[str, Any], orig
         if name not in found or name not in asked:
             lacks = "lacks" if name not in found else "has, but the kit has not,"
             raise InputError(f"{origin} {lacks} model {name}: measure the kit again")
-    return {name: measurement(entry, f"{origin}, model {name}") for name, entry in found.items()}
+    return measurements(found, f"{origin}, model")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import search_spaces
 from latency_predictors.cost_model import WITHIN_MARGIN, BlockCost
 from latency_predictors.device import STATISTIC, Device, Measurement
-from latency_predictors.latencies import measurement, positive, require_stated
+from latency_predictors.latencies import entries, measurements, positive, require_stated
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.on_device.kit import UNIT
 from latency_predictors.table.calibration import Calibration, block_features
@@ -164,7 +164,7 @@ class LatencyTable(LatencyModel):
                 "calibration": self._calibration().to_json(),
                 "calibration_networks": [_network_to_json(network) for network in self.calibration_networks],
                 "held_out_networks": [_network_to_json(network) for network in self.held_out_networks],
-                "blocks": {key: vars(measurement) for key, measurement in self.blocks.items()},
+                "blocks": entries(self.blocks),
             },
         )
 
@@ -183,7 +183,7 @@ class LatencyTable(LatencyModel):
                 space=search_spaces.from_json(document["space"]),
                 device=Device.from_json(document["device"]),
                 fingerprint=dict(document["fingerprint"]),
-                blocks={key: measurement(entry, f"{origin}, {key}") for key, entry in document["blocks"].items()},
+                blocks=measurements(document["blocks"], f"{origin},"),
                 calibration_networks=_networks_from_json(document, "calibration_networks", origin),
                 held_out_networks=_networks_from_json(document, "held_out_networks", origin),
                 noise_floor=_number_or_none(document.get("noise_floor")),
