@@ -20,8 +20,7 @@ from search_spaces.plan_index import Population, distinct
 _TYPICAL = 500
 """So many random networks say what the model expects of a typical one."""
 
-_DRAWS = 8
-_SAMPLES = 32
+_SAMPLES = 64
 _COMPARED = 150
 """So many of the best candidates are compared together, by joint samples."""
 
@@ -38,7 +37,7 @@ class PredictorGuided(SurrogateStrategy):
 
     initial: int = Field(default=12, ge=2, description="random networks to begin with")
     batch: int = Field(default=5, ge=1, description="fewest networks proposed at a time")
-    growth: float = Field(default=0.05, ge=0, le=1, description="networks proposed at a time, relative to those known")
+    growth: float = Field(default=0.02, ge=0, le=1, description="networks proposed at a time, relative to those known")
     candidates: int = Field(default=500, ge=10, description="networks that are looked at in a generation")
     generations: int = Field(default=2, ge=0, description="generations of the evolution of candidates")
 
@@ -97,14 +96,12 @@ class PredictorGuided(SurrogateStrategy):
 
     def _candidates(self, n: int) -> Population:
         """Return unknown networks, best first: an evolution by what each is expected to add."""
-        strata = scipy.special.ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS)
-        draws = np.stack([self.rng.permutation(strata) for _ in self.objectives], axis=1)
         pool, gains = self._rows[:0], np.empty(0)
         bred = np.concatenate([self._neighbours(), self.region.sample(self.candidates, self.rng)])
         for _ in range(self.generations + 1):
             bred = self._unknown(bred)
             if len(bred):
-                gain = self._improvement.expected(*self._expected(bred), draws) * self._keeping(bred)
+                gain = self._improvement.expected(*self._expected(bred)) * self._keeping(bred)
                 pool, gains = np.concatenate([pool, bred]), np.concatenate([gains, gain])
             first = distinct(pool)
             first = first[np.argsort(-gains[first], kind="stable")][: max(self.candidates, n)]
