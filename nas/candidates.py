@@ -21,7 +21,7 @@ from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
 from search_spaces.errors import InputError, unknown
-from search_spaces.plan_index import Population
+from search_spaces.plan_index import Population, distinct
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,9 +196,9 @@ def _promising(
     known = set() if evaluated is None else {row.tobytes() for row in evaluated}
     if len(objectives) == 1:
         best = predicted.best(n + len(known), objectives[0])
-        return best[[predicted.population[i].tobytes() not in known for i in best]][:n]
+        return best[distinct(predicted.population[best], known)][:n]
     best = predicted.front(objectives)
-    return _along(best[[predicted.population[i].tobytes() not in known for i in best]], n)
+    return _along(best[distinct(predicted.population[best], known)], n)
 
 
 def _along(front: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """What a search is after: the metric to raise or lower, the bounds that hold, and the networks that keep them."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
-from search_spaces.plan_index import Population
+from search_spaces.plan_index import Population, distinct
 
 _SAMPLING_ROUNDS = 50
 _BREEDING_ROUNDS = 20
@@ -224,6 +224,16 @@ class FeasibleRegion:
     def violations(self, population: Population) -> NDArray[np.float64]:
         """Return (N,): the summed violation of all constraints, 0 for networks of the region."""
         return violations(self.constraints, population)
+
+    def new(self, population: Population, known: Container[bytes]) -> Population:
+        """Return the distinct networks of the region among some (N, choices), in canonical form, without known ones."""
+        rows = self.space.canonical(population[self.contains(population)])
+        return rows[distinct(rows, known)]
+
+    def origin(self, rng: np.random.Generator) -> Population:
+        """Return where growth begins, (1, choices): the smallest network; where bounds leave it out, a random one."""
+        smallest = self.space.canonical(self.space.encode([self.space.smallest()]))
+        return smallest if self.contains(smallest).all() else self.sample(1, rng)
 
     def sample(self, n: int, rng: np.random.Generator) -> Population:
         """Return (n, choices): uniform where the region is not rare, else n random walks from networks known in it.

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas.pareto import Scores
 from nas.strategy import Strategy
 from search_spaces.errors import InputError
-from search_spaces.plan_index import Population, distinct
+from search_spaces.plan_index import Population
 from search_spaces.space import Choice
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -146,13 +146,11 @@ class OptunaStrategy(Strategy):
 
     def _explore(self) -> bool:
         """Put a random network of the region in the place of a suggestion; return whether there is a new one."""
-        rows = self.region.space.canonical(self.region.sample(_DRAWN * self.batch, self.rng))
-        for row in rows[distinct(rows)]:
-            key = row.tobytes()
-            if key not in self._known and key not in self._waiting:
-                self._enqueue(row)
-                return True
-        return False
+        drawn = self.region.sample(_DRAWN * self.batch, self.rng)
+        new = self.region.new(drawn, self._known.keys() | self._waiting.keys())
+        if len(new):
+            self._enqueue(new[0])
+        return len(new) > 0
 
     def _enqueue(self, row: NDArray[np.int64]) -> None:
         """Make a trial of a network that the sampler did not suggest."""

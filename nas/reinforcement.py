@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas.objectives import FeasibleRegion
 from nas.pareto import Scores
 from nas.strategy import Strategy, best_first
-from search_spaces.plan_index import Population, distinct
+from search_spaces.plan_index import Population
 
 _REMEMBERED = 1000
 _DRAWN = 10
@@ -81,13 +81,8 @@ class PolicyStrategy(Strategy):
         self._drawn = {key.tobytes(): row for key, row in zip(canonical, rows, strict=True)}
         if any(key not in self._known for key in self._drawn):
             return canonical
-        unknown = self._unknown()
+        unknown = self.region.new(self.region.sample(_DRAWN * self.batch, self.rng), self._known)[: self.batch]
         return np.concatenate([canonical, unknown]) if len(unknown) else unknown  # of nothing new there is no end
-
-    def _unknown(self) -> Population:
-        rows = self.region.space.canonical(self.region.sample(_DRAWN * self.batch, self.rng))
-        rows = rows[distinct(rows)]
-        return rows[[row.tobytes() not in self._known for row in rows]][: self.batch]
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
         if not len(population):

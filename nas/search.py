@@ -170,7 +170,7 @@ class Search:
             asked = next(proposals)
             if not len(asked):
                 break
-            fresh = _new_rows(asked, known, self.budget - len(known))
+            fresh = asked[distinct(asked, known)][: self.budget - len(known)]
             stale = 0 if len(fresh) else stale + 1
             known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
             yield asked, fresh
@@ -212,9 +212,3 @@ def _known_first(region: FeasibleRegion, first: Population | None) -> Population
         out = region.space.decode(first[~inside])[0]
         raise InputError(f"the search cannot begin with {out.id}: it exceeds a bound; leave it out, or raise the bound")
     return region.space.canonical(first)
-
-
-def _new_rows(asked: Population, known: Mapping[bytes, int], at_most: int) -> Population:
-    """Return the distinct rows that are not known yet, in order."""
-    rows = asked[distinct(asked)]
-    return rows[[row.tobytes() not in known for row in rows]][:at_most]

@@ -47,7 +47,7 @@ class SurrogateStrategy(Strategy):
         self._start()
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
-        new = [i for i in distinct(population) if population[i].tobytes() not in self._known]
+        new = distinct(population, self._known)
         self._rows = np.concatenate([self._rows, population[new]])
         self._scores = np.concatenate([self._scores, scores[new]])
         self._violations = np.concatenate([self._violations, violations[new]])
@@ -55,9 +55,7 @@ class SurrogateStrategy(Strategy):
 
     def _unknown(self, population: Population) -> Population:
         """Return the distinct networks that keep the constraints and were not evaluated, in canonical form."""
-        rows = self.region.space.canonical(population[self.region.contains(population)])
-        rows = rows[distinct(rows)]
-        return rows[[row.tobytes() not in self._known for row in rows]]
+        return self.region.new(population, self._known)
 
     def _random(self, n: int) -> Population:
         """Return at most n random networks that were not evaluated."""

@@ -4,7 +4,7 @@ A slot is a block's name in the plan. Its block is tabulated over the options th
 (N, choices) of option numbers becomes block numbers, costs and canonical forms by array look-ups alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -21,13 +21,13 @@ Population = NDArray[np.integer]
 _LARGEST_GROUP = 1 << 15
 
 
-def distinct(population: Population) -> NDArray[np.int64]:
-    """Return the indices of the rows that are equal to none before them, ascending."""
+def distinct(population: Population, known: Container[bytes] = ()) -> NDArray[np.int64]:
+    """Return the indices of the rows that are equal to none before them, nor to known ones, as bytes; ascending."""
     content, width = population.tobytes(), population.shape[1] * population.itemsize
     first: dict[bytes, int] = {}
     for i in range(len(population)):
         first.setdefault(content[i * width : (i + 1) * width], i)
-    return np.fromiter(first.values(), np.int64, len(first))
+    return np.array([i for row, i in first.items() if row not in known], np.int64)
 
 
 class PlanIndex:

@@ -78,13 +78,12 @@ class EAS(PolicyGradient):
         self._follow(self._actor)
         if not enlargements(space, self.region.sample(_LOOKED_AT, self.rng)).any():
             logger.warning("no network of %s grows by a morphism: eas draws networks at random", space.name)
-        smallest = space.canonical(space.encode([space.smallest()]))
-        self._smallest = smallest if self.region.contains(smallest).all() else self.region.sample(1, self.rng)
-        self._best, self._best_scores, self._best_violations = smallest[:0], np.empty((0, 1)), np.empty(0)
+        self._origin = self.region.origin(self.rng)
+        self._best, self._best_scores, self._best_violations = self._origin[:0], np.empty((0, 1)), np.empty(0)
         self._episodes: dict[bytes, tuple[Tensor, Tensor, Tensor]] = {}
 
     def _draw(self, n: int) -> Population:
-        beginnings = np.concatenate([self._smallest, self._best])
+        beginnings = np.concatenate([self._origin, self._best])
         rows = beginnings[self.rng.integers(len(beginnings), size=n)]
         before, allowed, raised = [], [], []
         for _ in range(self.steps):

@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.pareto import ParetoArchive, Scores
 from nas.strategy import Strategy
-from search_spaces.plan_index import Population, distinct
+from search_spaces.plan_index import Population
 
 _DRAWN = 10
 """So many times as many networks are drawn as a climb begins from: in a small region most are known."""
@@ -52,17 +52,11 @@ class LocalSearch(Strategy):
         """Return unknown neighbours of an unexplored member of the front, or random networks to start anew from."""
         open_members = [row for row in self._archive.population if row.tobytes() not in self._explored]
         for i in self.rng.permutation(len(open_members)):
-            neighbours = self._unknown(self.region.space.neighbours(open_members[i]))
+            neighbours = self.region.new(self.region.space.neighbours(open_members[i]), self._known)
             if len(neighbours):
                 return self.rng.permutation(neighbours)
             self._explored.add(open_members[i].tobytes())
         self._start_climb()
         drawn = self.region.sample(_DRAWN * self.initial, self.rng)
-        unknown = self._unknown(drawn)
+        unknown = self.region.new(drawn, self._known)
         return (unknown if len(unknown) else drawn)[: self.initial]  # nothing at all would end the search
-
-    def _unknown(self, population: Population) -> Population:
-        """Return the distinct feasible networks that no one has told of yet, in canonical form."""
-        rows = self.region.space.canonical(population[self.region.contains(population)])
-        rows = rows[distinct(rows)]
-        return rows[[row.tobytes() not in self._known for row in rows]]

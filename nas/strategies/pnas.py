@@ -23,10 +23,7 @@ class PNAS(PerceptronStrategy):
     batch: int = Field(default=20, ge=2, description="networks of each level that are evaluated")
 
     def _start(self) -> None:
-        space = self.region.space
-        smallest = space.canonical(space.encode([space.smallest()]))
-        inside = self.region.contains(smallest).all()
-        self._origin = smallest if inside else space.canonical(self.region.sample(1, self.rng))
+        self._origin = self.region.space.canonical(self.region.origin(self.rng))
         self._level, self._n_decided = self._origin, 0
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:

@@ -136,6 +136,27 @@ def test_a_space_of_one_network_is_sampled(toy: Callable[..., Any]) -> None:
     assert population.tolist() == [[0, 0]] * 5
 
 
+def test_what_is_new_in_a_region_is_named_once_in_canonical_form(toy: Callable[..., Any]) -> None:
+    space = toy()
+    model = random_cost(space)
+    region = FeasibleRegion(space, [Constraint(model, bound(model, 0.5))])
+    inside = sorted({row.tobytes() for row in space.canonical(space.rows()[region.contains(space.rows())])})
+    found = [row.tobytes() for row in region.new(space.rows(), set(inside[::3]))]
+    assert sorted(found) == sorted(set(inside) - set(inside[::3]))
+    assert not len(region.new(space.rows(), set(inside)))
+
+
+def test_growth_begins_at_the_smallest_network_unless_bounds_leave_it_out(toy: Callable[..., Any]) -> None:
+    space, rng = toy(), np.random.default_rng(0)
+    smallest = space.canonical(space.encode([space.smallest()]))
+    dear = space.index.blocks.index(next(iter(space.plan(space.smallest()).values())))
+    model = BlockCost(space, "macs", np.eye(len(space.index.blocks))[dear])
+    assert np.array_equal(FeasibleRegion(space).origin(rng), smallest)
+    region = FeasibleRegion(space, [Constraint(model, 0.5)])
+    assert not region.contains(smallest).any()
+    assert region.contains(region.origin(rng)).tolist() == [True]
+
+
 def test_a_rare_region_is_sampled_widely() -> None:
     """One network of a million is inside: the sample holds many of them, not those nearest to the cheapest alone."""
     space = search_spaces.load("ofa_mobilenet_v3", resolutions=(128,))
