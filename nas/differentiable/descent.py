@@ -18,6 +18,7 @@ from nas.differentiable.expected_cost import ExpectedCost
 from nas.differentiable.gates import Gate, Mixture, drawn
 from nas.differentiable.relaxation import Relaxation
 from nas.evaluation.shared_weights import SharedWeights
+from nas.reinforcement import Baseline
 from nas.training.descent import Student, random_numbers, seed_dropout
 from nas.training.joint_descent import JointDescent
 from nas.training.options import TrainingOptions
@@ -34,7 +35,6 @@ class _Logits(nn.Module):
     """The logits, and what is remembered beside them."""
 
     multipliers: Tensor
-    baseline: Tensor
     kept: Tensor
     history: Tensor
     eigenvalues: Tensor
@@ -44,7 +44,7 @@ class _Logits(nn.Module):
         super().__init__()
         self.logits = nn.ParameterList([torch.zeros(n) for n in n_options])
         self.register_buffer("multipliers", torch.zeros(n_constraints))
-        self.register_buffer("baseline", torch.tensor(float("nan")))
+        self.baseline = Baseline(_MEMORY)
         self.register_buffer("kept", torch.ones(sum(n_options), dtype=torch.bool))
         self.register_buffer("history", torch.zeros(n_epochs, sum(n_options)))
         self.register_buffer("eigenvalues", torch.full((n_epochs,), float("nan")))
@@ -155,8 +155,8 @@ class ArchitectureDescent(JointDescent):
         batch = self._batch()
         mixture = self._mixture("logits")
         loss = self._loss(mixture, batch)
-        baseline = loss.detach() if self._state.baseline.isnan() else self._state.baseline.clone()
-        surrogate = loss + (loss.detach() - baseline) * self._log_probability(mixture)
+        (advantage,) = self._state.baseline.advantages(loss.detach()[None])
+        surrogate = loss + advantage * self._log_probability(mixture)
         surrogate = surrogate + penalty(self._state.multipliers, self._excesses())
         self._optimizer.zero_grad()
         surrogate.backward()  # type: ignore[no-untyped-call]
@@ -164,7 +164,6 @@ class ArchitectureDescent(JointDescent):
             self._add_second_order(batch)
         self.supernet.zero_grad()
         self._optimizer.step()
-        self._state.baseline.copy_(_MEMORY * baseline + (1 - _MEMORY) * loss.detach())
         with torch.no_grad():
             self._state.multipliers.copy_(raised(self._state.multipliers, self._excesses()))
 
