@@ -85,7 +85,7 @@ class ArchitectureDescent(JointDescent):
             seed=seed,
         )
         self._state = _Logits(weights.space.n_options.tolist(), len(constraints), options.epochs)
-        super().__init__(weights, options, self._state, strategy.logit_learning_rate, betas=(0.5, 0.999))
+        super().__init__(weights, options, self._state, strategy.logit_learning_rate, strategy.logit_betas)
         self.strategy = strategy
         self._logits = list(self._state.logits)
         self._relaxation = Relaxation(self.supernet)
@@ -163,8 +163,11 @@ class ArchitectureDescent(JointDescent):
         if self.strategy.second_order:
             self._add_second_order(batch)
         self.supernet.zero_grad()
+        before = [logits.detach().clone() for logits in self._logits]
         self._optimizer.step()
         with torch.no_grad():
+            for logits, then, gate in zip(self._logits, before, mixture.gates, strict=True):
+                logits.copy_(self.strategy.settled(logits, then, gate))
             self._state.multipliers.copy_(raised(self._state.multipliers, self._excesses()))
 
     def _add_second_order(self, batch: tuple[Any, Tensor]) -> None:

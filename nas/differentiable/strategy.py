@@ -36,10 +36,16 @@ class DifferentiableStrategy(WeightSearch):
     by a multiplier that rises while the expectation is above the bound and falls while it is below; that of the
     tightest bound may pull costs up, too, so that it is hit. In the end, networks are proposed in the order of their
     probabilities, those first that are within 3 % of a bound.
+
+    Attributes:
+        second_order: whether gradients look ahead to what the weights' next step changes.
+        logits_learn_from: the part of the data that the logits descend on.
+        logit_betas: of the logits' Adam.
     """
 
     second_order = False
     logits_learn_from: ClassVar[Literal["validation", "train"]] = "validation"
+    logit_betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
 
     epochs: int = Field(default=10, ge=1, description="passes over the training examples")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps in which the logits rest")
@@ -62,6 +68,16 @@ class DifferentiableStrategy(WeightSearch):
     def gate_of_weights(self, logits: Tensor, progress: float, generator: torch.Generator) -> Gate:
         """Return how options are mixed in a step of the weights: as in one of the logits, unless a strategy differs."""
         return self.gate(logits, progress, generator)
+
+    def settled(self, logits: Tensor, before: Tensor, gate: Gate) -> Tensor:
+        """Return what a choice's logits (options,) come to after a step: what Adam made of them, as most leave it.
+
+        Args:
+            logits: after the step of Adam.
+            before: as they were before it.
+            gate: how the options were mixed in it.
+        """
+        return logits
 
     def skip_dropout(self, progress: float) -> float:
         """Return the share of skip connections that a step drops, after the share of the steps that is done."""

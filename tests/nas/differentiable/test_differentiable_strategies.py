@@ -236,6 +236,20 @@ def test_proxylessnas_trains_weights_on_paths_drawn_by_their_probabilities() -> 
     assert torch.allclose(mean, torch.tensor([0.7, 0.2, 0.1]), atol=0.06)
 
 
+def test_a_step_of_proxylessnas_leaves_the_probabilities_of_options_that_were_not_drawn(weights: SharedWeights) -> None:
+    descent = ArchitectureDescent(load("proxylessnas", logit_learning_rate=0.3), weights, (), 0)
+    drawn, left = [], []
+    for descent.descent.step in range(4):
+        gates, before = descent._mixture("logits").gates, descent.probabilities()
+        descent._step_logits()
+        for choice, (gate, old, new) in enumerate(zip(gates, before, descent.probabilities(), strict=True)):
+            for option, change in enumerate((new - old).tolist()):
+                if choice not in descent._relaxation.sampled:
+                    (drawn if option in gate.options else left).append(abs(change))
+    assert max(drawn) > 0.01
+    assert max(left) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
