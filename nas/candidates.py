@@ -13,15 +13,36 @@ from nas import strategies
 from nas.data import Dataset
 from nas.evaluation.accuracy_predictor import AccuracyPredictor
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.scores import extremes
 from nas.evaluation.shared_weights import SharedWeights
 from nas.evaluation.zero_cost import ZeroCost
 from nas.executors.executor import Executor
-from nas.objectives import FeasibleRegion, Objective
+from nas.objectives import FeasibleRegion, Objective, scores_of
+from nas.pareto import hypervolume_share
 from nas.search import History, Search
 from nas.search_options import SearchOptions
 from nas.strategy import Proposed, Strategy
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population, distinct
+
+
+@dataclasses.dataclass(frozen=True)
+class Dominated:
+    """How much of what there could be the front of all that was evaluated dominates, by predicted costs.
+
+    The two points that this is measured between are known before a search, so that searches for one front can be
+    compared, whatever they found.
+
+    Attributes:
+        share: the hypervolume above the reference point as a share of the box between the points, from 0 to 1.
+        reference: by metric: a cost's bound, or the cost of the space's dearest network if that is lower; 0 of a score;
+            of cross entropy, that of a guess among all classes.
+        ideal: by metric: the cost of the space's cheapest network; 1 of a score; no cross entropy.
+    """
+
+    share: float
+    reference: Mapping[str, float]
+    ideal: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +54,14 @@ class Candidates:
         finalists: those to be measured: the same, or some along the front.
         n_predicted: networks whose accuracy was predicted, or that a proxy told about.
         kendall: held-out rank correlation of the predictor, None without one.
+        dominated: the front's hypervolume, None where the best was searched for, not a front.
     """
 
     history: History
     finalists: History
     n_predicted: int
     kendall: float | None
+    dominated: Dominated | None
 
 
 def find_candidates(
@@ -159,12 +182,26 @@ class _CandidateSearch:
         ).run(progress=self._progress)
 
     def _ended(self, histories: Sequence[History], n_predicted: int = 0, kendall: float | None = None) -> Candidates:
-        history = finalists = _ranked(self._sought, *histories)
+        history = _ranked(self._sought, *histories)
         _require_any(history, self._sought)
-        if self._costs:
-            chosen = _along(history.front([self._sought, *self._costs]), self._options.n_front)
-            finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
-        return Candidates(history, finalists, n_predicted, kendall)
+        if not self._costs:
+            return Candidates(history, history, n_predicted, kendall, None)
+        chosen = _along(history.front([self._sought, *self._costs]), self._options.n_front)
+        finalists = History(history.population[chosen], {name: v[chosen] for name, v in history.metrics.items()})
+        return Candidates(history, finalists, n_predicted, kendall, self._dominated(history))
+
+    def _dominated(self, history: History) -> Dominated:
+        objectives = [self._sought, *self._costs]
+        worst, best = extremes(self._sought.metric, len(self._weights.data.classes))
+        reference, ideal = {self._sought.metric: worst}, {self._sought.metric: best}
+        for cost in self._costs:
+            assert cost.model is not None, "a cost that is lowered is predicted"
+            dearest, _ = cost.model.dearest()
+            reference[cost.metric] = min(dearest, self._region.bounds.get(cost.metric, dearest))
+            ideal[cost.metric], _ = cost.model.cheapest()
+        points = [{metric: np.array([value]) for metric, value in point.items()} for point in (reference, ideal)]
+        scores = [scores_of(objectives, metrics) for metrics in (history.metrics, *points)]
+        return Dominated(hypervolume_share(scores[0], scores[1][0], scores[2][0]), reference, ideal)
 
 
 def _require_any(history: History, sought: Objective) -> None:

@@ -86,13 +86,19 @@ def best_spread(scores: Scores, violations: NDArray[np.float64]) -> NDArray[np.i
 
 
 def hypervolume(scores: Scores, reference: NDArray[np.float64]) -> float:
-    """Return the exact volume that the rows dominate above a reference point (M,).
-
-    Two objectives are swept once; more are sliced along the last one (Zitzler, 2001), which is for a few objectives.
-    """
+    """Return the exact volume that the rows dominate above a reference point (M,), in the product of their units."""
     above = scores[np.isfinite(scores).all(axis=1)] - reference
     above = above[(above > 0).all(axis=1)]
-    return _volume(above[front(above)]) if len(above) else 0.0
+    return _volume(above) if len(above) else 0.0
+
+
+def hypervolume_share(scores: Scores, reference: NDArray[np.float64], ideal: NDArray[np.float64]) -> float:
+    """Return `hypervolume` as a share of the box from the reference point (M,) to an ideal one (M,), which has no unit.
+
+    0 where the box is empty; what is beyond the ideal in some objective counts as the ideal there.
+    """
+    extent = ideal - reference
+    return hypervolume(np.minimum(scores, ideal), reference) / float(extent.prod()) if (extent > 0).all() else 0.0
 
 
 class ParetoArchive:
@@ -112,10 +118,6 @@ class ParetoArchive:
         population, scores = np.concatenate([self.population, population]), np.concatenate([self.scores, scores])
         kept = front(scores)
         self.population, self.scores = population[kept], scores[kept]
-
-    def hypervolume(self, reference: NDArray[np.float64]) -> float:
-        """Return the volume that the archive dominates above a reference point (M,)."""
-        return hypervolume(self.scores, reference)
 
 
 def _best_first(scores: Scores) -> NDArray[np.int64]:
@@ -163,14 +165,20 @@ def _ranks_by_dominators(ordered: Scores) -> NDArray[np.int64]:
 
 
 def _volume(above: Scores) -> float:
-    """Return the volume between the origin and the rows of a front, all of them positive."""
-    if above.shape[1] <= 2:
-        ordered = above[front(above)]
-        widths, heights = ordered[:, 0], ordered[:, -1]
-        if above.shape[1] == 1:
-            return float(widths.max())
-        return float((widths * np.diff(heights, prepend=0.0)).sum())
-    ordered = above[np.argsort(-above[:, -1])]
-    thickness = ordered[:, -1] - np.append(ordered[1:, -1], 0.0)
-    volumes = [depth * _volume(ordered[: i + 1, :-1]) for i, depth in enumerate(thickness.tolist()) if depth > 0]
-    return float(sum(volumes))
+    """Return the volume between the origin and what rows (n, M), all of them positive, dominate.
+
+    Two objectives are swept once. Of more, each row adds the part of its box that is in no box of a row higher in the
+    last objective: there these reach as far as the row, so that one objective less is left (WFG; While et al., IEEE
+    Transactions on Evolutionary Computation 2012).
+    """
+    ordered = above[front(above)]
+    if above.shape[1] == 1:
+        return float(ordered.sum())  # the best row alone
+    if above.shape[1] == 2:
+        return float((ordered[:, 0] * np.diff(ordered[:, 1], prepend=0.0)).sum())
+    ordered = ordered[np.argsort(ordered[:, -1], kind="stable")]
+    volume = 0.0
+    for i, (*box, height) in enumerate(ordered):
+        covered = np.minimum(ordered[i + 1 :, :-1], box)
+        volume += height * (np.prod(box) - _volume(covered))
+    return float(volume)

@@ -159,7 +159,7 @@ class ArchitectureDescent(JointDescent):
         surrogate = loss + advantage * self._log_probability(mixture)
         surrogate = surrogate + penalty(self._state.multipliers, self._excesses())
         self._optimizer.zero_grad()
-        surrogate.backward()  # type: ignore[no-untyped-call]
+        surrogate.backward()
         if self.strategy.second_order:
             self._add_second_order(batch)
         self.supernet.zero_grad()

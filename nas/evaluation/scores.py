@@ -53,6 +53,11 @@ SCORES: Mapping[str, Callable[[Tensor], float]] = {
 """What a confusion matrix (C, C) says, by metric; all of them are the better the higher."""
 
 
+def extremes(metric: str, n_classes: int) -> tuple[float, float]:
+    """Return what a metric is at worst, or cross entropy of a guess among all classes, and what it is at best."""
+    return (math.log(n_classes), 0.0) if metric == "cross_entropy" else (0.0, 1.0)
+
+
 def scores(metrics: Sequence[str], confusion: Tensor, loss: float) -> dict[str, float]:
     """Return the named metrics of a confusion matrix, and the mean of the summed cross entropy; all NaN of no rows."""
     n_rows = int(confusion.sum())

@@ -257,7 +257,7 @@ def _result(
         "finalists_measured": sum(_is_measured(finalist) for finalist in finalists),
         "finalists_dropped": sum(not finalist.meets_budget for finalist in finalists),
         "output": str(options.output),
-        **({"front": _front(candidates.finalists, finalists)} if options.search.costs else {}),
+        **_of_front(candidates, finalists),
     }
 
 
@@ -272,6 +272,18 @@ def _latencies(finalist: Finalist) -> dict[str, float | None]:
         found[beside_latency(metric, "measured_ms")] = None if latency.measured is None else latency.measured.latency_ms
         found[beside_latency(metric, "predicted_ms")] = latency.predicted_ms
     return found
+
+
+def _of_front(candidates: Candidates, finalists: Sequence[Finalist]) -> dict[str, Any]:
+    """Return what is told of a front: how much it dominates, between which points, and those of it that keep bounds."""
+    if (dominated := candidates.dominated) is None:
+        return {}
+    return {
+        "hypervolume": dominated.share,
+        "hypervolume_reference": dict(dominated.reference),
+        "hypervolume_ideal": dict(dominated.ideal),
+        "front": _front(candidates.finalists, finalists),
+    }
 
 
 def _front(history: History, finalists: Sequence[Finalist]) -> list[dict[str, Any]]:

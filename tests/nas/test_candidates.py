@@ -13,9 +13,11 @@ from latency_predictors.analytic.roofline import Roofline
 from latency_predictors.table.latency_table import LatencyTable
 from nas.bounds import LATENCY, require_known_metrics
 from nas.candidates import find_candidates
+from nas.constraint import Constraint
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.objectives import FeasibleRegion
+from nas.pareto import hypervolume_share
 from nas.search_options import SearchOptions, StrategyOptions, WarmStart
 from nas.supernet import Supernet
 from search_spaces import InputError, SearchSpace
@@ -112,6 +114,36 @@ def test_a_cost_that_the_latency_model_knows_is_lowered(weights: SharedWeights, 
             {"peak_activation_bytes": "50%"}, SearchOptions(), {LATENCY: Roofline}, search_spaces.load("darts")
         )
     require_known_metrics({"peak_activation_bytes": "50%"}, SearchOptions(), {LATENCY: Roofline}, space)
+
+
+def test_a_front_is_told_with_the_share_that_it_dominates_of_what_there_could_be(
+    weights: SharedWeights, tmp_path: Path
+) -> None:
+    """From what is worst, at a budget or else at the dearest network's cost, to what is best at the cheapest one's."""
+    costs = Roofline().cost_models(weights.space)
+    (low_ms, high_ms), (low_mj, high_mj) = (
+        (costs[name].cheapest()[0], costs[name].dearest()[0]) for name in ("latency_ms", "energy_mj")
+    )
+    region = FeasibleRegion(weights.space, [Constraint(costs["latency_ms"], (low_ms + high_ms) / 2)])
+    options = SearchOptions(
+        evaluator="zero_cost",
+        proxy="n_parameters",
+        metric="cross_entropy",
+        n_evaluated=10,
+        n_candidates=3,
+        costs=("latency_ms", "energy_mj"),
+    )
+    found = find_candidates(weights, region, tmp_path, options, {}, costs=costs, progress=False)
+    assert found.dominated is not None
+    assert found.dominated.reference == {
+        "cross_entropy": pytest.approx(np.log(4)),
+        "latency_ms": (low_ms + high_ms) / 2,
+        "energy_mj": high_mj,
+    }
+    assert found.dominated.ideal == {"cross_entropy": 0.0, "latency_ms": low_ms, "energy_mj": low_mj}
+    worst, best = (np.array([*point.values()]) for point in (found.dominated.reference, found.dominated.ideal))
+    values = np.stack([found.history.metrics[metric] for metric in found.dominated.ideal], axis=1)
+    assert found.dominated.share == hypervolume_share(-values, -worst, -best)
 
 
 @pytest.mark.parametrize("make", [WarmStart, lambda proxy: SearchOptions(evaluator="zero_cost", proxy=proxy)])

@@ -16,6 +16,7 @@ from nas.pareto import (
     crowding_distances,
     front,
     hypervolume,
+    hypervolume_share,
     nondominated_ranks,
 )
 
@@ -102,6 +103,18 @@ def test_the_volume_is_that_of_the_unit_cells_below_some_row(scores: Scores) -> 
     assert hypervolume(scores, np.zeros(n_objectives)) == pytest.approx(covered.sum())
 
 
+def test_a_volume_is_a_share_of_the_box_between_two_points() -> None:
+    """By hand: 4 x 1 and 2 x 3 above the reference share 2 x 1, so that 8 of 5 x 4 are covered."""
+    reference, ideal = np.array([1.0, -5.0]), np.array([6.0, -1.0])
+    scores = np.array([[5.0, -4.0], [3.0, -2.0], [3.0, -4.5], [np.nan, 0.0], [0.5, -1.0]])
+    assert hypervolume(scores, reference) == pytest.approx(8)
+    assert hypervolume_share(scores, reference, ideal) == pytest.approx(8 / 20)
+    beyond = np.array([[9.0, -4.0]])
+    assert hypervolume_share(beyond, reference, ideal) == pytest.approx(1 / 4), "it counts as 6, -4"
+    assert hypervolume_share(scores[:0], reference, ideal) == 0
+    assert hypervolume_share(scores, reference, reference) == 0
+
+
 @given(WITH_FAILURES, st.integers(1, 5))
 def test_an_archive_filled_in_parts_holds_the_front_of_all(scores: Scores, size: int) -> None:
     archive = ParetoArchive(1, scores.shape[1])
@@ -111,5 +124,3 @@ def test_an_archive_filled_in_parts_holds_the_front_of_all(scores: Scores, size:
     kept = front(scores)
     assert np.array_equal(archive.scores, scores[kept])
     assert np.array_equal(archive.scores, scores[archive.population[:, 0]])
-    reference = np.full(scores.shape[1], -1.0)
-    assert archive.hypervolume(reference) == pytest.approx(hypervolume(scores, reference))

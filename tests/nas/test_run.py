@@ -320,6 +320,9 @@ def test_a_front_is_measured_along_its_length_and_any_of_it_can_be_exported(
     front = found["front"]
     assert 1 <= len(front) <= 3
     assert front[0]["architecture"] == found["architecture"]
+    assert 0 < found["hypervolume"] < 1
+    assert (found["hypervolume_reference"]["accuracy"], found["hypervolume_ideal"]["accuracy"]) == (0, 1)
+    assert found["hypervolume_reference"].keys() == found["hypervolume_ideal"].keys() == {"accuracy", *options.costs}
     for one, other in itertools.permutations(front, 2):
         cheaper = one["latency_ms"] < other["latency_ms"] or one["macs"] < other["macs"]
         assert cheaper or one["accuracy"] > other["accuracy"]
