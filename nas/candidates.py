@@ -130,14 +130,23 @@ class _CandidateSearch:
         if len(evaluated.population) < self._options.n_evaluated:  # all of the region: nothing is left to predict
             return self._ended([evaluated])
         _require_any(evaluated, self._sought)
-        values, seed = evaluated.metrics[self._sought.metric], self._options.seed
-        predictor = AccuracyPredictor.fit(self._region.space, evaluated.population, values, seed, self._sought.metric)
-        predictor.save(self._directory / "predictor.safetensors")
+        predictor = self._predictor(evaluated)
         objectives = [dataclasses.replace(self._sought, metric=f"predicted_{self._sought.metric}"), *self._costs]
         predicted = self._run("predicted", predictor, self._strategy, objectives, self._options.n_predicted, here=True)
         new = _promising(predicted, objectives, self._options.n_candidates, evaluated.population)
         chosen = self._evaluate_candidates(predicted.population[new])
         return self._ended([evaluated, chosen], len(predicted.population), predictor.kendall)
+
+    def _predictor(self, evaluated: History) -> AccuracyPredictor:
+        """Return the predictor that is fitted to what was evaluated, or that an earlier call fitted to it.
+
+        Another machine or another version of what fits it would make another one, which is not that of the journal.
+        """
+        path, metric, space = self._directory / "predictor.safetensors", self._sought.metric, self._region.space
+        if not path.exists():
+            values = evaluated.metrics[metric]
+            AccuracyPredictor.fit(space, evaluated.population, values, self._options.seed, metric).save(path)
+        return AccuracyPredictor.load(path, space)
 
     def _evaluate(self, strategy: Strategy) -> History:
         first, objectives = self._best_by_warm_start(), [self._sought, *self._costs]

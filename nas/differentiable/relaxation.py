@@ -51,11 +51,6 @@ class Relaxation:
         self.sampled = self._find_sampled()
         self._networks: dict[Support, nn.Module] = {}
 
-    def full_support(self) -> Support:
-        """Return all options of every choice, but of those that must be sampled the last."""
-        n_options = self.space.n_options.tolist()
-        return tuple((n - 1,) if c in self.sampled else tuple(range(n)) for c, n in enumerate(n_options))
-
     def __call__(self, weights: Weights, support: Support, inputs: Sequence[Tensor]) -> Tensor:
         """Return the output of a mixture, in the supernet's mode.
 

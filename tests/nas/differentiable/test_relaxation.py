@@ -20,9 +20,15 @@ def one_hots(relaxation: Relaxation, row: Row) -> list[Tensor]:
     return [one_hot(torch.tensor(i), int(n)).float() for i, n in zip(row, relaxation.space.n_options, strict=True)]
 
 
+def full_support(relaxation: Relaxation) -> Support:
+    """Return all options of every choice, but of those that must be sampled the last."""
+    n_options = relaxation.space.n_options.tolist()
+    return tuple((n - 1,) if c in relaxation.sampled else tuple(range(n)) for c, n in enumerate(n_options))
+
+
 def support_with(relaxation: Relaxation, row: Row) -> Support:
     """Return all options, but of choices that can only be sampled the row's."""
-    full = relaxation.full_support()
+    full = full_support(relaxation)
     return tuple((row[c],) if c in relaxation.sampled else options for c, options in enumerate(full))
 
 
@@ -48,7 +54,7 @@ def test_at_one_hot_weights_it_is_the_architectures_network(
 
 
 def test_gradients_tell_the_options_of_every_choice_apart(relaxation: Relaxation) -> None:
-    space, full = relaxation.space, relaxation.full_support()
+    space, full = relaxation.space, full_support(relaxation)
     row = [options[-1] for options in full]
     logits = [torch.zeros(len(options), requires_grad=True) for options in full]
     weights = one_hots(relaxation, row)
@@ -68,7 +74,7 @@ def test_gradients_tell_the_options_of_every_choice_apart(relaxation: Relaxation
 @pytest.mark.parametrize("relaxation", ["nasbench201", "darts", "spvnas_small"], indirect=True)
 def test_what_may_be_absent_counts_by_its_output(relaxation: Relaxation) -> None:
     """An operation gives p * op(x), and a branch as much of what it is added to as it is not there."""
-    space, full, store = relaxation.space, relaxation.full_support(), relaxation.supernet.store
+    space, full, store = relaxation.space, full_support(relaxation), relaxation.supernet.store
     presence = {
         slot: (scope, table >= 0)
         for slot, scope, table in zip(space.index.slots, space.index.depends, space.index.tables, strict=True)
@@ -107,7 +113,7 @@ def test_what_may_be_absent_counts_by_its_output(relaxation: Relaxation) -> None
     indirect=["relaxation"],
 )
 def test_a_closed_gate_learns_from_what_it_would_let_through(relaxation: Relaxation, open_: int) -> None:
-    space, full = relaxation.space, relaxation.full_support()
+    space, full = relaxation.space, full_support(relaxation)
     row = [options[open_] if len(options) > 1 else options[0] for options in full]
     weights = [weight.requires_grad_() for weight in one_hots(relaxation, row)]
     relaxation.supernet.train()
@@ -133,7 +139,7 @@ def test_a_closed_gate_learns_from_what_it_would_let_through(relaxation: Relaxat
 def test_a_channel_counts_once(relaxation: Relaxation, name: str, layer: str) -> None:
     """What reads channels of mask m reads m of them: the mean of what narrower and wider networks give."""
     slot, space = relaxation._slots[name], relaxation.space
-    full = relaxation.full_support()
+    full = full_support(relaxation)
     part = slot.part(full)
     assert part is not None
     largest = one_hots(relaxation, [options[-1] for options in full])
