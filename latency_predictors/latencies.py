@@ -1,7 +1,7 @@
 """What a number must be to be a latency: whoever reads one from a file asks here."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -79,27 +79,6 @@ def measurements(record: Mapping[str, object], origin: str) -> dict[str, Measure
 def entries(found: Mapping[str, Measurement]) -> dict[str, Any]:
     """Return measurements by name as plain values for a file."""
     return {name: asdict(one) for name, one in found.items()}
-
-
-class Repeated(ValueError):
-    """A name that stands twice, and which of the two is meant nothing says."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} stands there twice: keep it once")
-
-
-def distinct(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what an object of JSON says, given to `json.loads` as `object_pairs_hook`.
-
-    Raises:
-        Repeated: a name of it.
-    """
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise Repeated(name)
-        found[name] = value
-    return found
 
 
 def require_stated(document: Mapping[str, Any], expected: Mapping[str, str], origin: str) -> None:

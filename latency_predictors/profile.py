@@ -25,6 +25,9 @@ __all__ = ["ProfileOptions", "make_kit", "profile", "table_of_results"]
 
 _JOURNAL = "measurements.jsonl"
 
+_KIT = ("id", "space", "device", "options", "passes")
+"""What the file of a kit says."""
+
 
 def profile(
     space: SearchSpace, device: Device, directory: Path, options: ProfileOptions, *, progress: bool = True
@@ -76,7 +79,7 @@ def table_of_results(folder: Path, results: Path) -> tuple[LatencyTable, Path]:
         InputError: the folder holds no kit, or a table of other results of it; or the results are not of it, not whole,
             or not to be believed.
     """
-    kits = {path: read_json(path, KIT_SCHEMA) for path in kits_in(folder)}
+    kits = {path: read_json(path, KIT_SCHEMA, _KIT) for path in kits_in(folder)}
     try:
         content = results.read_bytes()
     except OSError as error:

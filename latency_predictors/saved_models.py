@@ -12,6 +12,7 @@ from latency_predictors.table.latency_table import TABLE, LatencyTable
 from latency_predictors.table.published import PublishedTable
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from search_spaces.errors import InputError
+from search_spaces.storage import each_once
 
 KINDS: tuple[type[LatencyModel], ...] = (LatencyTable, LearnedLatency, TransferredLatency, PublishedTable, Roofline)
 
@@ -52,7 +53,7 @@ def _schema(path: Path) -> object:
             with safe_open(path, framework="numpy") as file:
                 document = json.loads((file.metadata() or {}).get("about", "{}"))
         else:
-            document = json.loads(path.read_text())
+            document = json.loads(path.read_text(), object_pairs_hook=each_once)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: expected what nas profile or nas fit writes") from None
     except (SafetensorError, ValueError, OSError) as error:

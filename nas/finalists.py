@@ -155,7 +155,11 @@ class Finalist:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Finalist":
-        """Read what `to_json` returned."""
+        """Read what `to_json` returned.
+
+        Raises:
+            KeyError, TypeError: it is something else.
+        """
         fields = {name: value for name, value in document.items() if name != "id"}
         architecture, latencies = Architecture(fields.pop("architecture")), fields.pop("latencies")
         told = {
@@ -207,7 +211,7 @@ def measured_finalists(
     told = _Told(weights, models, candidates, bounds)
     architectures = told.architectures
     with Journal(journal) as records:
-        found = [Finalist.from_json(record) for record in records.recovered]
+        found = _recovered(records)
         _require_measured_on(devices, found, journal)
         if LATENCY not in devices:
             why = "the latency model names no device" if models[LATENCY].device is None else "--unmeasured says so"
@@ -224,6 +228,13 @@ def measured_finalists(
                 found += measured
                 bar.update(len(group))
     return found
+
+
+def _recovered(journal: Journal) -> list[Finalist]:
+    try:
+        return [Finalist.from_json(record) for record in journal.recovered]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{journal.path} holds a line that is no finalist ({error!r}): move it away") from None
 
 
 def _require_measured_on(devices: Mapping[str, Device], found: Sequence[Finalist], journal: Path) -> None:

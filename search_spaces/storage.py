@@ -42,10 +42,10 @@ def read_json(path: Path, schema: str, wanted: Iterable[str] = ()) -> dict[str, 
         InputError: the file is missing, is not JSON, follows another schema, or lacks an entry that is wanted.
     """
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(), object_pairs_hook=each_once)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist: expected a {schema} file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError, Repeated) as error:
         raise InputError(f"{path} is not a readable {schema} file ({error}): make it again") from None
     found = document.get("schema") if isinstance(document, dict) else None
     if found != schema:
@@ -55,6 +55,27 @@ def read_json(path: Path, schema: str, wanted: Iterable[str] = ()) -> dict[str, 
         if name not in document:
             raise InputError(f"{path} lacks {name!r}, expected of {schema}: make it again")
     return document
+
+
+class Repeated(ValueError):
+    """A name that stands twice, and which of the two is meant nothing says."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} stands there twice: keep it once")
+
+
+def each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what an object of JSON says, given to `json.loads` as `object_pairs_hook`.
+
+    Raises:
+        Repeated: a name of it.
+    """
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Repeated(name)
+        found[name] = value
+    return found
 
 
 class Journal:

@@ -20,10 +20,10 @@ from search_spaces import Block, SearchSpace
 from search_spaces.errors import InputError, invalid
 from search_spaces.storage import read_json, write_json
 
-Rate = Annotated[float, Field(ge=1e-6, le=1e12, allow_inf_nan=False)]
+Rate = Annotated[float, Field(strict=True, ge=1e-6, le=1e12, allow_inf_nan=False)]
 """From a thousand operations or bytes a second, to more than all machines together do."""
 
-Cost = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Cost = Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

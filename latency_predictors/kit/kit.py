@@ -20,7 +20,7 @@ from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from search_spaces import Architecture, Block, SearchSpace
 from search_spaces.errors import InputError
 
-_FEWEST_NETWORKS = 5
+_FEWEST_NETWORKS, _FEWEST_HELD_OUT = 5, 3
 _REPEATED = 2  # the first network that is neither the smallest nor the largest
 _REPEAT_SHARE = 0.1  # of the time that a pass takes
 _NOISY = 0.03
@@ -253,7 +253,8 @@ def _n_calibration(n_networks: int, options: ProfileOptions) -> int:
     asked = options.n_calibration + options.n_held_out
     if n_networks == asked:
         return options.n_calibration
-    return max(2, round(n_networks * options.n_calibration / asked))  # the smallest and the largest
+    n_calibration = round(n_networks * options.n_calibration / asked)
+    return max(2, min(n_calibration, n_networks - _FEWEST_HELD_OUT))  # the smallest and the largest
 
 
 def _groups(blocks: Sequence[Block], options: ProfileOptions) -> list[list[Block]]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from latency_predictors.device import STATISTIC, Measurement
-from latency_predictors.latencies import Repeated, distinct, measurements
+from latency_predictors.latencies import measurements
 from latency_predictors.on_device.kit import RESULTS_SCHEMA, UNIT
 from search_spaces.errors import InputError
+from search_spaces.storage import Repeated, each_once
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def read_records(content: bytes, origin: str) -> list[dict[str, Any]]:
     lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line, object_pairs_hook=distinct)
+            record = json.loads(line, object_pairs_hook=each_once)
         except (json.JSONDecodeError, UnicodeDecodeError):
             record = None
         except Repeated as error:

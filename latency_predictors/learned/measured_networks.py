@@ -17,6 +17,7 @@ from latency_predictors.table.rows import LatencyColumn, read_latencies, read_ro
 from search_spaces import Choice, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
+from search_spaces.storage import read_json, write_json
 
 _TIMES = 100
 _MOST = 4
@@ -25,6 +26,8 @@ the device is like that. In HW-NAS-Bench, whose phones measure some networks bad
 
 _LITTLE = 0.2
 """Of the median network: what does less may be as fast as it likes, for some devices leave such networks out."""
+
+_DEVICE_SCHEMA = "measured-device/1"
 
 _NAMED = 6
 """Columns that a file lacks, in an error."""
@@ -66,6 +69,8 @@ def read_measured_networks(
 ) -> MeasuredNetworks:
     """Return what a file says: one row a network, one column a choice with the option taken, and the latency's.
 
+    What they were measured on is said by a file beside it, if `write_device` wrote one.
+
     Args:
         path: Parquet, CSV, or JSON with a list of objects.
         space: whose choices the columns are.
@@ -95,7 +100,28 @@ def read_measured_networks(
                 "%s: its %d rows are %d networks, of each the mean is taken", path, rows.num_rows, len(first)
             )
     require_measurements(space, population, latencies_ms, fewest, str(path), places)
-    return MeasuredNetworks(path.stem, population, latencies_ms, places=places)
+    device, fingerprint = _read_device(device_file(path))
+    return MeasuredNetworks(path.stem, population, latencies_ms, device, fingerprint, places)
+
+
+def device_file(path: Path) -> Path:
+    """Return where it is said what the networks of a file were measured on."""
+    return path.with_suffix(".device.json")
+
+
+def write_device(path: Path, device: Device, fingerprint: Mapping[str, str]) -> None:
+    """Say beside a file of networks which device they were measured on, and of its machine the fingerprint."""
+    write_json(device_file(path), _DEVICE_SCHEMA, {"device": device.to_json(), "fingerprint": dict(fingerprint)})
+
+
+def _read_device(path: Path) -> tuple[Device, Mapping[str, str]] | tuple[None, None]:
+    if not path.exists():
+        return None, None
+    document = read_json(path, _DEVICE_SCHEMA, ("device", "fingerprint"))
+    for name in ("device", "fingerprint"):
+        if not isinstance(document[name], dict):
+            raise InputError(f"{path}: {name} {document[name]!r}, expected its entries: measure the networks again")
+    return Device.from_json(document["device"]), document["fingerprint"]
 
 
 def require_likely(features: Features, measured: MeasuredNetworks) -> None:

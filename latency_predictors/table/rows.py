@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from latency_predictors.latencies import distinct, positive
+from latency_predictors.latencies import positive
 from search_spaces.errors import InputError, unknown
+from search_spaces.storage import each_once
 
 Unit = Literal["us", "ms", "s"]
 
@@ -91,7 +92,7 @@ def read_rows(path: Path) -> pa.Table:
     try:
         rows = _READERS[path.suffix](path)
         rows = rows.rename_columns([name.strip() for name in rows.column_names])
-        distinct((name, None) for name in rows.column_names)
+        each_once((name, None) for name in rows.column_names)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"latencies {path}: {' '.join(str(error).split())}") from None
     return rows
@@ -153,10 +154,11 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_json(path: Path) -> pa.Table:
-    rows = json.loads(path.read_text(), object_pairs_hook=distinct)
+    rows = json.loads(path.read_text(), object_pairs_hook=each_once)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ValueError('expected a list of objects, such as [{"choice": 1, "latency_ms": 2.5}]')
-    return pa.Table.from_pylist(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 _READERS = {".parquet": _read_parquet, ".csv": _read_csv, ".json": _read_json}

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.learned.features import Features
-from latency_predictors.learned.measured_networks import require_likely
+from latency_predictors.learned.measured_networks import require_likely, write_device
 from latency_predictors.measuring import measure
 from latency_predictors.model import UntrainedModels
 from latency_predictors.table.latency_table import table_file
@@ -76,8 +76,10 @@ def design(options: DesignConfig) -> dict[str, Any]:
         return done
     transfer = Transfer(features, fit_devices(features, known))
     chosen = space.decode(candidates[most_telling(transfer, candidates, options.networks)])
-    latencies = None if options.device is None else _measured(space, chosen, options.device, options.measure)
-    path = options.output / NETWORKS
+    path, latencies = options.output / NETWORKS, None
+    if options.device is not None:
+        latencies = _measured(space, chosen, options.device, options.measure)
+        write_device(path, options.device, fingerprint(options.device))
     _write(path, chosen, latencies)
     result = {
         "networks": str(path),

@@ -16,6 +16,7 @@ from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
 from latency_predictors.learned.measured_networks import (
     MeasuredNetworks,
+    device_file,
     of_table,
     read_measured_networks,
     require_likely,
@@ -92,6 +93,8 @@ def fit(options: FitConfig) -> dict[str, Any]:
     elsewhere = None if options.elsewhere is None else _elsewhere(options.elsewhere)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(table_file(path)) for name, path in paths.items()}}
+    if (beside := device_file(options.measured)).exists():
+        inputs["device"] = digest(beside)
     inputs |= {} if options.elsewhere is None else {"elsewhere": digest(model_file(options.elsewhere))}
     features, machine = Features(space), measured.fingerprint
     if not is_finished(options.output):
@@ -232,10 +235,11 @@ def _elsewhere(path: Path) -> TransferredLatency:
         InputError: it cannot be read, or is of another kind.
     """
     model = read_latency_model(path)
-    if not isinstance(model, TransferredLatency):
+    if not isinstance(model, TransferredLatency) or not model.adds_up:
+        alone = " of no known devices" if isinstance(model, TransferredLatency) else ""
         raise InputError(
-            f"{path} holds a {model.schema}, which does not say what the device adds up to: fit it there with known "
-            "devices and --method transferred"
+            f"{path} holds a {model.schema}{alone}, which does not say what the device adds up to: fit it there with "
+            "known devices and --method transferred"
         )
     return model
 

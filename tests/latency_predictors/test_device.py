@@ -78,12 +78,12 @@ def test_a_runtime_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mon
     assert "openvino" in runtimes.names()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_seed_below_zero_is_refused() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         MeasureOptions(seed=-1)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match="device name cuda: torch finds no GPU here"):
         Device(name="cuda", runtime="torch_eager").require_possible()

@@ -254,6 +254,9 @@ def test_a_space_of_few_networks_calibrates_on_some_of_them(
     assert (len(table.calibration_networks), len(table.held_out_networks)) == (2, 4)
     assert {network.architecture for network in table.calibration_networks} == {space.smallest(), space.largest()}
     assert "has 6 different networks: 2 calibrate its table, 4 test it" in caplog.text
+    options = dataclasses.replace(OPTIONS, n_calibration=100, n_held_out=5)
+    table = profile(space, Device(), tmp_path / "other", options, progress=False)
+    assert (len(table.calibration_networks), len(table.held_out_networks)) == (3, 3), "whatever is asked, some test it"
 
 
 def test_a_space_of_too_few_networks_is_refused(machine: Machine, toy: Callable[..., Any], tmp_path: Path) -> None:

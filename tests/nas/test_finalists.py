@@ -192,6 +192,12 @@ def test_a_kill_loses_no_group_that_was_measured(
     assert machine.groups == [2, 2, 1], "what is found is not measured again"
 
 
+def test_a_journal_of_something_else_is_told(find: Callable[[], list[Finalist]], tmp_path: Path) -> None:
+    (tmp_path / "finalists.jsonl").write_text('{"row": [1, 2]}\n')
+    with pytest.raises(InputError, match=r"finalists\.jsonl holds a line that is no finalist"):
+        find()
+
+
 def test_a_search_goes_on_with_the_devices_that_it_began_with(
     find: Callable[..., list[Finalist]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

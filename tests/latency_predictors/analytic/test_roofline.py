@@ -40,6 +40,8 @@ def test_figures_are_kept_as_json(tmp_path: Path) -> None:
         ('"gflops": 1e400', "gflops inf: input should be a finite number"),
         ('"bandwidth_gb": 1e-300', "bandwidth_gb 1e-300: input should be greater than"),
         ('"launch_us": 1e300', r"launch_us 1e\+300: input should be less than"),
+        ('"gflops": true', "gflops True: input should be a valid number"),
+        ('"gflops": 3, "gflops": 4', "gflops stands there twice: keep it once"),
         ('"static_watts": NaN', "static_watts nan: input should be a finite number"),
     ],
 )

@@ -99,6 +99,15 @@ def test_a_column_that_stands_twice_is_named(kind: str, tmp_path: Path) -> None:
         read_measured_networks(path, SPACE)
 
 
+def test_a_latency_that_only_later_objects_have_is_missed_where_it_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "board.json"
+    first, *others = rows()
+    del first["latency_ms"]
+    path.write_text(json.dumps([first, *others]))
+    with pytest.raises(InputError, match=r"board\.json, row 1: latency_ms is empty"):
+        read_measured_networks(path, SPACE)
+
+
 @pytest.mark.parametrize("name", ["absent.csv", "board.txt", "damaged.parquet"])
 def test_files_that_are_none_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "damaged.parquet").write_text("no table")

@@ -115,9 +115,17 @@ def test_a_few_designed_networks_and_known_devices_make_a_model(
 def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> None:
     short = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.2)
     made = design(DesignConfig(tmp_path / "design", NAMED, networks=3, device=Device(), measure=short))
-    result = fit(FitConfig(Path(made["networks"]), tmp_path / "model", NAMED, device=Device()))
+    options = FitConfig(Path(made["networks"]), tmp_path / "model", NAMED)
+    result = fit(options)
     assert result["method"] == "transferred"  # three networks are too few to learn from alone
     assert 0 < result["fastest_ms"] < result["slowest_ms"]
+    model = read_latency_model(tmp_path / "model")
+    assert (model.device, model.fingerprint) == (Device(), fingerprint(Device())), "those of the design"
+    for name, value in {"runtime": "torch_eager", "batch_size": 8}.items():
+        other = dataclasses.replace(options, output=tmp_path / "other", device=Device.from_json({name: value}))
+        with pytest.raises(InputError, match=rf"was measured with device {name} \S+, not {value}"):
+            fit(other)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_model_of_a_table_is_of_the_table_s_machine(tmp_path: Path) -> None:
@@ -147,6 +155,14 @@ def test_a_model_beside_a_table_does_not_hide_that_the_table_has_changed(tmp_pat
     profiled(tmp_path, "launching").joinpath("table.json").replace(folder / "table.json")
     with pytest.raises(InputError, match="was made with another measured than is asked for"):
         fit(config)
+
+
+def test_a_model_of_no_known_devices_says_nothing_of_another_space(tmp_path: Path) -> None:
+    alone = FitConfig(write(tmp_path, "here", networks(5)), tmp_path / "alone", NAMED)
+    fit(alone)
+    known = (write(tmp_path, "slow", networks(20)),)
+    with pytest.raises(InputError, match=r"alone holds a \S+ of no known devices, which does not say what the device"):
+        fit(dataclasses.replace(alone, output=tmp_path / "model", known=known, elsewhere=tmp_path / "alone"))
 
 
 def test_a_known_device_may_be_a_table(tmp_path: Path) -> None:
