@@ -60,7 +60,7 @@ class Host:
                     for line in process.stderr:
                         last.append(line.decode(errors="replace").strip())
                         tell(last[0])
-                except BaseException:  # an interrupt: what runs there ends by itself
+                except BaseException:  # an interrupt: what runs there ends by itself, and others wait for it
                     process.terminate()
                     raise
             stdout.seek(0)

@@ -11,20 +11,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from latency_predictors.on_device import machine
+from latency_predictors.on_device import lock, machine
 from latency_predictors.on_device.runner import LARGEST_DIFFERENCE, Runner, Session, difference
 from latency_predictors.on_device.timing import STATISTIC, measure
-
-try:
-    import fcntl
-except ImportError:  # Windows, whose locks do not end with their process
-    fcntl = None  # type: ignore[assignment]
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -97,7 +92,7 @@ def results_path(kit_path: Path) -> Path:
 
 
 def measure_kit(path: Path, say: Callable[[str], object]) -> None:
-    """Measure what a kit asks for and its results lack.
+    """Measure what a kit asks for and its results lack, once no other kit is measured on this machine.
 
     Raises:
         KitError: a file is missing or does not run, the results are broken or of another kit or machine, or the
@@ -116,13 +111,14 @@ def measure_kit(path: Path, say: Callable[[str], object]) -> None:
         raise KitError(f"the kit wants cores {', '.join(map(str, cores))}, but {why}; make another kit")
     header = {"schema": RESULTS_SCHEMA, "kit": kit["id"], "statistic": STATISTIC, "machine": here}
     with _claimed(results_path(path), say) as file:
-        n_done = _begin(file, header, results_path(path))
-        for number, asked in list(enumerate(passes))[n_done:]:
-            names = list(asked["models"])
-            tell = _Progress(f"pass {number + 1} of {len(passes)}, {len(names)} models", say)
-            load = _loader(kit, asked, path.parent)
-            found = measure(names, load, asked["options"], device["threads"], tell.round, cores)
-            _append(file, {"pass": number, "unit": UNIT, "measurements": found})
+        left = list(enumerate(passes))[_begin(file, header, results_path(path)) :]
+        with lock.machine_held(say) if left else nullcontext():
+            for number, asked in left:
+                names = list(asked["models"])
+                tell = _Progress(f"pass {number + 1} of {len(passes)}, {len(names)} models", say)
+                load = _loader(kit, asked, path.parent)
+                found = measure(names, load, asked["options"], device["threads"], tell.round, cores)
+                _append(file, {"pass": number, "unit": UNIT, "measurements": found})
     say(f"done: take {results_path(path)} to where the kit was made")
 
 
@@ -177,12 +173,7 @@ def _loader(kit: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> C
 def _claimed(path: Path, say: Callable[[str], object]) -> Iterator[BinaryIO]:
     """Open the results for this process alone; a second one waits for the first, and then has nothing left to do."""
     with path.open("a+b") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                say("this kit is being measured already: waiting for that to end")
-                fcntl.flock(file, fcntl.LOCK_EX)
+        lock.hold(file, say, lambda: "this kit is being measured already")
         yield file
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ RESULTS = "kit.results.jsonl"
 def start(board: Path, *arguments: str) -> "subprocess.Popen[str]":
     """Run the script with nothing of the project in reach."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["TMPDIR"] = str(board.parent)  # where it is told that this machine is measured on
     command = [sys.executable, "-I", SCRIPT, *arguments]
     return subprocess.Popen(command, cwd=board, env=environment, stdout=-1, stderr=-1, text=True)
 
@@ -134,6 +136,43 @@ def test_the_script_describes_the_machine_as_the_project_does(measured: Path) ->
     assert {name: described[name] for name in described if name in here} == {
         name: here[name] for name in here if name in described
     }
+
+
+def test_one_kit_is_measured_at_a_time_on_a_machine_whichever_it_is(folder: Path, tmp_path: Path) -> None:
+    boards = [tmp_path / "left_behind", tmp_path / "asked_next"]
+    for board in boards:
+        shutil.copytree(folder, board)
+    endless = json.loads((boards[0] / "kit.json").read_text())
+    for asked in endless["passes"]:
+        asked["options"].update(min_seconds=1000, max_seconds=1000)
+    (boards[0] / "kit.json").write_text(json.dumps(endless))
+    first = start(boards[0], "kit.json")
+    assert first.stderr is not None
+    assert first.stderr.readline().startswith("pass 1 of ")
+    try:
+        second = start(boards[1], "scene-0.1.json")
+        assert second.stderr is not None
+        waits = f"process {first.pid} measures a kit on this machine: waiting for that to end\n"
+        assert second.stderr.readline() == waits
+        assert n_lines(boards[1] / "scene-0.1.results.jsonl") == 1, "what it is, and no pass yet"
+    finally:
+        first.kill()
+        first.communicate()
+    assert "done: take" in second.communicate(timeout=60)[1]
+    assert second.returncode == 0
+
+
+def test_where_nothing_can_be_locked_a_line_says_so(
+    measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(measured, tmp_path / "board")
+    (tmp_path / "board" / RESULTS).unlink()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    told: list[str] = []
+    measure_kit(tmp_path / "board" / "kit.json", told.append)
+    assert "No such file or directory" in told[0]
+    assert told[0].endswith(": make sure that no other kit is measured on this machine meanwhile")
+    assert told[-1].startswith("done")
 
 
 def test_a_file_that_was_not_copied_whole_is_named(folder: Path, tmp_path: Path) -> None:
