@@ -44,6 +44,16 @@ def test_the_best_is_taken_and_its_interval_holds() -> None:
     assert 0.8 <= ((low <= measured) & (measured <= high)).mean() <= 0.99
 
 
+def test_a_margin_holds_95_percent_of_networks_that_were_not_measured() -> None:
+    shares = []
+    for first in range(0, 300, 60):
+        seen = np.arange(first, first + 60)
+        model = LearnedLatency.fit(features(), POPULATION[seen], latencies()[seen], kinds=["ridge"])
+        fresh = np.setdiff1d(np.arange(len(POPULATION)), seen)
+        shares.append((latencies()[fresh] <= model.predict(POPULATION[fresh]) * (1 + model.margin)).mean())
+    assert np.mean(shares) == pytest.approx(0.95, abs=0.03)
+
+
 def test_too_few_networks_are_refused() -> None:
     with pytest.raises(InputError, match="9 measured networks: expected at least 10"):
         LearnedLatency.fit(features(), POPULATION[:9], latencies()[:9])

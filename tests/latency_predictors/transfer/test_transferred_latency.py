@@ -15,7 +15,7 @@ from latency_predictors.learned.features import Features
 from latency_predictors.transfer import transfer as transfer_module
 from latency_predictors.transfer.design import at_random, most_telling
 from latency_predictors.transfer.known_device import KnownDevice, fit_device, resemblance
-from latency_predictors.transfer.transfer import Transfer
+from latency_predictors.transfer.transfer import NORMAL, Transfer
 from latency_predictors.transfer.transferred_latency import TransferredLatency
 from search_spaces import InputError
 
@@ -139,6 +139,24 @@ def test_a_margin_holds_95_percent_of_networks_whose_errors_have_their_deviation
     mean, deviation = model.posterior.predict(features(), features().reference)
     errors = model.factor / 1.645 * deviation / mean * np.random.default_rng(0).normal(size=(100, len(mean)))
     assert (errors <= model.margin).mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_intervals_are_as_wide_as_known_devices_need_them() -> None:
+    """On devices where a fifth of the networks, on each others, take three times as long as all else foretells."""
+
+    def odd(seed: int) -> np.ndarray:
+        return latencies(seed, "written") * np.where(np.random.default_rng(100 + seed).random(400) < 0.2, 3, 1)
+
+    transfer = Transfer(features(), [fit_device(features(), f"d{i}", POPULATION[:60], odd(i)[:60]) for i in range(2)])
+    factor = transfer.factor(10, at_random)
+    held = []
+    for seed in range(10, 14):
+        measured = odd(seed)
+        mean, deviation = transfer.posterior(POPULATION[:10], measured[:10]).predict(features(), POPULATION[200:])
+        off = np.abs(measured[200:] - mean) / deviation
+        held.append([(off <= deviations).mean() for deviations in (NORMAL, factor)])
+    as_believed, widened = np.mean(held, axis=0)
+    assert as_believed < 0.8 < 0.9 <= widened
 
 
 def test_a_known_device_with_few_networks_says_nothing_of_intervals(caplog: pytest.LogCaptureFixture) -> None:
