@@ -13,7 +13,7 @@ from latency_predictors.measuring import measure
 from latency_predictors.model import Model
 from latency_predictors.on_device import timing
 from latency_predictors.on_device.machine import n_cores, usable_cores
-from latency_predictors.on_device.runner import Runner
+from latency_predictors.on_device.runner import Runner, Session
 from search_spaces.errors import InputError
 
 SHORT = MeasureOptions(warmup_runs=1, runs_per_visit=3, min_rounds=2, min_seconds=0, max_seconds=1e-9)
@@ -68,21 +68,30 @@ def test_affinity_is_restored_after_success_and_after_failure(matmul: Make) -> N
     assert os.sched_getaffinity(0) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
-def test_runs_are_held_on_the_cores_that_were_chosen(matmul: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    held: list[set[int]] = []
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[int], Any]]:
+    """Returns the cores that each model is held on, and the options of its session, as it is measured."""
+    found: list[tuple[set[int], Any]] = []
     warm_up = timing._warm_up
 
-    def recording(*arguments: Any) -> None:
-        held.append(os.sched_getaffinity(0))
-        warm_up(*arguments)
+    def recording(runner: Session, *arguments: Any) -> None:
+        found.append((os.sched_getaffinity(0), runner._session.get_session_options()))
+        warm_up(runner, *arguments)
 
     monkeypatch.setattr(timing, "_warm_up", recording)
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_runs_are_held_on_the_cores_that_were_chosen(matmul: Make, held: list[tuple[set[int], Any]]) -> None:
     usable = usable_cores()
     for cores, expected in (((usable[0],), {usable[0]}), (None, {usable[-1]})):
         held.clear()
         measure(Device(cores=cores), {"network": matmul(2)}, options=SHORT)
-        assert held == [expected]
+        ((on, session),) = held
+        assert (on, session.intra_op_num_threads) == (expected, 1)
+        spins = session.get_session_config_entry("session.force_spinning_stop")
+        assert spins == "1", "threads of other models wait without spinning"
 
 
 def test_a_model_that_cannot_run_is_named(matmul: Make) -> None:
@@ -100,7 +109,10 @@ def test_a_model_that_computes_something_else_is_refused(matmul: Make) -> None:
         measure(Device(), {"other": other}, options=SHORT)
 
 
-def test_two_threads_are_held_on_two_cores(matmul: Make) -> None:
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this system")
+def test_two_threads_are_held_on_two_cores(matmul: Make, held: list[tuple[set[int], Any]]) -> None:
     if n_cores() < 2:
         pytest.skip("one core")
     assert measure(Device(threads=2), {"network": matmul(64)}, options=SHORT)["network"].n_runs >= 6
+    ((on, session),) = held
+    assert (on, session.intra_op_num_threads) == ({*usable_cores()[-2:]}, 2)
