@@ -185,6 +185,23 @@ def test_a_shell_may_greet(shell: tuple[Device, Path], matmul: Callable[..., Mod
         fingerprint(device)
 
 
+def test_files_are_copied_some_at_a_time_and_removed_when_two_days_old(
+    shell: tuple[Device, Path], matmul: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, _ = shell
+    monkeypatch.setattr(remote, "_BATCH_BYTES", 1)
+    there = tmp_path / "there"
+    (there / "files").mkdir(parents=True)
+    for name, hours in (("files/old.onnx", 49), ("old.results.jsonl", 49), ("files/recent.onnx", 47)):
+        (there / name).touch()
+        os.utime(there / name, (time.time() - 3600 * hours,) * 2)
+    measure(device, {"small": matmul(8), "large": matmul(16)}, options=SHORT)
+    files = [path.name for path in (there / "files").iterdir()]
+    assert "recent.onnx" in files
+    assert len(files) == 1 + 2 * 3, "a model, what it is fed and what comes of that, of each"
+    assert [path.name for path in there.glob("*.jsonl")] == []
+
+
 def test_a_host_that_answered_before_is_waited_for_between_passes(
     shell: tuple[Device, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
