@@ -42,13 +42,15 @@ def test_a_kit_becomes_a_table_whoever_left_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_the_table_of_other_results_of_a_kit_is_not_lost(tmp_path: Path) -> None:
+def test_the_table_of_other_results_of_a_kit_is_not_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = tmp_path / "kit"
     kit(KitConfig(output, space=SPACE, profile=PROFILE))
     measure_kit(output / KIT, lambda _: None)
     phone, other = results_path(output / KIT), tmp_path / "other.jsonl"
-    other.write_text(phone.read_text().replace('"spread": ', '"spread": 1'))
-    kit(KitConfig(output, (phone,)))
+    phone.write_text(phone.read_text().replace('"stable": false', '"stable": true'))
+    other.write_text(phone.read_text().replace('"stable": true', '"stable": false'))
+    assert kit(KitConfig(output, (phone,)))["stable_share"] == 1
+    assert "busy" not in caplog.text
     table = output / "table.json"
     for content in (table.read_text(), "what someone made of it"):
         table.write_text(content)
@@ -57,3 +59,4 @@ def test_the_table_of_other_results_of_a_kit_is_not_lost(tmp_path: Path) -> None
         assert table.read_text() == content
     table.rename(output / "phone.json")
     assert kit(KitConfig(output, (other,)))["table"] == str(table)
+    assert "the machine was busy: only 0% of the latencies became stable" in caplog.text
