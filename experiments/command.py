@@ -1,12 +1,16 @@
-"""How the commands of experiments end: bad input and interrupts are told in one line."""
+"""How the commands of experiments end: bad input and interrupts are told in one line, with the statuses of `nas`."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from search_spaces.errors import InputError, invalid
+
+BAD_INPUT, INTERRUPTED = 2, 130
+"""Exit statuses."""
 
 
 @contextmanager
@@ -15,11 +19,11 @@ def one_line(name: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        sys.exit(f"{name}: {error}")
+        _end(f"{name}: {error}", BAD_INPUT)
     except ValidationError as error:  # of a record of options that was made of what was given
-        sys.exit(f"{name}: {invalid('option', error)}")
+        _end(f"{name}: {invalid('option', error)}", BAD_INPUT)
     except KeyboardInterrupt:
-        sys.exit(f"{name}: stopped")
+        _end(f"{name}: stopped", INTERRUPTED)
 
 
 @contextmanager
@@ -29,7 +33,12 @@ def resumable(name: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            sys.exit(f"{name}: stopped; the same command goes on")
+            _end(f"{name}: stopped; the same command goes on", INTERRUPTED)
+
+
+def _end(line: str, status: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(status)
 
 
 def at_least_one(**numbers: int) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments import rivals
 from experiments.command import at_least_one, resumable
-from experiments.report import markdown_table, replace_section, write_text
+from experiments.report import Section, markdown_table, write_text
 from nas.bounds import LATENCY, feasible_region, model_files, read_models
 from nas.candidates import sought_metric
 from nas.constraint import in_words
@@ -123,6 +123,7 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Search with every strategy and seed, write the report, return its table."""
     at_least_one(seeds=arguments.seeds, evaluations=arguments.evaluations)
+    section = Section(arguments.readme, "strategies-supernet") if arguments.readme else None
     told = {"optimizer": arguments.optimizer, "learning_rate": arguments.learning_rate}
     loaded = with_options({name: rivals.load(name) for name in arguments.strategies}, told)
     found: dict[str, list[tuple[Metrics, Metrics]]] = {name: [] for name in loaded}
@@ -138,8 +139,8 @@ def compare(arguments: argparse.Namespace) -> str:
                 bar.update()
     summary = f"{summarised(setting.sought, found)}\nThe bounds are {in_words(setting.region.bounds)}.\n"
     write_text(arguments.output / "report.md", summary)
-    if arguments.readme:
-        replace_section(arguments.readme, "strategies-supernet", summary)
+    if section:
+        section.replace(summary)
     return summary
 
 

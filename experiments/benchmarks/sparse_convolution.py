@@ -74,7 +74,7 @@ class Spconv:
         try:
             import spconv.pytorch as spconv
         except ImportError:
-            raise SystemExit("spconv is not installed: pip install spconv, or give --without-spconv") from None
+            raise InputError("spconv is not installed: pip install spconv, or give --without-spconv") from None
         self.library = spconv
         places = (clouds.coordinates.double() * (1 / voxel_size)).floor().long()
         places = torch.unique(places - places.amin(0), dim=0)  # by x, y, z: the order of our rows

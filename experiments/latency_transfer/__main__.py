@@ -18,7 +18,7 @@ from experiments.latency_transfer.protocol import Protocol, planned
 from experiments.latency_transfer.report import write_report
 from experiments.latency_transfer.runs import run_all
 from experiments.latency_transfer.tables import read
-from experiments.report import replace_section
+from experiments.report import Section
 
 ROLES = ("target", "validation", "source")
 
@@ -45,6 +45,7 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
     at_least_one(seeds=arguments.seeds, processes=arguments.processes)
+    section = Section(arguments.readme, "latency-transfer") if arguments.readme else None
     data = read(arguments.data)
     runs = planned(data, arguments.roles, arguments.seeds)
     found = run_all(runs, arguments.data, arguments.output, arguments.processes)
@@ -52,8 +53,8 @@ def compare(arguments: argparse.Namespace) -> str:
     devices = dict.fromkeys((run.space, run.device) for run in runs)
     ceilings = {(space, device): protocols[space].ceiling(device) for space, device in devices}
     summary = write_report(arguments.output, found, ceilings)
-    if arguments.readme:
-        replace_section(arguments.readme, "latency-transfer", summary)
+    if section:
+        section.replace(summary)
     return summary
 
 

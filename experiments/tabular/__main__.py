@@ -16,13 +16,14 @@ strategy has changed. --readme puts the summary in a document.
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from experiments import rivals
 from experiments.command import at_least_one, resumable
-from experiments.report import replace_section
+from experiments.report import Section
 from experiments.tabular.comparison import Comparison
 from experiments.tabular.nasbench201 import accuracies_in, latencies_in, nasbench201_in
 from experiments.tabular.protocol import LIMITS, Problem
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument(
         "--categories", nargs="+", default=(), help="those of them whose numbers are codes, in no order"
     )
-    parser.add_argument("--key", default="index", help="column that several --files are joined by")
+    parser.add_argument("--key", help="column that several --files are joined by; unset: index")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report and of what was searched")
     parser.add_argument("--strategies", nargs="+", default=rivals.COMPARED, help="files of nas/strategies, pymoo_nsga2")
     parser.add_argument("--accuracies", nargs="+", help="columns; of NAS-Bench-201 unset: tests after 200 epochs")
@@ -72,18 +73,20 @@ def main() -> None:
 def compare(arguments: argparse.Namespace) -> str:
     """Run what is missing, write the report, return its summary."""
     at_least_one(processes=arguments.processes)
+    section = Section(arguments.readme, "strategies-tabular") if arguments.readme else None
     require_compared(arguments.seeds or (), arguments.strategies)
     seeds = {name: n_seeds(name, arguments.seeds or SEEDS) for name in arguments.strategies}
     benchmark, accuracies, latencies = asked_nasbench201(arguments) if arguments.data else asked_files(arguments)
     accuracies, latencies = list(dict.fromkeys(accuracies)), list(dict.fromkeys(latencies))
+    require_apart({"choice": benchmark.choices, "accuracy": accuracies, "latency": latencies})
     table = read_table(benchmark, [*accuracies, *latencies])
     fronts = [Problem(table, accuracy, latency) for accuracy in accuracies for latency in latencies]
     limited = [Problem(table, problem.accuracy, problem.latency, limit) for problem in fronts for limit in LIMITS]
     runs = planned([*fronts, *limited], seeds)
     found = search_all(runs, benchmark, arguments.output / "searches", arguments.processes)
     summary = write_report(arguments.output, benchmark.name, Comparison(fronts, found), Comparison(limited, found))
-    if arguments.readme:
-        replace_section(arguments.readme, "strategies-tabular", summary)
+    if section:
+        section.replace(summary)
     return summary
 
 
@@ -95,6 +98,8 @@ def asked_nasbench201(arguments: argparse.Namespace) -> tuple[Benchmark, list[st
     """
     if arguments.choices or arguments.categories:
         raise InputError("--choices and --categories are known of NAS-Bench-201: leave them out, or use --files")
+    if arguments.key:
+        raise InputError(f"--key {arguments.key} does nothing to NAS-Bench-201: leave it out, or use --files")
     benchmark, known = nasbench201_in(arguments.data), latencies_in(arguments.data)
     accuracies = arguments.accuracies or accuracies_in(arguments.data)
     latencies = arguments.latencies or [name for name in DEVICES if name in known] or known
@@ -115,8 +120,13 @@ def asked_files(arguments: argparse.Namespace) -> tuple[Benchmark, list[str], li
     Raises:
         InputError: an option does not say which columns these are.
     """
+    if arguments.key and len(arguments.files) == 1:
+        raise InputError(f"--key {arguments.key} does nothing, as a single file is joined to none: leave it out")
     benchmark = Benchmark(
-        tuple(arguments.files), tuple(arguments.choices or ()), tuple(arguments.categories), key=arguments.key
+        tuple(arguments.files),
+        tuple(arguments.choices or ()),
+        tuple(arguments.categories),
+        **({"key": arguments.key} if arguments.key else {}),
     )
     for name in ("choices", "accuracies", "latencies"):
         if not getattr(arguments, name):
@@ -126,16 +136,32 @@ def asked_files(arguments: argparse.Namespace) -> tuple[Benchmark, list[str], li
     return benchmark, arguments.accuracies, arguments.latencies
 
 
-def require_compared(said: Sequence[str], compared: Sequence[str]) -> None:
-    """Raise unless all strategies of which seeds are said are compared.
+def require_apart(columns: Mapping[str, Sequence[str]]) -> None:
+    """Raise unless no column is of two kinds; of columns by kind.
 
     Raises:
-        InputError: one is not; with the nearest that are.
+        InputError: one is.
     """
+    for (kind, names), (other, others) in combinations(columns.items(), 2):
+        for name in names:
+            if name in others:
+                raise InputError(f"column {name} is given as {kind} and as {other}: leave it out of one of them")
+
+
+def require_compared(said: Sequence[str], compared: Sequence[str]) -> None:
+    """Raise unless all strategies of which seeds are said are compared, and seeds are said of each once.
+
+    Raises:
+        InputError: one is not, with the nearest that are; or two numbers are said of one, or of all.
+    """
+    known: dict[str, str] = {}
     for text in said:
         name = text.rpartition("=")[0]
         if name and name not in compared:
             raise unknown("strategy of --seeds", name, compared)
+        if name in known:
+            raise InputError(f"--seeds {known[name]} {text}: expected one number of {name or 'all'}, leave one out")
+        known[name] = text
 
 
 def n_seeds(strategy: str, said: Sequence[str]) -> int:

@@ -20,7 +20,8 @@ class Comparison:
         found: what runs evaluated, those of other problems among them.
 
     Attributes:
-        problems: as given.
+        problems: as given, of one table.
+        n_rows: architectures that the table has; no budget above that can be spent.
         figures: names, the one that strategies are ranked by first.
         strategies: names, the best first by the mean of that figure over all budgets of `BUDGETS`.
         seconds: the median processor time of a search, by strategy.
@@ -28,6 +29,7 @@ class Comparison:
 
     def __init__(self, problems: Sequence[Problem], found: Mapping[Run, Found]) -> None:
         self.problems = tuple(problems)
+        self.n_rows = len(problems[0].table.rows)
         self.figures = ("short", "optimum") if problems[0].limit else ("region", "table", "short", "optimum")
         asked = {(p.accuracy, p.latency, p.limit): p for p in problems}
         runs: dict[str, dict[Problem, list[Found]]] = {}

@@ -22,6 +22,7 @@ _MEANINGS = {
     "short": "accuracy points short of the optimum under a latency limit",
     "optimum": "share of runs that hold the optimum under a latency limit",
 }
+_NOTHING = "–"
 _SHOWN = 100
 """The budget of tables that have room for one."""
 
@@ -61,23 +62,31 @@ def summarised(fronts: Comparison, limited: Comparison) -> str:
 
     Of fronts: the share in the region of interest at every budget, the rank by it and the points short of the optimum
     under limits, both at 100. Of searches under limits: the points short and the rank at 100, the share of optima at
-    the end.
+    the end. A dash and a line below stand for what a table is too small for.
     """
     headings = ["strategy", "seeds", *(f"share at {budget}" for budget in BUDGETS), "rank", "short, front"]
     headings += ["short, limit", "optimum", "rank"]
     rows = []
     for name in [*fronts.strategies, *(name for name in limited.strategies if name not in fronts.strategies)]:
-        of_front = ["–"] * (len(BUDGETS) + 2)
+        of_front = [_NOTHING] * (len(BUDGETS) + 2)
         if name in fronts.strategies:
-            of_front = [f"{fronts.mean(name, 'region', budget):.3f}" for budget in BUDGETS]
-            of_front += [f"{fronts.rank(name, _SHOWN):.1f}", f"{fronts.mean(name, 'short', _SHOWN):.2f}"]
+            of_front = [_told(fronts, budget, f"{fronts.mean(name, 'region', budget):.3f}") for budget in BUDGETS]
+            shown = f"{fronts.rank(name, _SHOWN):.1f}", f"{fronts.mean(name, 'short', _SHOWN):.2f}"
+            of_front += [_told(fronts, _SHOWN, text) for text in shown]
         of_limit = [
-            f"{limited.mean(name, 'short', _SHOWN):.2f}",
-            f"{limited.mean(name, 'optimum', max(BUDGETS)):.0%}",
-            f"{limited.rank(name, _SHOWN):.1f}",
+            _told(limited, _SHOWN, f"{limited.mean(name, 'short', _SHOWN):.2f}"),
+            _told(limited, max(BUDGETS), f"{limited.mean(name, 'optimum', max(BUDGETS)):.0%}"),
+            _told(limited, _SHOWN, f"{limited.rank(name, _SHOWN):.1f}"),
         ]
         rows.append([f"`{name}`", str(limited.n_seeds(name)), *of_front, *of_limit])
-    return markdown_table(headings, rows)
+    too_many = [str(budget) for budget in BUDGETS if budget > limited.n_rows]
+    why = f"\nThe table has {limited.n_rows} architectures, too few for {', '.join(too_many)} evaluations.\n"
+    return markdown_table(headings, rows) + (why if too_many else "")
+
+
+def _told(comparison: Comparison, budget: int, figure: str) -> str:
+    """Return a figure at a budget, or a dash if the table has fewer architectures."""
+    return figure if budget <= comparison.n_rows else _NOTHING
 
 
 def _sections(comparison: Comparison) -> list[str]:
@@ -91,14 +100,19 @@ def _sections(comparison: Comparison) -> list[str]:
         headings = ["strategy", "seeds", *map(str, BUDGETS)]
         parts += [f"### {_capital(_MEANINGS[figure])}\n", markdown_table(headings, rows)]
     rows = [
-        [f"`{name}`", *(f"{comparison.rank(name, b):.1f}" for b in BUDGETS), f"{comparison.seconds[name]:.2f}"]
+        [
+            f"`{name}`",
+            *(_told(comparison, budget, f"{comparison.rank(name, budget):.1f}") for budget in BUDGETS),
+            f"{comparison.seconds[name]:.2f}",
+        ]
         for name in comparison.strategies
     ]
     headings = ["strategy", *map(str, BUDGETS), "seconds of one processor a search"]
     parts += ["### Mean rank over problems, and time\n", markdown_table(headings, rows)]
     leading, at = comparison.figures[0], CURVE.index(_SHOWN)
+    values = [comparison.values(name, leading) for name in comparison.strategies]
     rows = [
-        [problem.name, *(f"{comparison.values(s, leading)[i, :, at].mean():.3f}" for s in comparison.strategies)]
+        [problem.name, *(_told(comparison, _SHOWN, f"{runs[i, :, at].mean():.3f}") for runs in values)]
         for i, problem in enumerate(comparison.problems)
     ]
     title = f"### Problem by problem, {_SHOWN} evaluations: {_MEANINGS[leading]}\n"
@@ -107,7 +121,7 @@ def _sections(comparison: Comparison) -> list[str]:
 
 def _with_spread(comparison: Comparison, name: str, figure: str, budget: int) -> str:
     mean, spread = comparison.mean(name, figure, budget), comparison.spread(name, figure, budget)
-    return f"{mean:.3f} ({spread:.3f})" if comparison.n_seeds(name) > 1 else f"{mean:.3f}"
+    return _told(comparison, budget, f"{mean:.3f} ({spread:.3f})" if comparison.n_seeds(name) > 1 else f"{mean:.3f}")
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:
@@ -118,7 +132,8 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         for name in comparison.strategies:
             for figure in comparison.figures:
-                for (i, problem), (at, budget) in product(enumerate(comparison.problems), enumerate(CURVE)):
+                curve = [(at, budget) for at, budget in enumerate(CURVE) if budget <= comparison.n_rows]
+                for (i, problem), (at, budget) in product(enumerate(comparison.problems), curve):
                     runs = comparison.values(name, figure)[i, :, at]
                     numbers = [runs.mean(), runs.std(), *np.quantile(runs, [0.25, 0.5, 0.75])]
                     described = [name, problem.name, figure, budget, len(runs)]
@@ -133,9 +148,9 @@ def _draw_curves(path: Path, comparison: Comparison) -> None:
     figure = Figure(figsize=(4 * n_columns, 6 + 2.6 * n_rows), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[6, 2.6 * n_rows]).flat
     axes = above.subplots()
-    leading = comparison.figures[0]
+    leading, n_budgets = comparison.figures[0], sum(budget <= comparison.n_rows for budget in CURVE)
     for name, style in zip(comparison.strategies, _styles(), strict=False):
-        runs = comparison.values(name, leading)
+        runs = comparison.values(name, leading)[:, :, :n_budgets]
         _draw(axes, runs.mean(axis=(0, 1)), np.sqrt(runs.var(axis=1).mean(axis=0)) * [[-1], [1]], style, name)
     axes.set(ylabel=_MEANINGS[leading], title="all problems: mean and standard deviation of a problem's runs")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -144,7 +159,7 @@ def _draw_curves(path: Path, comparison: Comparison) -> None:
     ):
         panel.set_title(f"{problem.name}: median and quartiles", fontsize="small")
         for name, style in zip(comparison.strategies, _styles(), strict=False):
-            runs = comparison.values(name, leading)[i]
+            runs = comparison.values(name, leading)[i, :, :n_budgets]
             median = np.median(runs, axis=0)
             _draw(panel, median, np.quantile(runs, [0.25, 0.75], axis=0) - median, style, name)
     image = BytesIO()
@@ -158,9 +173,10 @@ def _styles() -> Iterator[dict[str, Any]]:
 
 
 def _draw(axes: Axes, middle: Floats, band: Floats, style: dict[str, Any], label: str) -> None:
-    """Draw a curve over budgets with a band (2, budgets) of differences around it."""
-    axes.plot(CURVE, middle, label=label, **style)
-    axes.fill_between(CURVE, *(middle + band), color=style["color"], alpha=0.12, linewidth=0)
+    """Draw a curve over the first budgets of `CURVE` with a band (2, budgets) of differences around it."""
+    budgets = CURVE[: len(middle)]
+    axes.plot(budgets, middle, label=label, **style)
+    axes.fill_between(budgets, *(middle + band), color=style["color"], alpha=0.12, linewidth=0)
     axes.set(xscale="log", xlabel="architectures evaluated")
 
 

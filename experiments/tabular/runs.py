@@ -20,6 +20,7 @@ from experiments import rivals
 from experiments.tabular.protocol import BUDGETS, Problem
 from experiments.tabular.table import Benchmark, read_table
 from nas.run_directory import digest
+from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal, require_same
 
@@ -76,11 +77,21 @@ def _recorded(journals: Mapping[str, Journal], benchmark: Benchmark) -> list[tup
         if not journal.recovered:
             journal.append([about])
             continue
+        _require_same_files(journal, data["files"])
         require_same(f"what {journal.path} holds", journal.recovered[0], about)
         for record in journal.recovered[1:]:
             places, seconds = np.array(record.pop("places"), np.int64), record.pop("seconds")
             found.append((Run(**record), Found(places, seconds)))
     return found
+
+
+def _require_same_files(journal: Journal, files: Mapping[str, str]) -> None:
+    """Raise unless a journal is of these files: digests by name."""
+    theirs: Mapping[str, str] = journal.recovered[0].get("data", {}).get("files", {})
+    if theirs != files:
+        names, other = " and ".join(files), " and ".join(theirs)
+        told = f"a file {names} of other content" if names == other else f"{other}, not of {names}"
+        raise InputError(f"what {journal.path} holds is of {told}: use the same, or another output directory")
 
 
 def _plain(name: str) -> dict[str, Any]:

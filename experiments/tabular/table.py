@@ -23,7 +23,13 @@ from search_spaces.errors import unknown
 from search_spaces.plan_index import Population
 from search_spaces.space import Choice, Option
 
+Columns = dict[str, "pa.ChunkedArray"]
+"""What files hold, by the names of the columns: as many rows each."""
+
 _NEAREST = 10
+
+_MEASURED = (pa.types.is_integer, pa.types.is_floating)
+_CHOSEN = (*_MEASURED, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -73,12 +79,10 @@ class Table(Evaluator):
     """The results of architectures of a space, looked up: of all of them, or of as many as were ever measured.
 
     Attributes:
-        metrics: the names of the columns of results; NaN of what a table lacks.
+        metrics: the names of the columns of results; NaN of architectures that the table lacks.
         rows: the architectures, (N, choices), each once.
         results: the metrics of every architecture, (N,) each.
 
-    Raises:
-        InputError: an architecture is there twice, or a result is missing.
     """
 
     batch_size = 1 << 16
@@ -88,14 +92,7 @@ class Table(Evaluator):
         self.rows = rows
         self.results = results
         self.metrics = tuple(results)
-        self._keys, first = np.unique(_keys(rows), return_index=True)
-        self._places = first
-        if len(first) < len(rows):
-            twice = np.setdiff1d(np.arange(len(rows)), first)[0]
-            raise InputError(f"the table has architecture {rows[twice].tolist()} twice: leave one row out")
-        for name, values in results.items():
-            if not np.isfinite(values).all():
-                raise InputError(f"column {name} has no value in row {np.flatnonzero(~np.isfinite(values))[0]}")
+        self._keys, self._places = np.unique(_keys(rows), return_index=True)
 
     @property
     def region(self) -> FeasibleRegion:
@@ -211,7 +208,7 @@ def read_table(benchmark: Benchmark, metrics: Sequence[str]) -> Table:
     """Read the table of a benchmark, with some of its columns as metrics.
 
     Raises:
-        InputError: a file, a column or a result is missing, or an architecture is there twice.
+        InputError: a file, a column or a value is missing, there are no rows, or an architecture is there twice.
     """
     columns = _joined(benchmark)
     for name in (*benchmark.choices, *benchmark.categories, *metrics):
@@ -220,22 +217,64 @@ def read_table(benchmark: Benchmark, metrics: Sequence[str]) -> Table:
     for name in benchmark.categories:
         if name not in benchmark.choices:
             raise unknown("choice among the categories", name, benchmark.choices)
-    options, rows = {}, []
+    if not all(len(column) for column in columns.values()):
+        raise InputError(f"{benchmark.name} has no rows: expected one for each architecture")
+    options, codes = {}, []
     for name in benchmark.choices:
-        if columns[name].null_count:
-            raise InputError(f"column {name} has no value in row {columns[name].is_null().to_pylist().index(True)}")
-        values, numbers = np.unique(columns[name].to_numpy(), return_inverse=True)
+        values, numbers = np.unique(_values(benchmark, columns, name, _CHOSEN, "numbers or text"), return_inverse=True)
         options[name] = _options(benchmark, name, values.tolist())
-        rows.append(numbers)
-    results = {name: _numbers(name, columns[name]) for name in metrics}
-    return Table(TableSpace(options, benchmark.cell), np.stack(rows, axis=1), results)
+        codes.append(numbers)
+    rows = np.stack(codes, axis=1)
+    _require_distinct(benchmark, columns, rows)
+    measured = {name: _values(benchmark, columns, name, _MEASURED, "numbers") for name in metrics}
+    results = {name: np.asarray(values, np.float64) for name, values in measured.items()}
+    return Table(TableSpace(options, benchmark.cell), rows, results)
 
 
-def _joined(benchmark: Benchmark) -> dict[str, "pa.ChunkedArray"]:
+def _values(
+    benchmark: Benchmark, columns: Columns, name: str, kinds: Sequence[Callable[[pa.DataType], bool]], expected: str
+) -> NDArray[Any]:
+    """Return the values (N,) of a column of one of these kinds of types, none of them missing or infinite."""
+    column = columns[name]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not any(is_kind(kind) for is_kind in kinds):
+        raise InputError(f"column {name} holds {column.type}: expected {expected}")
+    missing = column.is_null(nan_is_null=True).to_numpy()
+    values: NDArray[Any] = column.to_numpy()
+    bad = missing if missing.any() or values.dtype.kind != "f" else np.isinf(values)
+    if bad.any():
+        place = int(bad.argmax())
+        told = "no value" if missing.any() else f"{values[place]:g}"
+        where = _places(benchmark, columns, place)
+        raise InputError(f"column {name} has {told} in {where}: put a finite value there, or leave the row out")
+    return values
+
+
+def _require_distinct(benchmark: Benchmark, columns: Columns, rows: Population) -> None:
+    """Raise if two of the rows (N, choices) are equal."""
+    _, first, numbers = np.unique(_keys(rows), return_index=True, return_inverse=True)
+    if len(first) < len(rows):
+        second = int(np.setdiff1d(np.arange(len(rows)), first)[0])
+        found = _places(benchmark, columns, int(first[numbers[second]]), second)
+        told = ", ".join(f"{name} = {columns[name][second].as_py()}" for name in benchmark.choices)
+        raise InputError(
+            f"{found} hold one architecture, {told}: leave one out, or name the column that tells them apart "
+            "among the choices"
+        )
+
+
+def _places(benchmark: Benchmark, columns: Columns, *places: int) -> str:
+    """Return what a person finds rows by: the key if several files are joined by it, else their numbers, from 0."""
+    if len(benchmark.files) > 1:
+        return " and ".join(f"the row of {benchmark.key} {columns[benchmark.key][place]}" for place in places)
+    return f"{'rows' if places[1:] else 'row'} {' and '.join(map(str, places))}, counted from 0"
+
+
+def _joined(benchmark: Benchmark) -> Columns:
     """Return the columns of all files, their rows in the order of the key if there are several files."""
     if len(benchmark.files) == 1:
         return read_columns(benchmark.files[0])
-    columns: dict[str, pa.ChunkedArray] = {}
+    columns: Columns = {}
     key, keys = benchmark.key, None
     for file in benchmark.files:
         read = read_columns(file)
@@ -253,8 +292,6 @@ def _joined(benchmark: Benchmark) -> dict[str, "pa.ChunkedArray"]:
 
 def _options(benchmark: Benchmark, choice: str, values: Sequence[Any]) -> tuple[Option, ...]:
     """Return the options that the values of a choice, each once and in order, stand for."""
-    if not all(isinstance(value, int | float | str) for value in values):
-        raise InputError(f"column {choice} has {values[0]!r}: expected numbers or text")
     if choice not in benchmark.categories:
         return tuple(values)
     if not benchmark.names:
@@ -265,14 +302,7 @@ def _options(benchmark: Benchmark, choice: str, values: Sequence[Any]) -> tuple[
     return tuple(benchmark.names[int(value)] for value in values)
 
 
-def _numbers(name: str, column: "pa.ChunkedArray") -> NDArray[np.float64]:
-    """Return a column of numbers; NaN where it has none."""
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise InputError(f"column {name} holds {column.type}: expected numbers")
-    return np.asarray(column.to_numpy(), np.float64)
-
-
-def read_columns(file: Path, wanted: Sequence[str] | None = None) -> dict[str, "pa.ChunkedArray"]:
+def read_columns(file: Path, wanted: Sequence[str] | None = None) -> Columns:
     """Return the columns of a Parquet file, by name: those that are wanted, or all.
 
     Raises:
@@ -287,6 +317,8 @@ def read_columns(file: Path, wanted: Sequence[str] | None = None) -> dict[str, "
 
 
 def _parquet(file: Path) -> "pq.ParquetFile":
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: expected a Parquet file, such as one in it")
     if not file.is_file():
         raise InputError(f"{file} does not exist: expected a Parquet file")
     try:

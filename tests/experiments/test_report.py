@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.report import markdown_table, replace_section
+from experiments.report import Section, markdown_table
 from search_spaces import InputError
 
 DOCUMENT = "# Title\n\n<!-- a -->\n<!-- end of a -->\n\n<!-- b -->\nkept\n<!-- end of b -->\n"
@@ -14,7 +14,7 @@ def test_a_section_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(DOCUMENT)
     for text in ("| x |\n", r"\1 and more" + "\n"):
-        replace_section(path, "a", text)
+        Section(path, "a").replace(text)
         assert path.read_text() == DOCUMENT.replace("<!-- a -->\n", "<!-- a -->\n" + text)
 
 
@@ -22,7 +22,7 @@ def test_a_document_without_the_section_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(DOCUMENT)
     with pytest.raises(InputError, match="has no lines <!-- c --> and <!-- end of c -->"):
-        replace_section(path, "c", "")
+        Section(path, "c")
     assert path.read_text() == DOCUMENT
 
 

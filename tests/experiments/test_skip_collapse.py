@@ -54,8 +54,10 @@ def test_eigenvalues_are_printed_and_other_options_are_refused(
     main()
     assert capsys.readouterr().out.count("eigenvalue") == 2
     monkeypatch.setattr(sys, "argv", [*said, "--logit-learning-rate", "0.1"])
-    with pytest.raises(SystemExit, match=r"was made with logit_learning_rate = 0\.05, asked for is 0\.1"):
+    with pytest.raises(SystemExit):
         main()
+    assert "was made with logit_learning_rate = 0.05, asked for is 0.1" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", [*said, "--data", "digit"])
-    with pytest.raises(SystemExit, match="digit"):
+    with pytest.raises(SystemExit):
         main()
+    assert "digit" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,14 @@ def test_no_seeds_are_refused(said: list[str]) -> None:
 def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, *said: str) -> str:
     """Return the line that the command ends with; it writes nothing."""
     output = folder / "out"
+    stderr = StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
     command = ["tabular", "--output", str(output), "--strategies", "random_search", *said]
     monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as error:
+    with pytest.raises(SystemExit, match=r"^2$"):
         main()
     assert not output.exists()
-    return str(error.value)
+    return stderr.getvalue().removesuffix("\n")
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,14 @@ def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, *said: str) -> str:
             "unknown strategy of --seeds 'nsga': did you mean nsga2?",
         ),
         (["--processes", "0"], "--processes 0: expected at least 1"),
+        (["--seeds", "2", "1"], "--seeds 2 1: expected one number of all, leave one out"),
+        (
+            ["--seeds", "random_search=1", "random_search=2"],
+            "--seeds random_search=1 random_search=2: expected one number of random_search",
+        ),
+        (["--key", "index"], "--key index does nothing to NAS-Bench-201: leave it out"),
+        (["--accuracies", "phone"], "column phone is given as accuracy and as latency: leave it out of one of them"),
+        (["--readme", "absent.md"], "absent.md is no file: expected a document with lines <!-- strategies-tabular"),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_writes_nothing(
@@ -71,7 +82,9 @@ def test_what_says_no_columns_is_told_which_there_are(
     assert told.endswith("--files takes --accuracies, too: columns of made_up.parquet: top1, phone_ms")
     assert "use --files" in refused(monkeypatch, tmp_path, "--data", str(folder), "--choices", "op_0_1")
     told = refused(monkeypatch, tmp_path, *of_files, "--accuracies", "top1", "--latencies", "depth")
-    assert "column depth has 0 among its latencies: expected positive ones" in told
+    assert "column depth is given as choice and as latency: leave it out of one of them" in told
+    told = refused(monkeypatch, tmp_path, *of_files, "--key", "depth")
+    assert "--key depth does nothing, as a single file is joined to none: leave it out" in told
 
 
 def test_another_benchmark_is_compared_on_by_naming_its_columns(
@@ -96,6 +109,10 @@ def test_another_benchmark_is_compared_on_by_naming_its_columns(
     report = (tmp_path / "report.md").read_text()
     assert report.startswith("# Search strategies compared on made_up.parquet")
     assert "top1 / phone_ms under 25%" in report
+    assert "The table has 36 architectures, too few for 50, 100, 200, 400 evaluations." in report
+    assert "1.000" not in report
+    budgets = {int(line.split(",")[3]) for line in (tmp_path / "figures.csv").read_text().splitlines()[1:]}
+    assert budgets == {10, 20, 30}
     about = json.loads((tmp_path / "searches" / "regularized_evolution.jsonl").read_text().splitlines()[0])["data"]
     assert about["choices"] == ["depth", "width", "operation"]
     assert about["categories"] == ["operation"]

@@ -1,5 +1,6 @@
 """A comparison that was stopped goes on to the same result, and takes nobody else's for its own."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -52,8 +53,12 @@ def test_searches_of_other_data_are_refused(
 ) -> None:
     other = shutil.copytree(folder, tmp_path / "other")
     (other / RESULTS).write_bytes((folder / RESULTS).read_bytes() + b" ")
-    with pytest.raises(InputError, match=r"was made with data\.files\.nasbench201\.parquet"):
+    with pytest.raises(InputError, match=r"is of a file .* of other content: use the same"):
         search_all(RUNS, nasbench201_in(other), searches[0], 1)
+    alone = dataclasses.replace(nasbench201_in(folder), files=nasbench201_in(folder).files[:1])
+    told = r"is of nasbench201\.parquet and nasbench201_latency\.parquet, not of nasbench201\.parquet: use the same"
+    with pytest.raises(InputError, match=told):
+        search_all(RUNS, alone, searches[0], 1)
 
 
 def test_the_report_ranks_and_draws(searches: tuple[Path, dict[Run, Found]], folder: Path, tmp_path: Path) -> None:

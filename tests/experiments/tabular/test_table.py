@@ -52,6 +52,8 @@ def test_a_column_or_a_file_that_is_missing_is_one_clear_line(tmp_path: Path) ->
     with pytest.raises(InputError, match="unknown column 'latency'") as error:
         read(tmp_path, held)
     assert len(str(error.value).splitlines()) == 1
+    with pytest.raises(InputError, match="is a folder: expected a Parquet file, such as one in it"):
+        read_table(Benchmark((tmp_path,), CHOICES), METRICS)
     with pytest.raises(InputError, match=r"absent\.parquet does not exist"):
         read_table(Benchmark((tmp_path / "absent.parquet",), CHOICES), METRICS)
     (tmp_path / "text.parquet").write_text("op_0,op_1")
@@ -64,8 +66,17 @@ def test_columns_that_are_no_choices_or_results_are_refused(tmp_path: Path) -> N
     with pytest.raises(InputError, match="column accuracy holds string: expected numbers"):
         read(tmp_path, held | {"accuracy": held["accuracy"].astype(str)})
     gap = pa.array(held["op_1"], mask=held["index"] == 3)
-    with pytest.raises(InputError, match="column op_1 has no value in row 3"):
-        read(tmp_path, held | {"op_1": gap})
+    halves = np.where(held["index"] == 3, np.nan, held["op_1"] / 2)  # no null, but no number either
+    for lacking in (gap, pa.array(halves, from_pandas=False)):
+        with pytest.raises(InputError, match="column op_1 has no value in row 3, counted from 0: put a finite value"):
+            read(tmp_path, held | {"op_1": lacking})
+    with pytest.raises(InputError, match=r"column op_1 holds list<.*>: expected numbers or text"):
+        read(tmp_path, held | {"op_1": pa.array([[1, 2]] * 64)})
+    with pytest.raises(InputError, match=r"made_up\.parquet has no rows"):
+        read(tmp_path, {name: values[:0] for name, values in held.items()})
+    table = read(tmp_path, held | {"latency": np.append(held["latency"][1:], 0)})
+    with pytest.raises(InputError, match="column latency has 0 among its latencies: expected positive ones"):
+        Problem(table, *METRICS)
     with pytest.raises(InputError, match="unknown choice among the categories 'latency'"):
         read(tmp_path, held, categories=("latency",))
     with pytest.raises(InputError, match="choice op_0 is given twice"):
@@ -92,12 +103,21 @@ def test_numbers_are_numbers_unless_they_are_said_to_be_codes(tmp_path: Path) ->
 def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path) -> None:
     twice = {name: np.append(values, values[3]) for name, values in columns().items()}
     twice["index"] = np.arange(65)
-    with pytest.raises(InputError, match=r"architecture \[0, 0, 3\] twice"):
+    twice["op_2"] = np.array(["b", "a", "d", "c"])[twice["op_2"]]
+    told = "rows 3 and 64, counted from 0 hold one architecture, op_0 = 0, op_1 = 0, op_2 = c: leave one out, or name"
+    with pytest.raises(InputError, match=told):
         read(tmp_path, twice)
-    empty = columns()
-    empty["latency"][5] = np.nan
-    with pytest.raises(InputError, match="column latency has no value in row 5"):
-        read(tmp_path, empty)
+    for value, told in ((np.nan, "no value"), (np.inf, "inf")):
+        wrong = columns()
+        wrong["latency"][5] = value
+        with pytest.raises(InputError, match=f"column latency has {told} in row 5, counted from 0: put a finite value"):
+            read(tmp_path, wrong)
+    rest = {name: wrong.pop(name)[::-1] for name in ("accuracy", "latency")}
+    files = tmp_path / "choices.parquet", tmp_path / "results.parquet"
+    for file, part in zip(files, (wrong, rest | {"index": wrong["index"][::-1]}), strict=True):
+        pq.write_table(pa.table(part), file)
+    with pytest.raises(InputError, match="column latency has inf in the row of index 5: put a finite value"):
+        read_table(Benchmark(files, CHOICES), METRICS)
 
 
 @pytest.mark.parametrize("name", ["random_search", "regularized_evolution", "local_search", "predictor_guided"])
