@@ -16,6 +16,7 @@ from nas.verbs.show import ShowConfig, show
 from nas.verbs.spaces import SpacesConfig, spaces
 from nas.verbs.status import StatusConfig, status
 from nas.verbs.stop import StopConfig, stop
+from nas.verbs.strategies import StrategiesConfig, strategies
 from nas.verbs.submit import SubmitConfig, submit
 from nas.verbs.train import TrainConfig, train
 
@@ -34,6 +35,7 @@ __all__ = [
     "SpacesConfig",
     "StatusConfig",
     "StopConfig",
+    "StrategiesConfig",
     "SubmitConfig",
     "TrainConfig",
     "design",
@@ -49,12 +51,14 @@ __all__ = [
     "spaces",
     "status",
     "stop",
+    "strategies",
     "submit",
     "train",
 ]
 
 VERBS: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
     "spaces": spaces,
+    "strategies": strategies,
     "profile": profile,
     "kit": kit,
     "design": design,
