@@ -177,7 +177,7 @@ def _draw(axes: Axes, middle: Floats, band: Floats, style: dict[str, Any], label
     budgets = CURVE[: len(middle)]
     axes.plot(budgets, middle, label=label, **style)
     axes.fill_between(budgets, *(middle + band), color=style["color"], alpha=0.12, linewidth=0)
-    axes.set(xscale="log", xlabel="architectures evaluated")
+    axes.set(xscale="log", xlim=(CURVE[0], CURVE[-1]), xlabel="architectures evaluated")
 
 
 def _capital(text: str) -> str:

@@ -82,7 +82,6 @@ class Table(Evaluator):
         metrics: the names of the columns of results; NaN of architectures that the table lacks.
         rows: the architectures, (N, choices), each once.
         results: the metrics of every architecture, (N,) each.
-
     """
 
     batch_size = 1 << 16
@@ -267,7 +266,7 @@ def _places(benchmark: Benchmark, columns: Columns, *places: int) -> str:
     """Return what a person finds rows by: the key if several files are joined by it, else their numbers, from 0."""
     if len(benchmark.files) > 1:
         return " and ".join(f"the row of {benchmark.key} {columns[benchmark.key][place]}" for place in places)
-    return f"{'rows' if places[1:] else 'row'} {' and '.join(map(str, places))}, counted from 0"
+    return f"{'rows' if places[1:] else 'row'} {' and '.join(map(str, places))} (from 0)"
 
 
 def _joined(benchmark: Benchmark) -> Columns:

@@ -68,7 +68,7 @@ def test_columns_that_are_no_choices_or_results_are_refused(tmp_path: Path) -> N
     gap = pa.array(held["op_1"], mask=held["index"] == 3)
     halves = np.where(held["index"] == 3, np.nan, held["op_1"] / 2)  # no null, but no number either
     for lacking in (gap, pa.array(halves, from_pandas=False)):
-        with pytest.raises(InputError, match="column op_1 has no value in row 3, counted from 0: put a finite value"):
+        with pytest.raises(InputError, match=r"column op_1 has no value in row 3 \(from 0\): put a finite value"):
             read(tmp_path, held | {"op_1": lacking})
     with pytest.raises(InputError, match=r"column op_1 holds list<.*>: expected numbers or text"):
         read(tmp_path, held | {"op_1": pa.array([[1, 2]] * 64)})
@@ -104,13 +104,13 @@ def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path)
     twice = {name: np.append(values, values[3]) for name, values in columns().items()}
     twice["index"] = np.arange(65)
     twice["op_2"] = np.array(["b", "a", "d", "c"])[twice["op_2"]]
-    told = "rows 3 and 64, counted from 0 hold one architecture, op_0 = 0, op_1 = 0, op_2 = c: leave one out, or name"
+    told = r"rows 3 and 64 \(from 0\) hold one architecture, op_0 = 0, op_1 = 0, op_2 = c: leave one out, or name"
     with pytest.raises(InputError, match=told):
         read(tmp_path, twice)
     for value, told in ((np.nan, "no value"), (np.inf, "inf")):
         wrong = columns()
         wrong["latency"][5] = value
-        with pytest.raises(InputError, match=f"column latency has {told} in row 5, counted from 0: put a finite value"):
+        with pytest.raises(InputError, match=rf"column latency has {told} in row 5 \(from 0\): put a finite value"):
             read(tmp_path, wrong)
     rest = {name: wrong.pop(name)[::-1] for name in ("accuracy", "latency")}
     files = tmp_path / "choices.parquet", tmp_path / "results.parquet"
