@@ -78,3 +78,6 @@ def test_the_report_ranks_and_draws(searches: tuple[Path, dict[Run, Found]], fol
     n_lines = 2 * len(CURVE) * (len(fronts.figures) + len(limited.figures))
     assert len((tmp_path / "figures.csv").read_text().splitlines()) == 1 + n_lines
     assert {path.name for path in tmp_path.glob("*.png")} == {"fronts.png", "limits.png"}
+    fronts.n_rows = limited.n_rows = 7  # as of a table that no budget fits
+    assert "has 7 architectures, too few for 50, 100, 200, 400" in write_report(tmp_path, "tables", fronts, limited)
+    assert len((tmp_path / "figures.csv").read_text().splitlines()) == 1
