@@ -138,11 +138,11 @@ def test_an_incomplete_table_is_searched_within_its_rows(name: str, tmp_path: Pa
 def test_a_limit_that_keeps_the_better_half_out_is_searched_below_it(tmp_path: Path) -> None:
     """All of the 2 % of least latency score less than most: what improves among them is to count."""
     short = []
-    for seed in (0, 3):
+    for seed in range(4):
         problem = Problem(read(tmp_path, columns(10, seed)), *METRICS, limit=0.02)
         places = problem.search(strategies.load("predictor_guided"), seed=seed, budget=60)
         short.append(problem.figures(places)["short"])
-    assert np.mean(short) < 2  # 6 where nothing below the median counts
+    assert np.mean(short) < 3  # 6 where nothing below the median counts
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(1, 64))
