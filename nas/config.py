@@ -162,7 +162,7 @@ def build(options_type: type[T], document: Mapping[str, Any]) -> T:
     try:
         return TypeAdapter(options_type).validate_python(_complete(options_type, expand(options_type, document), None))
     except ValidationError as error:
-        raise invalid("option", error) from None
+        raise invalid("option", error, flag) from None
 
 
 def expand(options_type: type[Any], document: Any, path: str = "") -> dict[str, Any]:

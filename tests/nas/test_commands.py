@@ -48,7 +48,7 @@ def test_lines_of_the_log_name_urls() -> None:
         (["trian"], "No such command 'trian'"),
         (["train", "--data", "digits", "--output", "x", "--train.epoch", "3"], "--train.epochs"),
         (["train", "--data", "digits", "--output", "x", "--train.epochs", "-1"], "train.epochs '-1'"),
-        (["train", "--output", "x"], "option: data is missing"),
+        (["train", "--output", "x"], "option: --data is missing"),
         (["train", "--data", "digits", "--output", "x", "--space", "ofa_mobilenet"], "did you mean ofa_mobilenet_v3"),
         (["train", "--data", "dgits", "--output", "x"], "dgits"),
         (["train", "--data", "digits", "--output", "x", "--space.options", "widht=2"], "did you mean width"),
@@ -81,8 +81,12 @@ def test_bad_input_is_told_and_writes_nothing(nas: Nas, tmp_path: Path, argument
         (["--space.options", "resolutions=[24,32"], "expected a number, a word or a list"),
         (["--space.options", "resolutions=[2000]"], "image_size 2000"),
         (["--output", "/proc/foo/x"], "/proc/foo"),
+        (["--search.strategy", "NSGA"], "did you mean nsga2"),
         (["--search.metric", "mean_iou"], "unknown metric of digits 'mean_iou'"),
-        (["--search.n-evaluated", "0"], "search.n_evaluated '0': input should be greater than or equal to 10"),
+        (
+            ["--search.n-evaluated", "0"],
+            "option: --search.n-evaluated '0': input should be greater than or equal to 10",
+        ),
         (["--search.strategy", "predictor_guided"], "nas: strategy predictor_guided would not end on 50000"),
         (
             ["--search.costs", "latency_ms,macs", "--search.strategy", "ofa_evolution"],
