@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 import operator
 import os
 import sys
@@ -17,6 +18,8 @@ from nas.remote.store import is_url
 from nas.remote.working_copy import at_hand, told, told_document
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json, require_same, write_json
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = "run/1"
 _ASKED, RESULT = "run.json", "result.json"
@@ -65,23 +68,38 @@ def begin_run(
     ):
         raise InputError(f"{directory} holds other files: give an output directory that is new, or of the same run")
     directory.mkdir(parents=True, exist_ok=True)
-    run_lock.lock(directory, force=force)
+    left_by = run_lock.lock(directory, force=force)
     inputs = dict(inputs or {})
     asked = {"verb": verb, "options": plain(config), "inputs": inputs}
-    finished = (directory / RESULT).exists()
-    recorded = read_asked(directory) if _holds_work(directory) else None
-    if recorded is not None and recorded["verb"] != verb:
-        raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
+    finished = is_finished(directory)
+    recorded = require_same_options(directory, verb, config, of_verbs=of_verbs)
     if recorded is not None and (finished or not of_verbs):
-        paths = {field.name for field in dataclasses.fields(config) if _holds_paths(getattr(config, field.name))}
-        without = () if finished else _PLACES
-        require_same(str(directory), *(_identity(document, paths, without) for document in (recorded, asked)))
         _require_same_inputs(directory, recorded.get("inputs", {}), inputs)
-        if _identity(recorded, paths) != _identity(asked, paths):
+        if _identity(recorded, config) != _identity(asked, config):
             _record(directory, asked)  # the device is elsewhere now
     else:  # nothing came of what was asked before, if anything was
         _record(directory, asked)
+    if left_by:
+        logger.warning("%s was left by %s, which is dead: going on from what it finished", directory, left_by)
     return read_run(directory)[1] if finished else None
+
+
+def require_same_options(directory: Path, verb: str, config: Any, *, of_verbs: bool = False) -> dict[str, Any] | None:
+    """Return what a directory's run was asked, if anything came of it; see `begin_run`, before which it may be called.
+
+    Raises:
+        InputError: the directory holds the run of another verb or of other options.
+    """
+    if not (directory / _ASKED).exists() or not _holds_work(directory):
+        return None
+    recorded, finished = read_asked(directory), is_finished(directory)
+    if recorded["verb"] != verb:
+        raise InputError(f"{directory} is of `nas {recorded['verb']}`, not of `nas {verb}`: give another directory")
+    if finished or not of_verbs:
+        asked = {"verb": verb, "options": plain(config)}
+        without = () if finished else _PLACES
+        require_same(str(directory), *(_identity(document, config, without) for document in (recorded, asked)))
+    return recorded
 
 
 def _holds_paths(value: Any) -> bool:
@@ -93,8 +111,9 @@ def _holds_work(directory: Path) -> bool:
     return any(path.name not in (_ASKED, run_lock.FILE) and path.stat().st_size for path in directory.iterdir())
 
 
-def _identity(document: Mapping[str, Any], paths: Collection[str], without: Collection[str] = ()) -> dict[str, Any]:
+def _identity(document: Mapping[str, Any], config: Any, without: Collection[str] = ()) -> dict[str, Any]:
     """Return what must be equal for a run to be the same, beside inputs, whose digests stand for paths: these move."""
+    paths = {field.name for field in dataclasses.fields(config) if _holds_paths(getattr(config, field.name))}
     options = {name: value for name, value in document["options"].items() if name not in paths}
     return {"verb": document["verb"], "options": material(options, without)}
 

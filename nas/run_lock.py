@@ -40,27 +40,29 @@ class Owner:
         return f"process {self.pid} on {self.host} since {self.since}"
 
 
-def lock(directory: Path, *, force: bool = False) -> None:
+def lock(directory: Path, *, force: bool = False) -> Owner | None:
     """Keep other processes out of a directory for as long as this one lives.
 
     A process on this machine is known to be dead by its lock, which the system takes back; whether one on another
     machine is, only a person can say, by `force`. What that one should still write to a journal then goes nowhere.
     Where the directory is at a URL, the lock is there: who finds it to be another's ends.
 
+    Returns:
+        A dead process that left its name there, which is then taken away.
+
     Raises:
         InputError: the directory is in use; names who uses it.
     """
     key, path, mirror = directory.resolve(), directory / FILE, mirror_of(directory)
     if key in _locked and _is_open(path, _locked[key]):
-        return
+        return None
     if mirror:
         mirror.look(path)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     claimed, owner = None if mirror else _claim(descriptor), _read(path)
     was_here = owner is not None and owner.host == platform.node()
-    if was_here and (claimed or (claimed is None and not _lives(owner))):
-        logger.warning("%s was left by %s, which is dead: going on from what it finished", directory, owner)
-    elif owner is not None or claimed is False:
+    dead = owner if was_here and (claimed or (claimed is None and not _lives(owner))) else None
+    if dead is None and (owner is not None or claimed is False):
         if not force:
             os.close(descriptor)
             raise InputError(
@@ -78,6 +80,7 @@ def lock(directory: Path, *, force: bool = False) -> None:
     if mirror:
         mirror.guard(path)
     _locked[key] = descriptor
+    return dead
 
 
 def _is_open(path: Path, descriptor: int) -> bool:

@@ -33,7 +33,16 @@ from nas.evaluation.shared_weights import SharedWeights
 from nas.executors.options import ClusterOptions, load_executor
 from nas.finalists import Finalist, FinalistOptions, devices_at_hand, measured_finalists
 from nas.objectives import FeasibleRegion, LatencyBudget
-from nas.run_directory import begin_run, digest, finish_run, input_path, is_finished, read_asked, read_run
+from nas.run_directory import (
+    begin_run,
+    digest,
+    finish_run,
+    input_path,
+    is_finished,
+    read_asked,
+    read_run,
+    require_same_options,
+)
 from nas.search import History
 from nas.search_options import SearchOptions
 from nas.supernet import Supernet
@@ -86,6 +95,7 @@ def search(options: SearchConfig) -> dict[str, Any]:
     With `--search.costs latency_ms` the front of accuracy and latency is searched for and measured; export then takes
     its most accurate network, or the one that is named.
     """
+    require_same_options(options.output, "search", options)  # rather refused now than after all is loaded
     read_run(options.supernet, "train")
     paths, hosts = by_metric(options.devices, options.table), by_metric(options.hosts, options.host)
     models = read_models(paths, hosts)

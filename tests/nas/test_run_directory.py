@@ -1,6 +1,7 @@
 """What a run was given is found again where it was, or where it was moved to, on this machine or at a URL."""
 
 import json
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from latency_predictors.device import Device
+from nas import run_lock
 from nas.remote.working_copy import at_hand, told
 from nas.run_directory import begin_run, finish_run, input_path, read_asked
 from search_spaces.errors import InputError
@@ -44,14 +46,22 @@ class Asked:
     device: Device
 
 
-def test_an_unfinished_run_goes_on_where_its_device_is_now(tmp_path: Path) -> None:
+def test_an_unfinished_run_goes_on_where_its_device_is_now(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Which is that of the result, so that another device's is not told for it."""
     there, elsewhere = (Asked(Device(host=f"ssh://pi@{name}")) for name in ("there", "elsewhere"))
     assert begin_run(tmp_path, "profile", there) is None
     (tmp_path / "measurements.jsonl").write_text("{}")
+    dead = json.dumps({"host": platform.node(), "pid": 1, "since": "then"})
+    (tmp_path / run_lock.FILE).unlink()
+    (tmp_path / run_lock.FILE).write_text(dead)
     with pytest.raises(InputError, match=r"options\.device\.threads = 1, asked for is 2"):
         begin_run(tmp_path, "profile", Asked(Device(threads=2)))
+    assert not caplog.messages
+    (tmp_path / run_lock.FILE).unlink()
+    (tmp_path / run_lock.FILE).write_text(dead)
     assert begin_run(tmp_path, "profile", elsewhere) is None
+    assert "left by process 1 on" in caplog.text
+    assert "which is dead: going on from" in caplog.text
     finish_run(tmp_path, {"blocks": 1})
     assert begin_run(tmp_path, "profile", elsewhere) == {"blocks": 1}
     with pytest.raises(InputError, match=r"options\.device\.host = 'ssh://pi@elsewhere'"):
