@@ -8,15 +8,18 @@ from pydantic.dataclasses import dataclass
 
 from nas import strategies
 from nas.config import require_unsaid
+from nas.evaluation.scores import METRICS
 from nas.evaluation.zero_cost import require_known
 from nas.objectives import Objective
 from nas.strategy import Strategy
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, unknown
 
 _FOR_THE_BEST = {"predictor": "ofa_evolution", "shared_weights": "predictor_guided", "zero_cost": "ofa_evolution"}
 """The strategy of a search that names none: of those measured, the one that finds most in so many evaluations."""
 
 _FOR_THE_FRONT = _FOR_THE_BEST | {"predictor": "nsga2", "zero_cost": "nsga2"}
+
+_ON_WEIGHTS = "--search.evaluator shared_weights"
 
 _WARM_DRAWN, _WARM_KEPT = 200, 20
 
@@ -100,35 +103,36 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         require_known(self.proxy)
+        if self.metric is not None and self.metric not in METRICS:
+            raise unknown("metric", self.metric, METRICS)
         self._require_heeded()
         if self.warm_start.proxy is not None and self.warm_start.n_kept >= self.n_evaluated:
             raise InputError(
                 f"a warm start that keeps {self.warm_start.n_kept} networks leaves none of {self.n_evaluated} "
-                "evaluations to others: keep fewer (n_kept), or evaluate more (n_evaluated)"
+                "evaluations to others: keep fewer, by --search.warm-start.n-kept, or say a higher "
+                "--search.n-evaluated"
             )
         strategy, name = self.load_strategy(), self.strategy_name
+        if self.costs:
+            strategies.require_serves(strategy, [Objective(one) for one in (self.metric or "the metric", *self.costs)])
         if strategy.searches_weights and self.evaluator != "shared_weights":
-            raise InputError(f"strategy {name} searches shared weights, nothing else: say evaluator shared_weights")
+            raise InputError(f"strategy {name} searches shared weights, nothing else: say {_ON_WEIGHTS}")
         if strategy.for_dear_evaluations and self.evaluator == "predictor":
             raise InputError(
                 f"strategy {name} would not end on {self.n_predicted} predictions: it is for few, dear "
-                "evaluations; say evaluator shared_weights"
+                f"evaluations; say {_ON_WEIGHTS}"
             )
         if self.ahead:
             strategies.require_asynchronous(strategy)
-        if self.costs:
-            strategies.require_serves(
-                strategy, [Objective(name) for name in (self.metric or "the metric", *self.costs)]
-            )
 
     def _require_heeded(self) -> None:
         """Raise if an option says anything that does nothing beside the others."""
         predicted, by_proxy = self.evaluator == "predictor", self.evaluator == "zero_cost"
         for name, is_heeded, wanted in (
-            ("proxy", by_proxy, "evaluator zero_cost"),
-            ("n_predicted", predicted, "evaluator predictor"),
-            ("n_candidates", predicted or by_proxy, "evaluator predictor or zero_cost"),
-            ("n_front", bool(self.costs), "costs"),
+            ("proxy", by_proxy, "--search.evaluator zero_cost"),
+            ("n_predicted", predicted, "--search.evaluator predictor"),
+            ("n_candidates", predicted or by_proxy, "--search.evaluator predictor or zero_cost"),
+            ("n_front", bool(self.costs), "--search.costs"),
         ):
             if not is_heeded:
                 require_unsaid(self, [name], wanted, of=("search",))

@@ -52,6 +52,9 @@ SCORES: Mapping[str, Callable[[Tensor], float]] = {
 }
 """What a confusion matrix (C, C) says, by metric; all of them are the better the higher."""
 
+METRICS = (*SCORES, "cross_entropy")
+"""All that networks are scored by; a kind of data knows some of them."""
+
 
 def extremes(metric: str, n_classes: int) -> tuple[float, float]:
     """Return what a metric is at worst, or cross entropy of a guess among all classes, and what it is at best."""

@@ -174,17 +174,20 @@ def test_a_strategy_that_searches_weights_is_given_no_proxy() -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"proxy": "macs"}, "--search.proxy macs does nothing without evaluator zero_cost"),
+        ({"proxy": "macs"}, "--search.proxy macs does nothing without --search.evaluator zero_cost"),
         (
             {"evaluator": "shared_weights", "n_predicted": 7},
-            "--search.n-predicted 7 does nothing without evaluator predictor",
+            "--search.n-predicted 7 does nothing without --search.evaluator predictor",
         ),
         (
             {"evaluator": "shared_weights", "n_candidates": 7},
-            "--search.n-candidates 7 does nothing without evaluator predictor",
+            "--search.n-candidates 7 does nothing without --search.evaluator predictor",
         ),
-        ({"n_front": 7}, "--search.n-front 7 does nothing without costs"),
+        ({"n_front": 7}, "--search.n-front 7 does nothing without --search.costs"),
         ({"warm_start": {"n_drawn": 300}}, "a warm start draws and keeps networks by a proxy: name one"),
+        ({"costs": ("macs", "macs")}, "macs is an objective twice"),
+        ({"costs": ("macs",), "strategy": StrategyOptions("darts")}, "strategy darts serves one objective"),
+        ({"metric": "foo"}, "unknown metric 'foo': known: mean_iou, mean_iou_present, accuracy, cross_entropy"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], named: str) -> None:

@@ -336,7 +336,7 @@ def test_what_it_cannot_do_is_refused_before_anything_runs(
 ) -> None:
     with pytest.raises(InputError, match=r"strategy darts descends a supernet's weights and was given none.*nsga2"):
         Search(weights, strategies.load("darts"), [Objective("accuracy")], region, budget=1, seed=0)
-    with pytest.raises(ValidationError, match="say evaluator shared_weights"):
+    with pytest.raises(ValidationError, match=r"say --search\.evaluator shared_weights"):
         SearchOptions(strategy=StrategyOptions("gdas"))
     strategy = load("darts")
     strategy.use(weights, None, {})
