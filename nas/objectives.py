@@ -1,24 +1,31 @@
 """What a search is after: the metric to raise or lower, the bounds that hold, and the networks that keep them."""
 
+import itertools
 import math
-from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ConfigDict, Field, FiniteFloat
+from pydantic.dataclasses import dataclass
 
 from latency_predictors.cost_model import CostModel
 from nas.constraint import Constraint, in_words, violations
 from nas.feasibility import nearest
 from nas.pareto import Scores
 from search_spaces import SearchSpace
-from search_spaces.errors import InputError
+from search_spaces.errors import InputError, refuses_plainly
 from search_spaces.plan_index import Population, distinct
 
 _SAMPLING_ROUNDS = 50
 _BREEDING_ROUNDS = 20
+_ENUMERATED = 1 << 16
+"""Of a space with no more combinations of options, the networks that are left are found one and all."""
+
+_DRAWN = 1024
+"""So many networks of a larger one are drawn to find some that are new."""
+
 _WALKING_SWEEPS = 5
 """So often a random walk draws each choice anew: enough for costs to spread as they do in uniform samples."""
 
@@ -27,7 +34,8 @@ _PUBLISHED = {"soft": -0.07, "hard": -1.0, "absolute": -0.07}
 """Exponents of rewards."""
 
 
-@dataclass(frozen=True)
+@refuses_plainly
+@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Objective:
     """A metric to be raised, or lowered if `maximise` is false.
 
@@ -56,7 +64,8 @@ class Objective:
         return {"metric": self.metric, "maximise": self.maximise}
 
 
-@dataclass(frozen=True)
+@refuses_plainly
+@dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Reward(Objective):
     """A metric and a cost in one number, for strategies of one objective: what they find is near a target cost.
 
@@ -71,13 +80,14 @@ class Reward(Objective):
         exponent: w, negative; None for that of the kind's paper.
 
     Raises:
-        InputError: the target is not positive, the exponent not negative, or the metric is to be lowered.
+        InputError: the target is not positive, the exponent not negative, there is no such kind, or the metric is to be
+            lowered.
     """
 
-    cost: CostModel = field(kw_only=True)
-    target: float = field(kw_only=True)
-    kind: Literal["soft", "hard", "absolute"] = field(default="absolute", kw_only=True)
-    exponent: float | None = field(default=None, kw_only=True)
+    cost: CostModel = Field(kw_only=True)
+    target: float = Field(kw_only=True)
+    kind: Literal["soft", "hard", "absolute"] = Field(default="absolute", kw_only=True)
+    exponent: float | None = Field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.target) and self.target > 0):
@@ -118,12 +128,17 @@ class Reward(Objective):
         return super().to_json() | own
 
 
+@refuses_plainly
 @dataclass(frozen=True)
 class Limit:
-    """A bound on a metric that is known only once a network is evaluated; one on a predicted cost is a `Constraint`."""
+    """A bound on a metric that is known only once a network is evaluated; one on a predicted cost is a `Constraint`.
+
+    Raises:
+        InputError: the bound is no finite number.
+    """
 
     metric: str
-    at_most: float
+    at_most: FiniteFloat
 
     def violation(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (N,): by how much values exceed the bound, relative to it; 0 for those that keep it."""
@@ -229,6 +244,21 @@ class FeasibleRegion:
         """Return the distinct networks of the region among some (N, choices), in canonical form, without known ones."""
         rows = self.space.canonical(population[self.contains(population)])
         return rows[distinct(rows, known)]
+
+    def unseen(self, known: Container[bytes], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """Yield random networks of the region, (choices,), in canonical form, that are not known as their turn comes.
+
+        Of few combinations of options these are all; of more, it ends once many that are drawn are known.
+        """
+        draws = (self.sample(_DRAWN, rng) for _ in itertools.count())
+        if (n := math.prod(self.space.n_options.tolist())) <= _ENUMERATED:
+            strides = np.cumprod([1, *self.space.n_options[:-1]])
+            draws = (rows for rows in [rng.permutation(np.arange(n)[:, None] // strides % self.space.n_options)])
+        for drawn in draws:
+            new = self.new(drawn, known)
+            if not len(new):
+                return
+            yield from (row for row in new if row.tobytes() not in known)
 
     def origin(self, rng: np.random.Generator) -> Population:
         """Return where growth begins, (1, choices): the smallest network; where bounds leave it out, a random one."""

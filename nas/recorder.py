@@ -28,7 +28,7 @@ class Recorder:
         belongs_to: what it is recorded under.
 
     Raises:
-        InputError: the journal is another search's.
+        InputError: the journal is another search's, or cannot be written.
     """
 
     def __init__(self, path: Path | None, belongs_to: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class Recorder:
         self._values: dict[str, list[float]] = {}
         self._failing: list[str | None] = []
         self._belongs_to = belongs_to
-        self._journal = Journal(path) if path else None
+        self._journal = _journal(path) if path else None
         self._early_path = path.with_name(f"{path.stem}.early{path.suffix}") if path else None
         self._early_journal: Journal | None = None
         self._recorded: deque[dict[str, Any]] = deque()
@@ -141,6 +141,13 @@ class Recorder:
                 batch, outcome = _from_json(record)
                 self._early[batch.tobytes()] = outcome
         return self._early_journal
+
+
+def _journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except OSError as error:
+        raise InputError(f"journal {path}: {error.strerror}; give a file that can be written") from None
 
 
 def _opened(journal: Journal, belongs_to: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,14 +4,18 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from latency_predictors.cost_model import CostModel
 from nas import strategies
+from nas.constraint import in_words
 from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.executors.executor import Executor
 from nas.executors.in_order import InOrder
@@ -22,15 +26,32 @@ from nas.recorder import Recorder
 from nas.strategy import Strategy
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population, distinct
+from search_spaces.plugins import configured
 from search_spaces.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
 _STALE_ASKS = 50
-"""A strategy that proposes nothing new so many times in a row has nothing left to say."""
+"""A strategy that proposes nothing new so many times in a row has nothing left to say for now."""
+
+_RANDOM = 10
+"""So many random networks at least take the place of what a strategy has nothing new to say to."""
 
 _FREE_LEAD = 16
 """Asks by which a strategy that learns nothing is ahead: it proposes the same whenever it is asked."""
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(arbitrary_types_allowed=True))
+class _Asked:
+    """What is asked of a search, apart from what it is put together of."""
+
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    journal: Path | None
+    first: NDArray[Any] | None
+    budget: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    ahead: int = Field(ge=0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,9 @@ class History:
 class Search:
     """Spends a budget of evaluations on the networks that a strategy proposes.
 
+    Where it has nothing new to propose, random networks of the region that are new take its turn, and it is told of
+    them, so that equal budgets are equal in small spaces, too.
+
     Args:
         evaluator: says how good networks are.
         strategy: proposes them.
@@ -80,9 +104,9 @@ class Search:
             evaluation of each ask. The outcome depends on it.
 
     Raises:
-        InputError: there is no budget; the evaluator lacks a metric; one name stands for two costs; the strategy
-            cannot serve so many objectives, such a space, or be ahead; or one of the first networks is not in the
-            region.
+        InputError: there is no budget, or an option is none of its kind; the evaluator lacks a metric; one metric has
+            two limits or is an objective twice; one name stands for two costs; the strategy cannot serve so many
+            objectives, such a space, or be ahead; or one of the first networks is not in the region.
     """
 
     def __init__(
@@ -101,42 +125,48 @@ class Search:
         executor: Executor | None = None,
         ahead: int = 0,
     ) -> None:
-        if budget < 1:
-            raise InputError(f"a budget of {budget} evaluations is no search: give at least 1")
-        self.costs = _costs(evaluator, objectives, region)
-        for metric in [o.metric for o in objectives] + [limit.metric for limit in limits]:
+        options = {"budget": budget, "seed": seed, "journal": journal, "first": first, "ahead": ahead}
+        asked = configured(_Asked, "search", {"objectives": objectives, "limits": limits, **options})
+        self.costs = _costs(evaluator, asked.objectives, region)
+        bounds = {limit.metric: limit.at_most for limit in asked.limits}
+        for metric in [*(objective.metric for objective in asked.objectives), *bounds]:
             if metric not in (*evaluator.metrics, *self.costs):
                 raise unknown("metric", metric, (*evaluator.metrics, *self.costs))
-        strategies.require_serves(strategy, objectives)
+        if len(bounds) < len(asked.limits):
+            raise InputError(
+                f"limits {', '.join(f'{one.metric} <= {one.at_most:.4g}' for one in asked.limits)}: give one a metric"
+            )
+        strategies.require_serves(strategy, asked.objectives)
         strategies.require_searches(strategy, region.space)
-        if ahead:
+        if asked.ahead:
             strategies.require_asynchronous(strategy)
         self.evaluator = evaluator
         self.strategy = strategy
-        self.objectives = tuple(objectives)
+        self.objectives = asked.objectives
         self.region = region
-        self.limits = tuple(limits)
-        self.budget = budget
-        self.seed = seed
-        self.journal = journal
-        self.first = _known_first(region, first)
+        self.limits = asked.limits
+        self.budget = asked.budget
+        self.seed = asked.seed
+        self.journal = asked.journal
+        self.first = _known_first(region, asked.first)
         self.executor = executor or LocalExecutor()
-        self.ahead = ahead if strategy.learns else max(ahead, _FREE_LEAD)
-        lag = {"ahead": ahead} if ahead else {}
+        self.ahead = asked.ahead if strategy.learns else max(asked.ahead, _FREE_LEAD)
+        lag = {"ahead": asked.ahead} if asked.ahead else {}
         self.belongs_to = {
-            **identity(region, objectives, seed),
+            **identity(region, asked.objectives, asked.seed),
             "strategy": strategy.to_json(),
             "metrics": list(evaluator.metrics),
-            "limits": {limit.metric: limit.at_most for limit in limits},
+            "limits": bounds,
             **lag,
             **(belongs_to or {}),
         }
 
     def run(self, *, progress: bool = True) -> History:
-        """Search until the budget is spent or the strategy has nothing new to propose.
+        """Search until the budget is spent or no new network is found.
 
         Raises:
-            InputError: the journal is another search's, the last evaluations failed alike, or none can come to an end.
+            InputError: the journal is another search's or cannot be written, the last evaluations failed alike, or none
+                can come to an end.
         """
         known: dict[bytes, int] = {}
         self.strategy.begin(self.region, self.objectives, self.seed, self.belongs_to)
@@ -156,22 +186,50 @@ class Search:
                 for n_done in in_order.until(n_needed):
                     bar.update(n_done)
                 self._tell(asked, known, recorder)
-        if len(known) < self.budget:
-            name = type(self.strategy).__name__
-            logger.info("%s has nothing new to propose after %d of %d networks", name, len(known), self.budget)
         rows = np.array(recorder.rows, dtype=np.int64).reshape(-1, len(self.region.space.choices))
-        return History(rows, recorder.metrics())
+        history = History(rows, recorder.metrics())
+        self._warn(history)
+        return history
+
+    def _warn(self, history: History) -> None:
+        """Say what the search is not: as long as was asked for, or one that kept the limits."""
+        n = len(history.population)
+        if n < self.budget:
+            logger.warning(
+                "%s has nothing new to propose after %d of %d networks%s",
+                type(self.strategy).__name__,
+                n,
+                self.budget,
+                ", and no other was found in the region" if self.strategy.learns else "",
+            )
+        violations = violations_of(self.limits, history.metrics, n)
+        if n and (violations != 0).all():
+            nearest = np.argsort(violations)[0]
+            logger.warning(
+                "none of %d networks keeps %s: the nearest, %s, has %s; raise a limit to that, or search longer",
+                n,
+                in_words({limit.metric: limit.at_most for limit in self.limits}),
+                self.region.space.decode(history.population[[nearest]])[0].id,
+                " and ".join(f"{one.metric} {history.metrics[one.metric][nearest]:.4g}" for one in self.limits),
+            )
 
     def _asks(self, known: dict[bytes, int]) -> Iterator[tuple[Population, Population]]:
-        """Yield what the strategy asks for, and what of it is new, until the budget is spent; note that as known."""
-        stale = 0
-        proposals = self._proposals()
-        while len(known) < self.budget and stale < _STALE_ASKS:
+        """Yield what the strategy asks for, and what of it is new, until the budget is spent; note that as known.
+
+        Random networks take the place of what is stale, until the strategy says something new again.
+        """
+        stale, proposals = 0, self._proposals()
+        unseen = self.region.unseen(known, np.random.default_rng([self.seed, _RANDOM]))
+        while len(known) < self.budget:
             asked = next(proposals)
+            fresh = asked[distinct(asked, known)]
+            stale = 0 if len(fresh) else stale + 1
+            if stale > _STALE_ASKS or (not len(asked) and self.strategy.learns):  # it may say more once it knows more
+                others = list(islice(unseen, max(_RANDOM, len(asked))))
+                asked = fresh = np.array(others, np.int64).reshape(-1, len(self.region.space.choices))
             if not len(asked):
                 break
-            fresh = asked[distinct(asked, known)][: self.budget - len(known)]
-            stale = 0 if len(fresh) else stale + 1
+            fresh = fresh[: self.budget - len(known)]
             known |= {row.tobytes(): len(known) + i for i, row in enumerate(fresh)}
             yield asked, fresh
 
@@ -208,6 +266,18 @@ def _known_first(region: FeasibleRegion, first: Population | None) -> Population
     """Return the canonical form of the networks that a search begins with; none if it is told of none."""
     if first is None:
         return region.space.sample(0, np.random.default_rng(0))
+    first, n_options = np.asarray(first), region.space.n_options
+    if first.shape[1:] != n_options.shape or not np.issubdtype(first.dtype, np.integer):
+        raise InputError(
+            f"the search cannot begin with {first.dtype} {first.shape}: expected integers (n, {len(n_options)}), the "
+            "numbers of options, as the space's `encode` returns them"
+        )
+    if (there_is_not := ((first < 0) | (first >= n_options)).any(axis=1)).any():
+        raise InputError(
+            f"the search cannot begin with {first[there_is_not][0].tolist()}: expected numbers of options, from 0 to "
+            f"{(n_options - 1).tolist()}"
+        )
+    first = first.astype(np.int64)
     if not (inside := region.contains(first)).all():
         out = region.space.decode(first[~inside])[0]
         raise InputError(f"the search cannot begin with {out.id}: it exceeds a bound; leave it out, or raise the bound")

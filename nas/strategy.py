@@ -29,7 +29,7 @@ class Strategy(ABC):
         multi_objective: whether it serves several objectives at once.
         searches_weights: whether it works on shared weights themselves, which `use` then gives it.
         looks_at_networks: whether it asks what networks consist of, rather than which options they have.
-        learns: whether what it proposes depends on what it is told.
+        learns: whether what it proposes depends on what it is told, so that it may be asked again after it had no more.
         asynchronous: whether it may be asked again before it is told of what it asked for.
         for_dear_evaluations: whether it works long on each proposal, so that some thousand evaluations are its most.
         weights: the supernet and the data, if `use` gave them; neither is changed.

@@ -42,11 +42,15 @@ def require_serves(strategy: Strategy, objectives: Sequence[Objective]) -> None:
     """Raise unless a strategy can search for these objectives with what it was given.
 
     Raises:
-        InputError: there is none, or there are several and it serves but one, or it searches shared weights and has
-            none; names the strategies that can.
+        InputError: there is none, one is there twice, or there are several and it serves but one, or it searches shared
+            weights and has none; names the strategies that can.
     """
     if not objectives:
         raise InputError("a search needs an objective: give at least one")
+    asked = [{**objective.to_json(), "maximise": None} for objective in objectives]  # nor is it raised and lowered
+    for i, objective in enumerate(objectives):
+        if asked.index(asked[i]) < i:
+            raise InputError(f"{objective.metric} is an objective twice: leave one out")
     name = _name(strategy)
     if len(objectives) > 1 and not strategy.multi_objective:
         metrics = " and ".join(objective.metric for objective in objectives)

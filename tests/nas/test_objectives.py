@@ -13,7 +13,7 @@ import search_spaces
 from latency_predictors.cost_model import BlockCost
 from nas import objectives, strategies
 from nas.constraint import Constraint
-from nas.objectives import FeasibleRegion, Objective, Reward, parse_budget
+from nas.objectives import FeasibleRegion, Limit, Objective, Reward, parse_budget
 from nas.search import Search
 from search_spaces import InputError, SearchSpace
 
@@ -223,11 +223,15 @@ def test_rewards_are_as_published(
         ({"target": float("nan")}, "target of nan is no cost"),
         ({"target": 1.0, "exponent": 0.07}, "would reward high costs"),
         ({"target": 1.0, "maximise": False}, "a reward raises a metric"),
+        ({"target": "3ms"}, "^Reward: target '3ms': input should be a valid number"),
+        ({"target": 1.0, "kind": "foo"}, "^Reward: kind 'foo': input should be 'soft', 'hard' or 'absolute'$"),
     ],
 )
 def test_rewards_that_make_no_sense_are_refused(toy: Callable[..., Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Reward("accuracy", cost=random_cost(toy()), **options)
+    with pytest.raises(InputError, match=r"^Limit: at_most nan: input should be a finite number$"):
+        Limit("accuracy", float("nan"))
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "absolute"])

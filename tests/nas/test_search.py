@@ -19,7 +19,7 @@ from nas.evaluation.evaluator import Evaluator, Metrics
 from nas.objectives import FeasibleRegion, Limit, Objective, parse_budget
 from nas.pareto import Scores
 from nas.search import History, Search
-from nas.strategy import Strategy
+from nas.strategy import Proposed, Strategy
 from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 from search_spaces.plugins import plugin_class
@@ -116,18 +116,37 @@ def test_history_holds_every_metric_and_the_costs(region: FeasibleRegion, additi
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_a_strategy_with_nothing_new_ends_the_search(
+def test_random_networks_take_the_turns_of_a_strategy_with_nothing_new(
     region: FeasibleRegion, additive: Callable[..., Any], n: int
 ) -> None:
     strategy = Repeating(n)
-    assert len(search(additive(region.space), region, strategy=strategy).population) == n
+    history = search(additive(region.space), region, strategy=strategy)
     assert strategy.n_asks < 100
+    assert len(np.unique(history.population, axis=0)) == BUDGET
+    assert region.contains(history.population).all()
+    assert same(search(additive(region.space), region, strategy=Repeating(n)), history)
+
+
+def test_given_networks_are_evaluated_and_no_others(
+    region: FeasibleRegion, additive: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    given = region.space.canonical(region.sample(3, np.random.default_rng(0)))
+    assert np.array_equal(search(additive(region.space), region, strategy=Proposed(given)).population, given)
+    assert "Proposed has nothing new to propose after 3 of 40 networks" in caplog.text
 
 
 def test_a_space_smaller_than_the_budget_is_exhausted(toy: Callable[..., Any], additive: Callable[..., Any]) -> None:
     small = toy(widths=(8, 16), depths=(2,))
     history = search(additive(small), FeasibleRegion(small), budget=1000)
     assert np.array_equal(np.unique(history.population, axis=0), small.rows())
+
+
+def test_a_strategy_that_converges_spends_its_budget_in_a_small_space(
+    toy: Callable[..., Any], additive: Callable[..., Any]
+) -> None:
+    space, strategy = toy(), strategies.load("regularized_evolution", population=5)
+    history = search(additive(space), FeasibleRegion(space), strategy=strategy, budget=space.size)
+    assert len(history.population) == space.size > 80
 
 
 def test_an_unknown_metric_is_told_with_the_nearest(region: FeasibleRegion, additive: Callable[..., Any]) -> None:
@@ -352,6 +371,48 @@ def test_a_search_does_not_begin_outside_of_its_region(region: FeasibleRegion, a
     largest = region.space.encode([region.space.largest()])
     with pytest.raises(InputError, match=f"cannot begin with {region.space.largest().id}: it exceeds a bound"):
         search(additive(region.space), region, first=largest)
+    for first, told in (
+        (largest + 9, "expected numbers of options, from 0 to"),
+        (-largest - 1, "expected numbers of options, from 0 to"),
+        (0.5 * largest, "float64 .*: expected integers"),
+        (largest[:, :3], r"int64 \(1, 3\): expected integers \(n, "),
+    ):
+        with pytest.raises(InputError, match=f"cannot begin with .*{told}"):
+            search(additive(region.space), region, first=first)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"budget": float("nan")}, "budget nan: input should be a finite number"),
+        ({"budget": 2.5}, "budget 2.5: input should be a valid integer"),
+        ({"seed": None}, "seed None: input should be a valid integer"),
+        ({"seed": -1}, "seed -1: input should be greater than or equal to 0"),
+        ({"ahead": -1}, "ahead -1: input should be greater than or equal to 0"),
+        ({"objectives": ["score"]}, "objectives.0 'score': input should be"),
+        ({"objectives": [Objective("score"), Objective("score", maximise=False)]}, "score is an objective twice"),
+        ({"limits": [Limit("loss", 3), Limit("loss", 5)]}, "limits loss <= 3, loss <= 5: give one a metric"),
+        ({"journal": "."}, "journal .*: Is a directory; give a file"),
+    ],
+)
+def test_a_search_that_means_nothing_is_refused_in_one_line(
+    options: dict[str, Any], told: str, region: FeasibleRegion, additive: Callable[..., Any]
+) -> None:
+    evaluator = additive(region.space)
+    with pytest.raises(InputError, match=told) as error:
+        search(evaluator, region, **{"strategy": strategies.load("nsga2"), **options})
+    assert "\n" not in str(error.value)
+    assert not evaluator.evaluated
+
+
+def test_a_limit_that_nothing_keeps_is_told_with_what_is_nearest(
+    region: FeasibleRegion, additive: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    history = search(additive(region.space), region, limits=[Limit("loss", -100.0)])
+    lowest = f"has loss {history.metrics['loss'].min():.4g}; raise a limit"
+    assert "none of 40 networks keeps loss <= -100: the nearest, " in caplog.text
+    assert lowest in caplog.text
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in strategies.names() if load_kind(name).asynchronous])

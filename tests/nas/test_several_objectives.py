@@ -48,7 +48,7 @@ def test_a_strategy_for_one_objective_refuses_two_and_names_those_that_can(
 
 def test_no_budget_is_refused(space: SearchSpace, additive: Callable[..., Any]) -> None:
     strategy = strategies.load("random_search")
-    with pytest.raises(InputError, match="a budget of 0 evaluations"):
+    with pytest.raises(InputError, match="budget 0: input should be greater than or equal to 1"):
         Search(additive(space), strategy, [Objective("score")], FeasibleRegion(space), budget=0, seed=0)
 
 
