@@ -11,6 +11,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -74,7 +75,14 @@ class OptunaStrategy(Strategy):
         self._distributions = {choice.name: _distribution(choice) for choice in self.region.space.choices}
         self._known: dict[bytes, tuple[NDArray[np.float64], float]] = {}
         self._waiting: dict[bytes, Trial] = {}
-        self._study = self._create(int(self.rng.integers(2**31)))
+        sampler = self._quiet_sampler(int(self.rng.integers(2**31)))
+        self._study = optuna.create_study(sampler=sampler, directions=self._directions)
+        self._kept = None if self.storage is None else self._create(self.storage)
+
+    @property
+    def _directions(self) -> list[StudyDirection]:
+        up, down = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        return [up if objective.maximise else down for objective in self.objectives]
 
     def to_json(self) -> dict[str, Any]:
         """Return its name and its options, but not where a study is kept, which changes nothing."""
@@ -82,33 +90,31 @@ class OptunaStrategy(Strategy):
         options = {name: value for name, value in said["options"].items() if name not in ("storage", "study")}
         return said | {"options": options}
 
-    def _create(self, seed: int) -> optuna.Study:
-        """Return a new study, in the place of that of the same search if there is one.
+    def _create(self, storage: str) -> optuna.Study:
+        """Return a new study in a storage, in the place of that of the same search if there is one.
+
+        A sampler would read and write there parameter by parameter, a hundred times slower than in memory. So trials
+        are put there whole, as they end.
 
         Raises:
             InputError: the storage holds another search's study of this name, or cannot be opened.
         """
         search = json.dumps({**self.search, "strategy": self.to_json()}, sort_keys=True)
         try:
-            if self.storage is not None and self.study in optuna.get_all_study_names(self.storage):
-                held = optuna.load_study(study_name=self.study, storage=self.storage).user_attrs.get("search")
+            if self.study in optuna.get_all_study_names(storage):
+                held = optuna.load_study(study_name=self.study, storage=storage).user_attrs.get("search")
                 if held != search:
                     raise InputError(
-                        f"{self.storage} holds a study {self.study!r} of another search: give this one another name "
+                        f"{storage} holds a study {self.study!r} of another search: give this one another name "
                         "with the strategy's option study=NAME, or go on with the same search"
                     )
-                optuna.delete_study(study_name=self.study, storage=self.storage)
-            study = optuna.create_study(
-                storage=self.storage,
-                study_name=self.study,
-                sampler=self._quiet_sampler(seed),
-                directions=["maximize" if objective.maximise else "minimize" for objective in self.objectives],
-            )
+                optuna.delete_study(study_name=self.study, storage=storage)
+            study = optuna.create_study(storage=storage, study_name=self.study, directions=self._directions)
         except (ValueError, ImportError, SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if isinstance(error, InputError):
                 raise
             reason = " ".join(str(error).split())
-            raise InputError(f"optuna cannot keep a study in {self.storage}: {reason}") from None
+            raise InputError(f"optuna cannot keep a study in {storage}: {reason}") from None
         study.set_user_attr("search", search)
         return study
 
@@ -117,9 +123,15 @@ class OptunaStrategy(Strategy):
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return self._sampler(seed)
 
+    def _end(self, trial: Trial, values: list[float] | None = None) -> None:
+        """End a trial, without values as one that failed."""
+        ended = self._study.tell(trial, values, state=TrialState.FAIL if values is None else None)
+        if self._kept is not None:
+            self._kept.add_trial(ended)
+
     def _ask(self) -> Population:
         for trial in self._waiting.values():  # what nobody told of
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._end(trial)
         self._waiting.clear()
         for _ in range(self.batch):
             if not self._suggest() and not self._explore():
@@ -136,7 +148,7 @@ class OptunaStrategy(Strategy):
             if key in self._known:
                 self._report(trial, *self._known[key])
             elif key in self._waiting:  # its own trial will tell how good it is
-                self._study.tell(trial, state=TrialState.FAIL)
+                self._end(trial)
             elif not self.region.contains(row).all():
                 self._refuse(trial, row)
             else:
@@ -169,18 +181,18 @@ class OptunaStrategy(Strategy):
     def _report(self, trial: Trial, score: NDArray[np.float64], violation: float) -> None:
         """Tell the study of an evaluation: in the metrics' own sign, so that a dashboard shows what was measured."""
         if not np.isfinite(score).all() or not np.isfinite(violation) or (violation and not self.learns_bounds):
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._end(trial)
             return
         if self.learns_bounds:
             trial.set_constraint("violation", violation)
         signs = [1.0 if objective.maximise else -1.0 for objective in self.objectives]
-        self._study.tell(trial, (np.clip(score, -_LARGEST, _LARGEST) * signs).tolist())
+        self._end(trial, (np.clip(score, -_LARGEST, _LARGEST) * signs).tolist())
 
     def _refuse(self, trial: Trial, row: Population) -> None:
         """Tell the study of what is out of the region: worse than anything known, by as much as bounds are exceeded."""
         finite = [score for score, _ in self._known.values() if np.isfinite(score).all()]
         if not self.learns_bounds or not finite:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._end(trial)
             return
         self._report(trial, np.min(finite, axis=0), max(1e-6, float(self.region.violations(row)[0])))
 

@@ -40,7 +40,10 @@ def trials(storage: str, study: str = "nas") -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in found if trial.state == optuna.trial.TrialState.COMPLETE]
 
 
-def test_a_study_holds_what_was_evaluated(region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_study_holds_what_was_evaluated(
+    region: FeasibleRegion, additive: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(optuna.storages.RDBStorage, "set_trial_param")  # trials are written whole, not bit by bit
     storage = f"sqlite:///{tmp_path}/study.db"
     history = search(region, additive, storage=storage)
     found = trials(storage)
