@@ -90,6 +90,8 @@ class PymooNSGA2(Strategy):
         return rows
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        if self._asked is None:  # it was chosen elsewhere
+            return
         places = {row.tobytes(): place for place, row in enumerate(population)}
         losses = np.full((len(self._rows), len(self.objectives)), np.inf)
         excess = self.region.violations(self._rows)

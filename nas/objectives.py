@@ -254,11 +254,15 @@ class FeasibleRegion:
         if (n := math.prod(self.space.n_options.tolist())) <= _ENUMERATED:
             strides = np.cumprod([1, *self.space.n_options[:-1]])
             draws = (rows for rows in [rng.permutation(np.arange(n)[:, None] // strides % self.space.n_options)])
+        yielded: set[bytes] = set()
         for drawn in draws:
-            new = self.new(drawn, known)
-            if not len(new):
+            new = [row for row in self.new(drawn, known) if row.tobytes() not in yielded]
+            if not new:
                 return
-            yield from (row for row in new if row.tobytes() not in known)
+            for row in new:
+                if row.tobytes() not in known:
+                    yielded.add(row.tobytes())
+                    yield row
 
     def origin(self, rng: np.random.Generator) -> Population:
         """Return where growth begins, (1, choices): the smallest network; where bounds leave it out, a random one."""

@@ -231,6 +231,12 @@ def test_a_search_of_a_tight_region_ends(name: str, additive: Callable[..., Any]
     assert len(search.run(progress=False).population) == 1
 
 
+def test_a_network_that_is_alone_in_a_large_space_is_new_once() -> None:
+    (alone,) = mobile("0.000001%").unseen(set(), np.random.default_rng(0))
+    assert mobile("0.000001%").contains(alone[None]).all()
+    assert not list(mobile("0.000001%").unseen({alone.tobytes()}, np.random.default_rng(0)))
+
+
 # networks and seeds: of some strategies every proposal takes long
 EFFORT = {
     "bananas": (150, 1),
