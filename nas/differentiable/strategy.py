@@ -43,6 +43,7 @@ class DifferentiableStrategy(WeightSearch):
         logit_betas: of the logits' Adam.
     """
 
+    learns = False
     second_order = False
     logits_learn_from: ClassVar[Literal["validation", "train"]] = "validation"
     logit_betas: ClassVar[tuple[float, float]] = (0.5, 0.999)
