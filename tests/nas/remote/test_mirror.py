@@ -147,14 +147,14 @@ def test_a_driver_elsewhere_keeps_others_out_until_a_person_says_that_it_is_dead
     assert names(there) == []
 
 
-def test_a_container_that_starts_again_succeeds_itself(there: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_container_that_starts_again_succeeds_itself(there: Path) -> None:
     there.mkdir(parents=True)
     before = {"host": platform.node(), "pid": os.getpid(), "since": "then"}
     (there / run_lock.FILE).write_text(json.dumps(before))
     with mirrored(f"file://{there}") as output:
-        run_lock.lock(output)
+        left_by = run_lock.lock(output)
         assert json.loads((there / run_lock.FILE).read_text())["since"] != "then"
-    assert "since then, which is dead" in caplog.text
+    assert left_by == run_lock.Owner(**before)
     assert names(there) == []
 
 
