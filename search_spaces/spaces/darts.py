@@ -208,13 +208,14 @@ def _fields(text: str) -> dict[str, ast.expr]:
     """Return the fields of a genotype, unread."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        place = f" at line {error.lineno}, character {error.offset}" if error.lineno else ""  # not of an empty text
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        place, reason = "", str(error)
+        if isinstance(error, SyntaxError):
+            reason = error.msg
+            place = f" at line {error.lineno}, character {error.offset}" if error.lineno else ""  # not of an empty text
         raise InputError(
-            f"genotype {_shortened(text)!r} is malformed{place}: {error.msg}; expected Genotype(normal=[...], ...)"
+            f"genotype {_shortened(text)!r} is malformed{place}: {reason}; expected Genotype(normal=[...], ...)"
         ) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"genotype {_shortened(text)!r} is malformed: {error}") from None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"):
         raise _malformed(text, call, "Genotype(...)")
     if call.args:
