@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.evaluator import Evaluator
+from pymoo.core.population import Population as PymooPopulation
 from pymoo.core.problem import Problem
 from pymoo.operators.crossover.ux import UX
 from pymoo.operators.mutation.pm import PM
@@ -63,6 +64,7 @@ class PymooNSGA2(Strategy):
     population: int = Field(default=50, ge=2, description="networks that live on, and children a generation")
 
     def _begin(self) -> None:
+        self._asked: PymooPopulation | None = None
         n_options = self.region.space.n_options
         self._problem = Problem(
             n_var=len(n_options), n_obj=len(self.objectives), n_ieq_constr=1, xl=0, xu=n_options - 1, vtype=int

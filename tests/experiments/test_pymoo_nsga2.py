@@ -30,10 +30,11 @@ class Sums(Evaluator):
         return {"sum": total, "alternating": 2 * population[:, ::2].sum(axis=1) - total}
 
 
-def search(region: FeasibleRegion, budget: int) -> History:
+def search(region: FeasibleRegion, budget: int, first: Population | None = None) -> History:
     objectives = [Objective("sum"), Objective("alternating")]
     strategy = PymooNSGA2(population=20)
-    return Search(Sums(region.space), strategy, objectives, region, budget=budget, seed=0).run(progress=False)
+    found = Search(Sums(region.space), strategy, objectives, region, budget=budget, seed=0, first=first)
+    return found.run(progress=False)
 
 
 def test_it_proposes_networks_of_the_region_the_same_for_a_seed() -> None:
@@ -44,6 +45,14 @@ def test_it_proposes_networks_of_the_region_the_same_for_a_seed() -> None:
     assert len(found.population) == 100
     assert region.contains(found.population).all()
     assert np.array_equal(search(region, 100).population, found.population)
+
+
+def test_a_search_may_begin_with_networks_that_it_did_not_propose() -> None:
+    space = search_spaces.load("mobilenet_v3_32")
+    first = space.canonical(space.sample(5, np.random.default_rng(0)))
+    found = search(FeasibleRegion(space), 40, first)
+    assert np.array_equal(found.population[:5], first)
+    assert len(found.population) == 40
 
 
 def test_numbers_move_and_categories_are_drawn_anew() -> None:
