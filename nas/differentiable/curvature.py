@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 _DISTANCE = 0.01
@@ -10,22 +13,33 @@ _DISTANCE = 0.01
 
 _TINY = 1e-12
 
+_TOLERANCE = 0.01
+"""Of the eigenvalue, relative: one batch says it less exactly."""
 
-def dominant_eigenvalue(gradient: Callable[[Tensor], Tensor], direction: Tensor, iterations: int = 8) -> float:
-    """Return the eigenvalue of largest magnitude of a Hessian, by power iteration.
+
+def dominant_eigenvalue(gradient: Callable[[Tensor], Tensor], direction: Tensor) -> float:
+    """Return the largest eigenvalue of a Hessian, by Lanczos' method.
+
+    The largest, not the one of largest magnitude: what is negative tells of no sharp minimum, and an iteration between
+    two of like magnitude and unlike sign would not end.
 
     Args:
         gradient: at a displacement (n,) from where the Hessian is wanted, (n,).
         direction: the first, (n,), drawn at random.
-        iterations: products with the Hessian.
     """
-    eigenvalue = 0.0
-    for _ in range(iterations):
-        direction = direction / direction.norm().clamp(min=_TINY)
-        product = (gradient(_DISTANCE * direction) - gradient(-_DISTANCE * direction)) / (2 * _DISTANCE)
-        eigenvalue = float(product @ direction)
-        direction = product
-    return eigenvalue
+
+    def product(along: NDArray[np.float32]) -> NDArray[np.float32]:
+        moved = torch.from_numpy(along.ravel()).to(direction)
+        moved = moved * (_DISTANCE / moved.norm().clamp(min=_TINY))
+        curved = (gradient(moved) - gradient(-moved)) / (2 * _DISTANCE)
+        return np.asarray(curved.cpu().numpy() * np.linalg.norm(along))
+
+    hessian = LinearOperator((len(direction),) * 2, matvec=product, dtype=np.float32)
+    first = direction.cpu().numpy()
+    if not product(first).any():
+        return 0.0  # nothing changes the gradient, which Lanczos' method has no answer to
+    (largest,) = eigsh(hessian, k=1, which="LA", v0=first, tol=_TOLERANCE, return_eigenvectors=False)
+    return float(largest)
 
 
 def unrolled_gradients(

@@ -30,7 +30,7 @@ class RobustDARTS(DifferentiableStrategy):
             )
 
     def after_epoch(self, descent: ArchitectureDescent) -> None:
-        eigenvalues = np.abs(descent.dominant_eigenvalues())
+        eigenvalues = np.array(descent.dominant_eigenvalues())
         then, now = eigenvalues[-2 * self.window : -self.window], eigenvalues[-self.window :]
         if len(then) == self.window and then.mean() < self.sharpening * now.mean():
             descent.end(descent.epoch - self.window)

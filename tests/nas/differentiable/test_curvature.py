@@ -8,13 +8,17 @@ from hypothesis import strategies as st
 from nas.differentiable.curvature import dominant_eigenvalue, unrolled_gradients
 
 
-@given(st.integers(0, 999))
-def test_the_dominant_eigenvalue_of_a_quadratic_form(seed: int) -> None:
+@given(st.integers(0, 999), st.lists(st.floats(-9, 3, width=16), min_size=2, max_size=40))
+def test_the_largest_eigenvalue_of_a_quadratic_form(seed: int, eigenvalues: list[float]) -> None:
     generator = torch.Generator().manual_seed(seed)
-    basis, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator))
-    hessian = basis @ torch.diag(torch.tensor([-9.0, 1.0, 2.0, 0.5, 0.0, 3.0])) @ basis.T
-    found = dominant_eigenvalue(lambda x: hessian @ x, torch.randn(6, generator=generator), iterations=30)
-    assert found == pytest.approx(-9, rel=1e-2)
+    basis, _ = torch.linalg.qr(torch.randn(len(eigenvalues), len(eigenvalues), generator=generator))
+    hessian = basis @ torch.diag(torch.tensor(eigenvalues)) @ basis.T
+    found = dominant_eigenvalue(lambda x: hessian @ x, torch.randn(len(eigenvalues), generator=generator))
+    assert found == pytest.approx(max(eigenvalues), rel=1e-2, abs=0.05)
+
+
+def test_a_loss_without_curvature_has_no_eigenvalue_but_zero() -> None:
+    assert dominant_eigenvalue(torch.ones_like, torch.randn(5)) == 0
 
 
 def test_gradients_look_one_step_of_the_weights_ahead() -> None:
