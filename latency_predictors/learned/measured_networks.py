@@ -93,7 +93,7 @@ def read_measured_networks(
     numbers = [_numbers(places, choice, rows[choice.name].to_pylist()) for choice in space.choices]
     population, latencies_ms = np.array(numbers).T, read_latencies(rows, latency, factor, places)
     if len(population) and len(np.unique(population, axis=0)) == len(population):  # else a row is refused below
-        first, latencies_ms = _each_network_once(space.canonical(population), latencies_ms)
+        first, latencies_ms = _each_network_once(space.independent.canonical(population), latencies_ms)
         population, places = population[first], [places[row] for row in first]
         if len(first) < rows.num_rows:
             logger.warning(
@@ -159,7 +159,8 @@ def _each_network_once(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the rows of networks that no row before is of, ascending, and the mean latency of each over its rows.
 
-    Benchmarks list networks that differ only where it changes nothing, as NAS-Bench-201 does, and measure each.
+    Rows are of one network where they name the same blocks, computed in vain or not. Benchmarks such as NAS-Bench-201
+    build and measure what cannot change the output, too: with other dead edges it is another network to a device.
     """
     _, first, of, counts = np.unique(canonical, axis=0, return_index=True, return_inverse=True, return_counts=True)
     order = np.argsort(first)

@@ -216,7 +216,7 @@ def require_measurements(
 
     Raises:
         InputError: there are too few, a latency is no positive number, all are the same, or a network is there twice,
-            perhaps with another option of a choice that changes nothing.
+            perhaps with another option of a choice that changes none of its blocks.
     """
     before = f"{origin}: " if origin else ""
     places = places or [f"{before}measured network {number}" for number in range(1, len(population) + 1)]
@@ -228,7 +228,8 @@ def require_measurements(
         positive(latency_ms, f"{place}: latency_ms is")
     if len(latencies_ms) > 1 and np.ptp(latencies_ms) == 0:
         raise InputError(f"{before}all measured networks took {latencies_ms[0]:g} ms: expected latencies that differ")
-    _, first, of = np.unique(space.canonical(population), axis=0, return_index=True, return_inverse=True)
+    measured = space.independent.canonical(population)
+    _, first, of = np.unique(measured, axis=0, return_index=True, return_inverse=True)
     again = np.setdiff1d(np.arange(len(population)), first)
     if len(again):
         raise InputError(

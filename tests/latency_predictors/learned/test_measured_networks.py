@@ -148,6 +148,18 @@ def test_a_network_that_stands_twice_is_refused_and_one_of_two_names_is_taken_on
         read_measured_networks(path, SPACE, fewest=3)
 
 
+def test_networks_whose_dead_edges_were_measured_are_not_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    space = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8)
+    live = dict(space.smallest())
+    dead = {**live, "edge_0_1": "nor_conv_3x3"}  # which no edge reads
+    path = tmp_path / "board.json"
+    path.write_text(json.dumps([{**live, "latency_ms": 1.0}, {**dead, "latency_ms": 1.7}]))
+    found = read_measured_networks(path, space)
+    assert space.decode(found.population) == [live, dead]
+    assert found.latencies_ms.tolist() == [1.0, 1.7]
+    assert not caplog.text
+
+
 @pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
 def test_another_separator_than_commas_is_named(separator: str, name: str, tmp_path: Path) -> None:
     path = tmp_path / "board.csv"
