@@ -84,11 +84,11 @@ class LearnedLatency(PredictedCost):
         fitted = regressors.fit(best, rows, latencies_ms, seed)
         return cls(features, best, fitted, errors, (population, latencies_ms), held_out[best])
 
-    def predict(self, population: Population) -> Floats:
-        return regressors.predict(self.kind, self._fitted, _rows(self.features, population))
+    def _predict(self, built: Population) -> Floats:
+        return regressors.predict(self.kind, self._fitted, _rows(self.features, built))
 
-    def interval(self, population: Population) -> tuple[Floats, Floats]:
-        predicted = self.predict(population)
+    def _interval(self, built: Population) -> tuple[Floats, Floats]:
+        predicted = self._predict(built)
         return predicted * (1 - self.width), predicted * (1 + self.width)
 
     def tested(self) -> tuple[Floats, Floats]:

@@ -57,6 +57,9 @@ class Stored:
 class PredictedCost(CostModel, LatencyModel):
     """A latency with an interval, whose extremes over the space are searched for.
 
+    It is fitted to networks as they were measured, perhaps with parts that change nothing. It predicts those that the
+    space builds, so all rows that are built alike cost the same.
+
     Attributes:
         space: the space.
         features: of its networks.
@@ -73,9 +76,20 @@ class PredictedCost(CostModel, LatencyModel):
     population: Population
     latencies_ms: Floats
 
-    @abstractmethod
+    def predict(self, population: Population) -> Floats:
+        return self._predict(self.space.canonical(population))
+
     def interval(self, population: Population) -> tuple[Floats, Floats]:
         """Return bounds (N,), (N,) that hold 90 % of the costs of a population (N, choices)."""
+        return self._interval(self.space.canonical(population))
+
+    @abstractmethod
+    def _predict(self, built: Population) -> Floats:
+        """Return what `predict` does, for rows (N, choices) in canonical form."""
+
+    @abstractmethod
+    def _interval(self, built: Population) -> tuple[Floats, Floats]:
+        """Return what `interval` does, for rows (N, choices) in canonical form."""
 
     def cost_model(self, space: SearchSpace) -> Self:
         if space.id != self.space.id:
@@ -159,17 +173,17 @@ class PredictedCost(CostModel, LatencyModel):
     def _extreme(self, sign: float) -> tuple[float, Architecture]:
         space = self.space
         known = space.encode([space.smallest(), space.largest()])
-        drawn = space.canonical(np.concatenate([known, space.sample(_DRAWN, np.random.default_rng(0))]))
+        drawn = np.concatenate([known, space.sample(_DRAWN, np.random.default_rng(0))])
         starts = drawn[np.argsort(sign * self.predict(drawn), kind="stable")[:_STARTS]]
         found = [self._descend(start, sign) for start in starts]
         cost, row = min(found, key=lambda one: sign * one[0])
-        return cost, space.decode(row[None])[0]
+        return cost, space.decode(space.canonical(row[None]))[0]
 
     def _descend(self, row: NDArray[np.integer], sign: float) -> tuple[float, NDArray[np.integer]]:
         """Return the lowest `sign` times the cost in reach of single changes, as the cost, and the row (choices,)."""
         cost = float(self.predict(row[None])[0])
         while True:
-            near = self.space.canonical(self.space.neighbours(row))
+            near = self.space.neighbours(row)
             costs = self.predict(near)
             best = int((sign * costs).argmin())
             if sign * costs[best] >= sign * cost:

@@ -47,7 +47,7 @@ class TransferredLatency(PredictedCost):
         self.posterior, self.factor, self.adds_up = posterior, factor, adds_up
         self.population, self.latencies_ms = measured
         self.features = features
-        mean, deviation = posterior.predict(features, features.reference)
+        mean, deviation = posterior.predict(features, self.space.canonical(features.reference))
         self.margin = _margin(factor / NORMAL * deviation / mean)
 
     @classmethod
@@ -84,11 +84,11 @@ class TransferredLatency(PredictedCost):
         adds_up = resemblance(features, posterior.predict(features, features.reference)[0], known)
         return cls(features, posterior, factor, adds_up, (population, latencies_ms))
 
-    def predict(self, population: Population) -> Floats:
-        return self.posterior.predict(self.features, population)[0]
+    def _predict(self, built: Population) -> Floats:
+        return self.posterior.predict(self.features, built)[0]
 
-    def interval(self, population: Population) -> tuple[Floats, Floats]:
-        mean, deviation = self.posterior.predict(self.features, population)
+    def _interval(self, built: Population) -> tuple[Floats, Floats]:
+        mean, deviation = self.posterior.predict(self.features, built)
         return mean - self.factor * deviation, mean + self.factor * deviation
 
     def _to_file(self) -> tuple[dict[str, Any], Arrays]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import special
 
 import search_spaces
 from latency_predictors.learned import features as features_module
@@ -139,6 +140,19 @@ def test_a_margin_holds_95_percent_of_networks_whose_errors_have_their_deviation
     mean, deviation = model.posterior.predict(features(), features().reference)
     errors = model.factor / 1.645 * deviation / mean * np.random.default_rng(0).normal(size=(100, len(mean)))
     assert (errors <= model.margin).mean() == pytest.approx(0.95, abs=0.005)
+
+
+def test_a_network_costs_the_same_by_all_its_names_and_the_margin_is_of_networks_as_they_are_built() -> None:
+    space = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8)
+    model = TransferredLatency.fit(Features(space), (), POPULATION[:12], latencies(9, "written")[:12])
+    drawn = model.features.reference
+    built = space.canonical(drawn)
+    assert (built != drawn).any()
+    np.testing.assert_array_equal(model.predict(drawn), model.predict(built))
+    low, high = model.interval(drawn)
+    np.testing.assert_array_equal((low, high), model.interval(built))
+    deviations = (high - low) / 2 / NORMAL / model.predict(drawn)
+    assert special.ndtr(model.margin / deviations).mean() == pytest.approx(0.95, abs=1e-6)
 
 
 def test_intervals_are_as_wide_as_known_devices_need_them() -> None:
