@@ -90,6 +90,11 @@ class Posterior:
     noise: float
     resembles: dict[str, float]
 
+    def mean(self, features: Features, population: Population) -> Floats:
+        """Return expected latencies (N,) in ms of a population (N, choices), without their deviations."""
+        pairs = zip(self.forms, self.means, strict=True)
+        return np.asarray(sum(features(population, form) @ coefficients for form, coefficients in pairs))
+
     def predict(self, features: Features, population: Population) -> tuple[Floats, Floats]:
         """Return expected latencies (N,) in ms of a population (N, choices) and deviations (N,), noise included."""
         mean, square = np.zeros(len(population)), np.zeros(len(population))

@@ -81,11 +81,11 @@ class TransferredLatency(PredictedCost):
             raise InputError(f"the device adds up elsewhere to {', '.join(missing)}, too: add them to those known here")
         factor = Transfer(features, known).factor(len(population), most_telling if designed else at_random)
         posterior = Transfer(features, known, resembles).posterior(population, latencies_ms)
-        adds_up = resemblance(features, posterior.predict(features, features.reference)[0], known)
+        adds_up = resemblance(features, posterior.mean(features, features.reference), known)
         return cls(features, posterior, factor, adds_up, (population, latencies_ms))
 
     def _predict(self, built: Population) -> Floats:
-        return self.posterior.predict(self.features, built)[0]
+        return self.posterior.mean(self.features, built)
 
     def _interval(self, built: Population) -> tuple[Floats, Floats]:
         mean, deviation = self.posterior.predict(self.features, built)

@@ -1,5 +1,6 @@
 """A new device is predicted from few measurements, the better for what others need, and its runtime's form is found."""
 
+import copy
 import dataclasses
 import tracemalloc
 from functools import cache
@@ -62,6 +63,13 @@ def test_a_new_device_is_predicted_with_its_form_and_an_interval_that_holds() ->
     low, high = model.interval(rest)
     assert ((low <= measured) & (measured <= high)).mean() >= 0.8
     assert np.all(low < high)
+
+
+def test_an_expected_latency_needs_no_variance() -> None:
+    model = copy.copy(fitted())
+    mean, _ = model.posterior.predict(features(), POPULATION)
+    model.posterior = dataclasses.replace(model.posterior, products=np.empty((0, 0, 0)))  # there is none to be had
+    np.testing.assert_array_equal(model.predict(POPULATION), mean)
 
 
 def test_probabilities_add_up() -> None:
