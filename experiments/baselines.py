@@ -54,7 +54,7 @@ def compare(arguments: argparse.Namespace) -> None:
     here = devices_at_hand({LATENCY: models[LATENCY]}, otherwise="compare where its device is")
     if LATENCY not in here:
         raise InputError(f"{arguments.run}: its latency model names no device, so nothing can be measured side by side")
-    device = here[LATENCY]
+    at_hand = here[LATENCY]
     supernet, data = load_supernet(arguments.run / "train")
     budgets = {LATENCY: options["budget"], **options.get("bounds", {})}  # a run of an earlier version knew of none
     region = feasible_region(models, supernet.space, budgets)
@@ -73,8 +73,8 @@ def compare(arguments: argparse.Namespace) -> None:
         network = weights.extract(architecture)
         parts = [score(network, batches, weights.prepare(architecture)) for batches in scored]
         rows[name] = [architecture.id, *(part[metric] for part in parts for metric in data.metrics)]
-        exported.append(network_model(supernet.space, architecture, network, device.batch_size))
-    for row, latency in zip(rows.values(), measure_networks(device, exported, LatencyOptions()), strict=True):
+        exported.append(network_model(supernet.space, architecture, network, at_hand.device.batch_size))
+    for row, latency in zip(rows.values(), measure_networks(at_hand, exported, LatencyOptions()), strict=True):
         row.append(latency.latency_ms)
     _print(rows, data.metrics, region.bounds)
 

@@ -37,13 +37,15 @@ def decisive(described: Mapping[str, str], device: Device) -> dict[str, str | No
     return {name: described.get(name) for name in names}
 
 
-def differences(recorded: Mapping[str, str], device: Device) -> str:
+def differences(recorded: Mapping[str, str], found: Mapping[str, str], device: Device) -> str:
     """Return in words how a device's machine differs from that of a fingerprint; nothing if latencies are the same.
 
-    Raises:
-        InputError: the device does not answer, or its runtime is not installed.
+    Args:
+        recorded: the fingerprint.
+        found: that of the device's machine now.
+        device: says which entries matter.
     """
-    there, here = decisive(recorded, device), decisive(fingerprint(device), device)
+    there, here = decisive(recorded, device), decisive(found, device)
     return "; ".join(
         f"{name} {there[name]!r} there, {here[name]!r} {device.host or 'here'}"
         for name in here
@@ -51,12 +53,30 @@ def differences(recorded: Mapping[str, str], device: Device) -> str:
     )
 
 
-def require_same_machine(recorded: Mapping[str, str], device: Device) -> None:
-    """Raise unless `recorded` is the fingerprint of a device, up to entries that leave latencies alone.
+def require_same_machine(recorded: Mapping[str, str], device: Device) -> dict[str, str]:
+    """Return the fingerprint of a device, which `recorded` is, too, up to entries that leave latencies alone.
 
     Raises:
         OtherMachineError: names what differs.
         InputError: the device does not answer, or its runtime is not installed.
     """
-    if different := differences(recorded, device):
+    found = fingerprint(device)
+    if different := differences(recorded, found, device):
         raise OtherMachineError(f"measured on another machine ({different}): measure again on this one")
+    return found
+
+
+def require_one_machine(begun: Mapping[str, str], found: Mapping[str, str], device: Device) -> None:
+    """Raise unless a device's machine is still that of the fingerprint with which its measurements began.
+
+    Each connection to a host may end at another machine: at another node behind one address, at a board put in place
+    of the first.
+
+    Raises:
+        OtherMachineError: names what differs.
+    """
+    if different := differences(begun, found, device):
+        raise OtherMachineError(
+            f"{device.host or 'this machine'} is another machine than at the beginning ({different}), and measurements "
+            "of two are not mixed: see to it that one answers, and give the same command again"
+        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
-from latency_predictors.fingerprint import OtherMachineError, require_same_machine
+from latency_predictors.fingerprint import OtherMachineError, fingerprint, require_same_machine
 from search_spaces import SearchSpace
 from search_spaces.errors import InputError
 
@@ -60,21 +60,24 @@ class LatencyModel(ABC):
         """Return measured and predicted latencies (n,), (n,) in ms of networks left out of the fit, if any."""
         return np.empty(0), np.empty(0)
 
-    def require_at_hand(self) -> None:
-        """Raise unless the device, if there is one, can be measured on from here: this machine, or one that answers.
+    def require_at_hand(self) -> dict[str, str] | None:
+        """Return the fingerprint of the device's machine, this one or one that answers; None if there is no device.
 
         Raises:
             OtherMachineError: names how the machine differs from the model's.
             InputError: names what is lacking.
         """
         if self.device is None:
-            return
-        if self.fingerprint is not None:
+            return None
+        if self.fingerprint is None:
+            found = fingerprint(self.device)
+        else:
             try:
-                require_same_machine(self.fingerprint, self.device)
+                found = require_same_machine(self.fingerprint, self.device)
             except OtherMachineError as error:
                 raise OtherMachineError(f"latency model {error}") from None
         self.device.require_possible()
+        return found
 
     def moved(self, host: str) -> Self:
         """Return the model of a device that answers at ssh://user@host[:port] now.

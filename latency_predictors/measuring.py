@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from latency_predictors import runtimes
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.fingerprint import fingerprint, require_one_machine
 from latency_predictors.kit import remote
 from latency_predictors.model import Model
 from latency_predictors.on_device import timing
@@ -24,6 +25,7 @@ def measure(
     models: Mapping[str, Model],
     *,
     options: MeasureOptions | None = None,
+    machine: Mapping[str, str] | None = None,
     progress: bool = False,
 ) -> dict[str, Measurement]:
     """Measure models side by side: every round visits each of them once, in an order drawn anew.
@@ -35,9 +37,11 @@ def measure(
         device: the device; its threads and cores must fit the machine.
         models: the models by name.
         options: how long to measure.
+        machine: the fingerprint of the machine that it has to be measured on; None: of whichever answers.
         progress: whether to show the rounds on stderr.
 
     Raises:
+        OtherMachineError: it was measured, or would be, on another machine.
         InputError: the runtime cannot load or run a model, computes another output than torch, is not installed or
             does not do what the device says; the device has too few cores, or is elsewhere and does not answer.
     """
@@ -46,7 +50,12 @@ def measure(
     if not models:
         return {}
     if device.host is not None:
-        return remote.measure(device, models, options)
+        results = remote.measure_parts(device, [(models, options)])
+        if machine is not None:
+            require_one_machine(machine, results.machine, device)
+        return results.passes[0]
+    if machine is not None:
+        require_one_machine(machine, fingerprint(device), device)
     runtime = runtimes.load(device.runtime)
     with runtime.settings(device), ExitStack() as bars:
         loading = bars.enter_context(progress_bar(len(models), "load", "model", show=progress))

@@ -44,12 +44,12 @@ def profile(
     with Journal(directory / _JOURNAL) as journal:
         passes = _recorded_passes(journal, kit, machine, directory)
         if len(passes) < options.noise_repeats:
-            found = measure_repeats(kit)[len(passes) :]
+            found = measure_repeats(kit, machine)[len(passes) :]
             journal.append(map(entries, found))
             passes += found
         while len(passes) < kit.n_passes:
             models = kit.models(len(passes))
-            passes.append(measure(device, models, options=options.measure, progress=progress))
+            passes.append(measure(device, models, options=options.measure, machine=machine, progress=progress))
             journal.append([entries(passes[-1])])
     table = kit.table(passes, machine)
     table.save(directory / TABLE)

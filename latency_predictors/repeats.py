@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 import search_spaces
 from latency_predictors.device import Device
+from latency_predictors.fingerprint import require_one_machine
 from latency_predictors.kit import remote
 from latency_predictors.kit.kit import Kit, Pass, ProfileOptions
 from latency_predictors.latencies import entries, measurements
@@ -20,15 +22,22 @@ from search_spaces.errors import InputError
 _ROOT = Path(__file__).parents[1]
 
 
-def measure_repeats(kit: Kit) -> list[Pass]:
+def measure_repeats(kit: Kit, machine: Mapping[str, str]) -> list[Pass]:
     """Return the passes of a kit that measure its one network, which is loaded anew for each.
 
+    Args:
+        kit: the kit.
+        machine: the fingerprint of the machine that its device has to be.
+
     Raises:
+        OtherMachineError: another one answers.
         InputError: the device cannot do what is asked, or does not answer.
     """
     if kit.device.host is not None:
         numbers = range(kit.options.noise_repeats)
-        return [*remote.measure_parts(kit.device, [(kit.models(n), kit.measure_options(n)) for n in numbers])]
+        results = remote.measure_parts(kit.device, [(kit.models(n), kit.measure_options(n)) for n in numbers])
+        require_one_machine(machine, results.machine, kit.device)
+        return [*results.passes]
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     stdin, held = os.pipe()
     with os.fdopen(stdin), os.fdopen(held, "w"):  # which closes with this process, however that ends

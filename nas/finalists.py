@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.fingerprint import OtherMachineError
+from latency_predictors.fingerprint import OtherMachineError, fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
@@ -53,6 +53,19 @@ class Latency:
         return cls(max(quantiles), min(quantiles), median, len(passes))
 
 
+@dataclasses.dataclass(frozen=True)
+class AtHand:
+    """A device that can be measured on, and the machine that it was found to be: all is measured on that one.
+
+    Attributes:
+        device: the device.
+        machine: its fingerprint.
+    """
+
+    device: Device
+    machine: Mapping[str, str]
+
+
 def devices_at_hand(
     models: Mapping[str, LatencyModel],
     hosts: Collection[str] = (),
@@ -61,7 +74,7 @@ def devices_at_hand(
     unmeasured: bool = False,
     otherwise: str = "say where its device is now with --on, or let finalists stand as predicted with --unmeasured",
     executor: Executor | None = None,
-) -> dict[str, Device]:
+) -> dict[str, AtHand]:
     """Return the devices that networks can be measured on, by the metrics of their latencies.
 
     A further device that is not at hand is left out: its networks stand as they are predicted.
@@ -82,7 +95,7 @@ def devices_at_hand(
         if model.device is None or (unmeasured and metric == LATENCY):
             continue
         try:
-            executor.measure(LatencyModel.require_at_hand, model)
+            machine = executor.measure(LatencyModel.require_at_hand, model)
         except InputError as error:
             name, foreign = device_of(metric), isinstance(error, OtherMachineError)
             if name and metric in hosts:
@@ -94,8 +107,10 @@ def devices_at_hand(
                 insist = ", or take this machine for it with --allow-foreign-table" if foreign else ""
                 raise InputError(f"{error}; {otherwise}{insist}") from None
             executor.measure(Device.require_possible, model.device)
+            machine = executor.measure(fingerprint, model.device)
             logger.warning("used all the same: %s", error)
-        found[metric] = model.device
+        assert machine is not None  # as there is a device
+        found[metric] = AtHand(model.device, machine)
     return found
 
 
@@ -107,10 +122,17 @@ class LatencyOptions:
     measure: MeasureOptions = MeasureOptions(min_seconds=2.0, max_seconds=20.0)
 
 
-def measure_networks(device: Device, models: Sequence[Model], options: LatencyOptions) -> list[Latency]:
-    """Measure networks side by side, several times over."""
+def measure_networks(at_hand: AtHand, models: Sequence[Model], options: LatencyOptions) -> list[Latency]:
+    """Measure networks side by side, several times over.
+
+    Raises:
+        OtherMachineError: another machine stands for the device by now.
+        InputError: see `latency_predictors.measuring.measure`.
+    """
     named = {str(i): model for i, model in enumerate(models)}
-    passes = [measure(device, named, options=options.measure) for _ in range(options.passes)]
+    passes = [
+        measure(at_hand.device, named, options=options.measure, machine=at_hand.machine) for _ in range(options.passes)
+    ]
     return [Latency.of([found[name] for found in passes]) for name in named]
 
 
@@ -179,7 +201,7 @@ class FinalistOptions(LatencyOptions):
 def measured_finalists(
     weights: SharedWeights,
     models: Mapping[str, LatencyModel],
-    devices: Mapping[str, Device],
+    devices: Mapping[str, AtHand],
     candidates: History,
     bounds: Mapping[str, float],
     options: FinalistOptions,
@@ -237,7 +259,7 @@ def _recovered(journal: Journal) -> list[Finalist]:
         raise InputError(f"{journal.path} holds a line that is no finalist ({error!r}): move it away") from None
 
 
-def _require_measured_on(devices: Mapping[str, Device], found: Sequence[Finalist], journal: Path) -> None:
+def _require_measured_on(devices: Mapping[str, AtHand], found: Sequence[Finalist], journal: Path) -> None:
     before = {metric for one in found for metric, latency in one.latencies.items() if latency.measured is not None}
     if found and before != devices.keys():
         raise InputError(
@@ -285,7 +307,7 @@ class _Told:
 def _measured(
     weights: SharedWeights,
     group: Sequence[Architecture],
-    devices: Mapping[str, Device],
+    devices: Mapping[str, AtHand],
     options: LatencyOptions,
     executor: Executor,
 ) -> list[dict[str, Latency]]:
@@ -294,10 +316,10 @@ def _measured(
         batch_size: [
             network_model(weights.space, one, weights.supernet.extract(one).cpu(), batch_size) for one in group
         ]
-        for batch_size in {device.batch_size for device in devices.values()}
+        for batch_size in {at_hand.device.batch_size for at_hand in devices.values()}
     }
     found = {
-        metric: executor.measure(measure_networks, device, models[device.batch_size], options)
-        for metric, device in devices.items()
+        metric: executor.measure(measure_networks, at_hand, models[at_hand.device.batch_size], options)
+        for metric, at_hand in devices.items()
     }
     return [{metric: latencies[i] for metric, latencies in found.items()} for i in range(len(group))]

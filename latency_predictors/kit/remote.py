@@ -11,11 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.device import Device
 from latency_predictors.kit.folder import SCRIPT, Part, script, write_kit
-from latency_predictors.kit.results import read_records, read_results
+from latency_predictors.kit.results import KitResults, read_records, read_results
 from latency_predictors.kit.ssh import ConnectionLost, Host, parse_address
-from latency_predictors.model import Model
 from latency_predictors.on_device.kit import KIT_SCHEMA, results_path
 from search_spaces.errors import InputError
 from search_spaces.storage import read_json
@@ -34,14 +33,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def measure(device: Device, models: Mapping[str, Model], options: MeasureOptions) -> dict[str, Measurement]:
-    """Measure models side by side on the device's host; see `latency_predictors.measuring.measure`."""
-    (found,) = measure_parts(device, [(models, options)])
-    return found
-
-
-def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measurement]]:
-    """Measure several sets of models, one after the other in one process of the device's host.
+def measure_parts(device: Device, parts: Sequence[Part]) -> KitResults:
+    """Measure several sets of models, one after the other in one process of the device's host: one pass a set.
 
     Raises:
         InputError: a model does not run there, the host lacks what it takes, or does not answer (any longer).
@@ -58,9 +51,11 @@ def measure_parts(device: Device, parts: Sequence[Part]) -> list[dict[str, Measu
         done = f"rm -f {path.name} {results_path(path).name}"  # the same kit may be asked for again, and measured anew
         _insisting(host, lambda: _run(host, done))
     origin = f"results from {device.host}"
-    found = read_results(read_records(results, origin), kit, origin).passes
-    if len(found) < len(parts):
-        raise InputError(f"{device.host} measured {len(found)} of {len(parts)} passes: run the same command again")
+    found = read_results(read_records(results, origin), kit, origin)
+    if len(found.passes) < len(parts):
+        raise InputError(
+            f"{device.host} measured {len(found.passes)} of {len(parts)} passes: run the same command again"
+        )
     return found
 
 

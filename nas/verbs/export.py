@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from latency_predictors.analytic.counts import count_network
-from latency_predictors.device import STATISTIC, Device
+from latency_predictors.device import STATISTIC
 from latency_predictors.fingerprint import fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.model import exported_model
@@ -28,7 +28,7 @@ from nas.data.dataset import Prepare
 from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import SharedWeights, estimate_statistics, predictions, score
 from nas.export import FLOAT32, ONNX, describe_inputs, to_model, write_network, write_report
-from nas.finalists import Latency, LatencyOptions, devices_at_hand, measure_networks
+from nas.finalists import AtHand, Latency, LatencyOptions, devices_at_hand, measure_networks
 from nas.run_directory import begin_run, digest, finish_run, input_path, is_finished, read_asked, read_run
 from nas.training import TrainingOptions, finetune
 from nas.training.checkpoint import FILE as CHECKPOINT
@@ -128,7 +128,7 @@ class _Known:
     """
 
     model: LatencyModel
-    at_hand: Device | None
+    at_hand: AtHand | None
     scenes: Mapping[float, LatencyModel]
 
 
@@ -225,7 +225,7 @@ def _measured(
         models = {ONNX: _quantised(content, weights.data, prepare), FLOAT32: content}
     for metric, known in devices.items():
         if known.at_hand is not None:
-            model = exported_model(weights.space, architecture, network, models[ONNX], known.at_hand)
+            model = exported_model(weights.space, architecture, network, models[ONNX], known.at_hand.device)
             (latencies[metric],) = measure_networks(known.at_hand, [model], options.latency)
     return _Exported(finalist, architecture, network, prepare, models, difference, latencies)
 
@@ -253,8 +253,8 @@ def _latencies(
                 bounds.get(metric),
             ),
             "by_scene": _by_scene(exported, weights, known, options),
-            "device": known.at_hand and known.at_hand.to_json(),
-            "fingerprint": known.at_hand and fingerprint(known.at_hand),
+            "device": known.at_hand and known.at_hand.device.to_json(),
+            "fingerprint": known.at_hand and known.at_hand.machine,
         }
         for metric, known in devices.items()
     }
@@ -277,17 +277,17 @@ def _by_scene(
 
     Nothing where all examples have one size, or there is nothing to measure on.
     """
-    if (device := known.at_hand) is None:
+    if (at_hand := known.at_hand) is None:
         return []
     quantiles = sorted({*_SCENES, *known.scenes})
     spaces = {quantile: at_scene(weights.space, weights.data, quantile) for quantile in quantiles}
     if len(set(spaces.values())) == 1:
         return []
     models = [
-        exported_model(space, exported.architecture, exported.network, exported.models[ONNX], device)
+        exported_model(space, exported.architecture, exported.network, exported.models[ONNX], at_hand.device)
         for space in spaces.values()
     ]
-    latencies = measure_networks(device, models, options.latency)
+    latencies = measure_networks(at_hand, models, options.latency)
     tables = {**known.scenes, **{quantile: known.model for quantile, space in spaces.items() if space == weights.space}}
     return [
         {

@@ -9,11 +9,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import STATISTIC, Device, MeasureOptions
-from latency_predictors.fingerprint import differences
+from latency_predictors.fingerprint import differences, fingerprint
 from latency_predictors.model import exported_model
 from nas.bounds import HOSTS_HELP, LATENCY, beside_latency, by_metric, require_known_hosts
 from nas.export import read_network, read_report
-from nas.finalists import LatencyOptions, measure_networks
+from nas.finalists import AtHand, LatencyOptions, measure_networks
 from search_spaces.errors import InputError
 from search_spaces.progress import progress_bar
 
@@ -47,13 +47,13 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
     devices = _devices(options, known)
     once = LatencyOptions(passes=1, measure=options.measure)
     network = read_network(options.bundle)
-    models = {metric: exported_model(*network, device) for metric, device in devices.items()}
+    models = {metric: exported_model(*network, at_hand.device) for metric, at_hand in devices.items()}
     latencies: dict[str, list[float]] = {metric: [] for metric in devices}
     with progress_bar(options.repeats, "measure", "time") as bar:
         for _ in range(options.repeats):
-            for metric, device in devices.items():
+            for metric, at_hand in devices.items():
                 try:
-                    (found,) = measure_networks(device, [models[metric]], once)
+                    (found,) = measure_networks(at_hand, [models[metric]], once)
                 except InputError as error:
                     done = [_in_words(one, latencies[one], known[one]["budget_ms"]) for one in known if latencies[one]]
                     raise InputError("; ".join([str(error), *done])) from None
@@ -68,7 +68,7 @@ def measure(options: MeasureConfig) -> dict[str, Any]:
     return {**told, "repeats": options.repeats, "statistic": STATISTIC}
 
 
-def _devices(options: MeasureConfig, known: Mapping[str, Any]) -> dict[str, Device]:
+def _devices(options: MeasureConfig, known: Mapping[str, Any]) -> dict[str, AtHand]:
     """Return the devices that a report names, where they are now, by the metrics of their latencies.
 
     Raises:
@@ -83,8 +83,9 @@ def _devices(options: MeasureConfig, known: Mapping[str, Any]) -> dict[str, Devi
     devices = {}
     for metric, found in known.items():
         moved = {"host": hosts[metric]} if metric in hosts else {}
-        devices[metric] = Device.from_json(found["device"] | moved)
-        if different := differences(found["fingerprint"], devices[metric]):
+        device = Device.from_json(found["device"] | moved)
+        devices[metric] = AtHand(device, fingerprint(device))
+        if different := differences(found["fingerprint"], devices[metric].machine, device):
             logger.warning(
                 "%s is told of another machine than the report's (%s); --on and --hosts say where devices are",
                 metric,

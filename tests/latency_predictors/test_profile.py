@@ -65,7 +65,7 @@ class Machine:
         self.n_exported += 1
         return sum(parameter.numel() for parameter in module.parameters())
 
-    def _measure_repeats(self, kit: kit_module.Kit) -> list[dict[str, Measurement]]:
+    def _measure_repeats(self, kit: kit_module.Kit, machine: Mapping[str, str]) -> list[dict[str, Measurement]]:
         return [self._measure(kit.device, {"2": number}) for number in range(kit.options.noise_repeats)]
 
     def _measure(self, device: Device, models: Mapping[str, Any], **_: Any) -> dict[str, Measurement]:

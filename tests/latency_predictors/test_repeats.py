@@ -10,9 +10,11 @@ import pytest
 
 from latency_predictors import repeats
 from latency_predictors.device import Device, Measurement, MeasureOptions
+from latency_predictors.fingerprint import OtherMachineError, fingerprint
 from latency_predictors.kit import remote
 from latency_predictors.kit.folder import Part
-from latency_predictors.kit.kit import Kit, Pass, ProfileOptions, _noise_floor
+from latency_predictors.kit.kit import Kit, ProfileOptions, _noise_floor
+from latency_predictors.kit.results import KitResults
 from latency_predictors.model import Model
 from latency_predictors.repeats import measure_repeats
 from search_spaces import InputError, SearchSpace
@@ -22,7 +24,7 @@ OPTIONS = ProfileOptions(noise_repeats=3, measure=QUICK)
 
 
 def test_one_network_is_loaded_and_measured_several_times(small: SearchSpace) -> None:
-    found = measure_repeats(Kit(small, Device(), OPTIONS))
+    found = measure_repeats(Kit(small, Device(), OPTIONS), fingerprint())
     assert [list(one) for one in found] == [["2"]] * 3
     assert len({one["2"].quantile_ms for one in found}) > 1
 
@@ -31,25 +33,28 @@ def test_a_host_is_asked_for_all_repeats_at_once_each_of_a_tenth_of_the_time_of_
     small: SearchSpace, matmul: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Part] = []
+    there = fingerprint()
 
-    def measure_parts(device: Device, parts: Sequence[Part]) -> list[Pass]:
+    def measure_parts(device: Device, parts: Sequence[Part]) -> KitResults:
         asked.extend(parts)
-        return [{"2": Measurement(ms, ms, ms, 0.1, 50, True, True)} for ms in (1.0, 2.0, 3.0)]
+        return KitResults(there, [{"2": Measurement(ms, ms, ms, 0.1, 50, True, True)} for ms in (1.0, 2.0, 3.0)])
 
     monkeypatch.setattr(remote, "measure_parts", measure_parts)
     whole = MeasureOptions(min_seconds=5, max_seconds=120)
     kit = Kit(small, Device(host="ssh://pi@board"), dataclasses.replace(OPTIONS, measure=whole))
     models = {"2": matmul(2)}
     vars(kit)["_repeated_model"] = models  # which takes seconds to export
-    assert [found["2"].quantile_ms for found in measure_repeats(kit)] == [1.0, 2.0, 3.0]
+    assert [found["2"].quantile_ms for found in measure_repeats(kit, there)] == [1.0, 2.0, 3.0]
     assert asked == [(models, dataclasses.replace(whole, min_seconds=0.5, max_seconds=12))] * 3
     assert kit.measure_options(3) == whole, "of the first pass after them"
+    with pytest.raises(OtherMachineError, match=r"ssh://pi@board is another machine than .*cores '1000'"):
+        measure_repeats(kit, there | {"cores": "1000"})
 
 
 def test_what_goes_wrong_there_is_told_in_one_line(small: SearchSpace) -> None:
     kit = Kit(small, Device(threads=100_000), OPTIONS)
     with pytest.raises(InputError, match=r"^device threads 100000 are more than the") as error:
-        measure_repeats(kit)
+        measure_repeats(kit, fingerprint())
     assert len(str(error.value).splitlines()) == 1
 
 

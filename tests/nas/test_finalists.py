@@ -13,7 +13,7 @@ import nas.finalists
 from latency_predictors.device import Device
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
-from nas.finalists import Finalist, FinalistOptions, Latency, devices_at_hand, measured_finalists
+from nas.finalists import AtHand, Finalist, FinalistOptions, Latency, devices_at_hand, measured_finalists
 from nas.search import History
 from nas.supernet import Supernet
 from search_spaces import SearchSpace
@@ -59,7 +59,7 @@ class Machine:
         monkeypatch.setattr(nas.finalists, "network_model", lambda *_: None)
         monkeypatch.setattr(nas.finalists, "measure_networks", self._measure)
 
-    def _measure(self, device: Device, models: Sequence[Any], options: FinalistOptions) -> list[Latency]:
+    def _measure(self, at_hand: AtHand, models: Sequence[Any], options: FinalistOptions) -> list[Latency]:
         if len(self.groups) == self.stop_after:
             raise KeyboardInterrupt
         done = sum(self.groups)

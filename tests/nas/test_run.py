@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 import search_spaces
 from latency_predictors import runtimes
 from latency_predictors.analytic.roofline import Roofline
-from latency_predictors.device import Device, MeasureOptions
+from latency_predictors.device import MeasureOptions
 from latency_predictors.model import Model
 from latency_predictors.profile import ProfileOptions
 from nas import verbs
@@ -31,7 +31,7 @@ from nas.evaluation.batches import Batches
 from nas.evaluation.shared_weights import score
 from nas.executors.options import ClusterOptions
 from nas.export import read_network
-from nas.finalists import FinalistOptions, Latency, LatencyOptions, measure_networks
+from nas.finalists import AtHand, FinalistOptions, Latency, LatencyOptions, measure_networks
 from nas.run_directory import digest
 from nas.search_options import SearchOptions, StrategyOptions
 from nas.training import SupernetOptions, TrainingOptions
@@ -459,9 +459,10 @@ def test_an_int8_budget_is_kept_by_the_int8_network_that_is_handed_out(
     run_json.write_text(json.dumps(document))
     measured: list[bytes] = []
 
-    def recording(device: Device, models: list[Model], options: LatencyOptions) -> list[Latency]:
+    def recording(at_hand: AtHand, models: list[Model], options: LatencyOptions) -> list[Latency]:
+        device = at_hand.device
         measured.extend(runtimes.load(device.runtime).convert(model, device).content for model in models)
-        return measure_networks(device, models, options)
+        return measure_networks(at_hand, models, options)
 
     monkeypatch.setattr(EXPORTING, "measure_networks", recording)
     result = export(dataclasses.replace(asked, export=dataclasses.replace(asked.export, finetune=False)))

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.fingerprint import fingerprint, require_same_machine
+from latency_predictors.fingerprint import OtherMachineError, fingerprint, require_same_machine
 from latency_predictors.kit import remote
 from latency_predictors.kit.ssh import ConnectionLost
 from latency_predictors.measuring import measure
@@ -98,7 +98,11 @@ def test_models_are_measured_elsewhere(server: Server, matmul: Callable[..., Mod
     assert 0 < found["small"].quantile_ms < found["large"].quantile_ms
     again = measure(device, {"small": matmul(8), "large": matmul(256)}, options=SHORT)
     assert again != found, "what is asked for again is measured again"
-    require_same_machine(fingerprint(Device()), device)
+    machine = require_same_machine(fingerprint(Device()), device)
+    measure(device, {"small": matmul(8)}, options=SHORT, machine=machine)
+    for one, told in ((device, r"ssh://\S+"), (Device(), "this machine")):
+        with pytest.raises(OtherMachineError, match=rf"^{told} is another machine than .* \(cores '1000' there, "):
+            measure(one, {"small": matmul(8)}, options=SHORT, machine=machine | {"cores": "1000"})
 
 
 def test_what_does_not_run_elsewhere_is_told_in_one_line(server: Server, matmul: Callable[..., Model]) -> None:
@@ -136,9 +140,9 @@ def test_a_cut_connection_loses_nothing(server: Server, matmul: Callable[..., Mo
     cutting.start()
     found = remote.measure_parts(device_of(server), parts)
     cutting.join()
-    assert len(found) == 3
+    assert len(found.passes) == 3
     assert 0 < len(before_cut) < 3
-    for line, one in zip(before_cut, found, strict=False):
+    for line, one in zip(before_cut, found.passes, strict=False):
         assert Measurement(**json.loads(line)["measurements"]["network"]) == one["network"]
 
 
@@ -157,7 +161,7 @@ def test_a_host_that_is_gone_and_comes_back_goes_on(
         remote.measure_parts(device_of(server), parts)
     server.start()
     found = remote.measure_parts(device_of(server), parts)
-    assert Measurement(**json.loads(first)["measurements"]["network"]) == found[0]["network"]
+    assert Measurement(**json.loads(first)["measurements"]["network"]) == found.passes[0]["network"]
 
 
 @pytest.fixture

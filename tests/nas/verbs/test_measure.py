@@ -7,7 +7,7 @@ import pytest
 
 from latency_predictors.device import Device
 from latency_predictors.fingerprint import fingerprint
-from nas.finalists import Latency
+from nas.finalists import AtHand, Latency
 from nas.verbs import MeasureConfig, measure
 from search_spaces import InputError
 
@@ -16,7 +16,7 @@ class Bundle:
     """Stands for one whose report names this machine twice, and whose network has given latencies, an error at last."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *latencies: float, **machine: str) -> None:
-        self.latencies, self.devices = [*latencies], []
+        self.latencies, self.at_hand = [*latencies], []
         recorded = {"device": Device().to_json(), "fingerprint": {**fingerprint(Device()), **machine}}
         known = {"latency_ms": {**recorded, "budget_ms": 2.0}, "phone_latency_ms": {**recorded, "budget_ms": None}}
         for name, stand_in in {
@@ -27,10 +27,10 @@ class Bundle:
         }.items():
             monkeypatch.setitem(measure.__globals__, name, stand_in)  # the module has the name of its verb
 
-    def _measure(self, device: Device, *_: Any) -> list[Latency]:
+    def _measure(self, at_hand: AtHand, *_: Any) -> list[Latency]:
         if not self.latencies:
             raise InputError("the device is gone")
-        self.devices.append(device)
+        self.at_hand.append(at_hand)
         ms = self.latencies.pop(0)
         return [Latency(ms, ms, ms, 1)]
 
@@ -58,9 +58,10 @@ def test_another_machine_than_the_report_s_is_told(
 
 def test_devices_are_measured_where_they_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = Bundle(monkeypatch, 1.0, 8.0)
-    monkeypatch.setitem(measure.__globals__, "differences", lambda *_: "")
+    monkeypatch.setitem(measure.__globals__, "fingerprint", lambda device: fingerprint() | {"os": device.host})
     hosts = {"phone": "ssh://pi@phone"}
     measure(MeasureConfig(Path("bundle"), repeats=1, host="ssh://pi@board", hosts=hosts))
-    assert [device.host for device in bundle.devices] == ["ssh://pi@board", "ssh://pi@phone"]
+    assert [found.device.host for found in bundle.at_hand] == ["ssh://pi@board", "ssh://pi@phone"]
+    assert [found.machine["os"] for found in bundle.at_hand] == ["ssh://pi@board", "ssh://pi@phone"]
     with pytest.raises(InputError, match="unknown device in hosts 'phnoe': did you mean phone"):
         measure(MeasureConfig(Path("bundle"), hosts={"phnoe": "ssh://pi@phone"}))
