@@ -26,6 +26,7 @@ def measure(
     *,
     options: MeasureOptions | None = None,
     machine: Mapping[str, str] | None = None,
+    resume: bool = False,
     progress: bool = False,
 ) -> dict[str, Measurement]:
     """Measure models side by side: every round visits each of them once, in an order drawn anew.
@@ -38,6 +39,8 @@ def measure(
         models: the models by name.
         options: how long to measure.
         machine: the fingerprint of the machine that it has to be measured on; None: of whichever answers.
+        resume: whether to take what an interrupted call for the same left on a device that is elsewhere: for callers
+            that go on where they were, as others say that it is measured now.
         progress: whether to show the rounds on stderr.
 
     Raises:
@@ -50,7 +53,7 @@ def measure(
     if not models:
         return {}
     if device.host is not None:
-        results = remote.measure_parts(device, [(models, options)])
+        results = remote.measure_parts(device, [(models, options)], resume=resume)
         if machine is not None:
             require_one_machine(machine, results.machine, device)
         return results.passes[0]

@@ -44,12 +44,13 @@ def profile(
     with Journal(directory / _JOURNAL) as journal:
         passes = _recorded_passes(journal, kit, machine, directory)
         if len(passes) < options.noise_repeats:
-            found = measure_repeats(kit, machine)[len(passes) :]
-            journal.append(map(entries, found))
-            passes += found
+            repeats = measure_repeats(kit, machine)[len(passes) :]
+            journal.append(map(entries, repeats))
+            passes += repeats
         while len(passes) < kit.n_passes:
             models = kit.models(len(passes))
-            passes.append(measure(device, models, options=options.measure, machine=machine, progress=progress))
+            found = measure(device, models, options=options.measure, machine=machine, resume=True, progress=progress)
+            passes.append(found)
             journal.append([entries(passes[-1])])
     table = kit.table(passes, machine)
     table.save(directory / TABLE)

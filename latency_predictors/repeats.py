@@ -35,7 +35,8 @@ def measure_repeats(kit: Kit, machine: Mapping[str, str]) -> list[Pass]:
     """
     if kit.device.host is not None:
         numbers = range(kit.options.noise_repeats)
-        results = remote.measure_parts(kit.device, [(kit.models(n), kit.measure_options(n)) for n in numbers])
+        parts = [(kit.models(n), kit.measure_options(n)) for n in numbers]
+        results = remote.measure_parts(kit.device, parts, resume=True)
         require_one_machine(machine, results.machine, kit.device)
         return [*results.passes]
     path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import secrets
 import tarfile
 import tempfile
 import time
@@ -33,23 +34,33 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def measure_parts(device: Device, parts: Sequence[Part]) -> KitResults:
+def measure_parts(device: Device, parts: Sequence[Part], *, resume: bool) -> KitResults:
     """Measure several sets of models, one after the other in one process of the device's host: one pass a set.
+
+    Args:
+        device: has a host.
+        parts: the sets.
+        resume: whether to take what an earlier call for the same, which was interrupted, left there, up to two days
+            old; if not, all is measured from now on, after what is still at it there.
 
     Raises:
         InputError: a model does not run there, the host lacks what it takes, or does not answer (any longer).
     """
     assert device.host is not None
     host = parse_address(device.host)
+    described = {} if resume else {"asked": secrets.token_hex(8)}  # so that its results are those of no other kit
+    kept = "; what was finished is kept, and the same command goes on" if resume else ""
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "kit.json")
-        kit_id = write_kit(path, device, parts)
+        kit_id = write_kit(path, device, parts, described)
         path = path.rename(path.with_name(f"{kit_id}.json"))
         kit = read_json(path, KIT_SCHEMA)
         _reach(host)
-        results = _insisting(host, lambda: _attempt(host, path, kit))
-        done = f"rm -f {path.name} {results_path(path).name}"  # the same kit may be asked for again, and measured anew
-        _insisting(host, lambda: _run(host, done))
+        try:
+            results = _insisting(host, lambda: _attempt(host, path, kit))
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{error}{kept}") from None
+        _remove(host, [path.name, results_path(path).name])
     origin = f"results from {device.host}"
     found = read_results(read_records(results, origin), kit, origin)
     if len(found.passes) < len(parts):
@@ -93,6 +104,14 @@ def _attempt(host: Host, path: Path, kit: Mapping[str, Any]) -> bytes:
     return _run(host, f"{measured_by} && cat {results}", tell=lambda line: logger.info("%s: %s", host.user_host, line))
 
 
+def _remove(host: Host, names: Sequence[str]) -> None:
+    """Remove a kit that is done, which may be asked for again, and measured anew; what it gave is here already."""
+    try:
+        _insisting(host, lambda: _run(host, f"rm -f {' '.join(names)}"))
+    except ConnectionLost as error:
+        logger.warning("%s; all that it measured is here, but %s stays there", error, names[-1])
+
+
 def _run(host: Host, command: str, given: bytes = b"", **told: Callable[[str], object]) -> bytes:
     return host.run(f"mkdir -p {FOLDER} && cd {FOLDER} && {{ {command}; }}", given, **told)
 
@@ -105,10 +124,7 @@ def _insisting(host: Host, attempt: Callable[[], T]) -> T:
         except ConnectionLost:
             logger.warning("%s: the connection was cut; trying again in %g s", host.user_host, pause_s)
             time.sleep(pause_s)
-    try:
-        return attempt()
-    except ConnectionLost as error:
-        raise ConnectionLost(f"{error}; what was finished is kept, and the same command goes on") from None
+    return attempt()
 
 
 def _batches(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:

@@ -114,7 +114,7 @@ def _measured(
 ) -> list[float | None]:
     untrained = UntrainedModels(space, device.batch_size, progress=True)
     models = {str(i): model for i, model in enumerate(untrained.of_networks(networks))}
-    found = measure(device, models, options=options, progress=True)
+    found = measure(device, models, options=options, resume=True, progress=True)
     return [found[name].quantile_ms for name in models]
 
 

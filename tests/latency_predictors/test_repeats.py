@@ -35,7 +35,8 @@ def test_a_host_is_asked_for_all_repeats_at_once_each_of_a_tenth_of_the_time_of_
     asked: list[Part] = []
     there = fingerprint()
 
-    def measure_parts(device: Device, parts: Sequence[Part]) -> KitResults:
+    def measure_parts(device: Device, parts: Sequence[Part], *, resume: bool) -> KitResults:
+        assert resume, "as a profile goes on"
         asked.extend(parts)
         return KitResults(there, [{"2": Measurement(ms, ms, ms, 0.1, 50, True, True)} for ms in (1.0, 2.0, 3.0)])
 

@@ -21,7 +21,7 @@ import pytest
 from latency_predictors.device import Device, Measurement, MeasureOptions
 from latency_predictors.fingerprint import OtherMachineError, fingerprint, require_same_machine
 from latency_predictors.kit import remote
-from latency_predictors.kit.ssh import ConnectionLost
+from latency_predictors.kit.ssh import ConnectionLost, Host
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model
 from search_spaces.errors import InputError
@@ -138,7 +138,7 @@ def test_a_cut_connection_loses_nothing(server: Server, matmul: Callable[..., Mo
 
     cutting = threading.Thread(target=cut)
     cutting.start()
-    found = remote.measure_parts(device_of(server), parts)
+    found = remote.measure_parts(device_of(server), parts, resume=True)
     cutting.join()
     assert len(found.passes) == 3
     assert 0 < len(before_cut) < 3
@@ -153,15 +153,34 @@ def test_a_host_that_is_gone_and_comes_back_goes_on(
     stopping = threading.Thread(target=lambda: (wait_for_a_pass(tmp_path / "there"), server.stop()))
     stopping.start()
     with pytest.raises(ConnectionLost, match=r"does not answer .* the same command goes on") as error:
-        remote.measure_parts(device_of(server), parts)
+        remote.measure_parts(device_of(server), parts, resume=True)
     assert len(str(error.value).splitlines()) == 1
     stopping.join()
     first = recorded(tmp_path / "there")[0]
     with pytest.raises(ConnectionLost, match="does not answer"):
-        remote.measure_parts(device_of(server), parts)
+        remote.measure_parts(device_of(server), parts, resume=True)
     server.start()
-    found = remote.measure_parts(device_of(server), parts)
+    found = remote.measure_parts(device_of(server), parts, resume=True)
     assert Measurement(**json.loads(first)["measurements"]["network"]) == found.passes[0]["network"]
+
+
+def test_what_an_earlier_call_left_is_taken_by_who_goes_on_with_it_alone(
+    server: Server, matmul: Callable[..., Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, models, run = device_of(server), {"network": matmul(8)}, remote._run
+
+    def lost_at_last(host: Host, command: str, *given: bytes, **told: Callable[[str], object]) -> bytes:
+        if command.startswith("rm "):
+            raise ConnectionLost("the board is gone")
+        return run(host, command, *given, **told)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "_run", lost_at_last)
+        left = measure(device, models, options=SHORT, resume=True)  # which is here, and stays there, too
+    assert len(recorded(tmp_path / "there")) == 1
+    assert measure(device, models, options=SHORT) != left, "what is told as measured now was begun now"
+    assert measure(device, models, options=SHORT, resume=True) == left
+    assert recorded(tmp_path / "there") == []
 
 
 @pytest.fixture
@@ -226,4 +245,4 @@ def test_a_host_that_answered_before_is_waited_for_between_passes(
     assert caplog.text.count("pi@board: the connection was cut; trying again in") == 2
     profile.write_text("exit 255\n")
     with pytest.raises(ConnectionLost, match="the same command goes on"):
-        remote.measure_parts(device, [({}, SHORT)])
+        remote.measure_parts(device, [({}, SHORT)], resume=True)
