@@ -1,6 +1,6 @@
 """`nas design`: which networks to measure on a new device, so that `nas fit` learns most of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +64,23 @@ def design(options: DesignConfig) -> dict[str, Any]:
     space = options.space.load() if options.data is None else load_for(options.space, options.data)[0]
     known = read_known_networks(options.known, space, options.known_latency)
     candidates = _candidates(space, options)
-    features = Features(space)
+    features, device, machine = Features(space), options.device, None
     if not is_finished(options.output):
         for one in known:
             require_likely(features, one)
-        if options.device is not None:
-            options.device.require_possible()
-            fingerprint(options.device)  # which there is not where nothing answers
+        if device is not None:
+            device.require_possible()
+            machine = fingerprint(device)  # which there is not where nothing answers
     inputs = {"space": space.id, **{f"known {path.name}": digest(table_file(path)) for path in options.known}}
     if (done := begin_run(options.output, "design", options, inputs, force=options.force)) is not None:
         return done
     transfer = Transfer(features, fit_devices(features, known))
     chosen = space.decode(candidates[most_telling(transfer, candidates, options.networks)])
     path, latencies = options.output / NETWORKS, None
-    if options.device is not None:
-        latencies = _measured(space, chosen, options.device, options.measure)
-        write_device(path, options.device, fingerprint(options.device))
+    if device is not None:
+        assert machine is not None  # as the run was not finished
+        latencies = _measured(space, chosen, device, machine, options.measure)
+        write_device(path, device, machine)  # as it was found before: the device may be gone by now
     _write(path, chosen, latencies)
     result = {
         "networks": str(path),
@@ -110,11 +111,15 @@ def _candidates(space: SearchSpace, options: DesignConfig) -> Population:
 
 
 def _measured(
-    space: SearchSpace, networks: list[Architecture], device: Device, options: MeasureOptions
+    space: SearchSpace,
+    networks: list[Architecture],
+    device: Device,
+    machine: Mapping[str, str],
+    options: MeasureOptions,
 ) -> list[float | None]:
     untrained = UntrainedModels(space, device.batch_size, progress=True)
     models = {str(i): model for i, model in enumerate(untrained.of_networks(networks))}
-    found = measure(device, models, options=options, resume=True, progress=True)
+    found = measure(device, models, options=options, machine=machine, resume=True, progress=True)
     return [found[name].quantile_ms for name in models]
 
 

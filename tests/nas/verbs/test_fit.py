@@ -112,8 +112,10 @@ def test_a_few_designed_networks_and_known_devices_make_a_model(
     assert fit(options) == result, "known devices are not fitted for a result that is there"
 
 
-def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path) -> None:
+def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = MeasureOptions(min_rounds=3, min_seconds=0, max_seconds=0.2)
+    answers = [fingerprint(Device())]
+    monkeypatch.setitem(design.__globals__, "fingerprint", lambda device: answers.pop())  # and is gone afterwards
     made = design(DesignConfig(tmp_path / "design", NAMED, networks=3, device=Device(), measure=short))
     options = FitConfig(Path(made["networks"]), tmp_path / "model", NAMED)
     result = fit(options)
