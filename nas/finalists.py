@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from latency_predictors.device import Device, Measurement, MeasureOptions
-from latency_predictors.fingerprint import OtherMachineError, fingerprint
+from latency_predictors.fingerprint import OtherMachineError, differences, fingerprint
 from latency_predictors.latency_model import LatencyModel
 from latency_predictors.measuring import measure
 from latency_predictors.model import Model, network_model
@@ -27,6 +27,8 @@ from search_spaces.progress import progress_bar
 from search_spaces.storage import Journal
 
 logger = logging.getLogger(__name__)
+
+_MACHINES = "machines"  # what the journal begins with: fingerprints by metric
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,19 +224,19 @@ def measured_finalists(
         candidates: evaluated on shared weights, best first.
         bounds: the highest costs allowed, by metric; all but latencies are kept by every candidate.
         options: how they are measured.
-        journal: file of the finalists measured so far.
+        journal: file of the finalists measured so far, below the machines that they were measured on.
         all_of_them: whether to go on to the last, as along a front.
         executor: knows where the devices are; None: here.
 
     Raises:
-        InputError: the journal holds finalists that were measured on other devices than these.
+        InputError: the journal holds finalists that were measured on other devices or machines than these.
     """
     executor = executor or LocalExecutor()
     told = _Told(weights, models, candidates, bounds)
     architectures = told.architectures
     with Journal(journal) as records:
-        found = _recovered(records)
-        _require_measured_on(devices, found, journal)
+        found = _recovered(records, devices)
+        header = [] if records.recovered else [{_MACHINES: {metric: one.machine for metric, one in devices.items()}}]
         if LATENCY not in devices:
             why = "the latency model names no device" if models[LATENCY].device is None else "--unmeasured says so"
             logger.warning("no finalist is measured for the budget, %s: they stand as predicted, margin included", why)
@@ -246,26 +248,49 @@ def measured_finalists(
                 group = architectures[len(found) : len(found) + options.at_a_time]
                 latencies = _measured(weights, group, devices, options, executor)
                 measured = [told.finalist(i, latency) for i, latency in enumerate(latencies, len(found))]
-                records.append([one.to_json() for one in measured])
+                records.append([*header, *(one.to_json() for one in measured)])
+                header = []
                 found += measured
                 bar.update(len(group))
     return found
 
 
-def _recovered(journal: Journal) -> list[Finalist]:
+def _recovered(journal: Journal, devices: Mapping[str, AtHand]) -> list[Finalist]:
+    """Return the finalists of a journal, which begins with the fingerprints of the machines that measured them.
+
+    Raises:
+        InputError: it is no such journal, or the devices are others now.
+    """
+    if not journal.recovered:
+        return []
+    header, *records = journal.recovered
+    machines = header.get(_MACHINES)
+    if not isinstance(machines, dict) or not all(isinstance(machine, dict) for machine in machines.values()):
+        raise InputError(
+            f"{journal.path} does not begin with the machines that measured its finalists, as an earlier version's: "
+            "move it away to measure them again"
+        )
+    _require_measured_on(devices, machines, journal.path)
     try:
-        return [Finalist.from_json(record) for record in journal.recovered]
+        return [Finalist.from_json(record) for record in records]
     except (KeyError, TypeError) as error:
         raise InputError(f"{journal.path} holds a line that is no finalist ({error!r}): move it away") from None
 
 
-def _require_measured_on(devices: Mapping[str, AtHand], found: Sequence[Finalist], journal: Path) -> None:
-    before = {metric for one in found for metric, latency in one.latencies.items() if latency.measured is not None}
-    if found and before != devices.keys():
+def _require_measured_on(
+    devices: Mapping[str, AtHand], machines: Mapping[str, Mapping[str, str]], journal: Path
+) -> None:
+    if machines.keys() != devices.keys():
         raise InputError(
-            f"{journal} holds measurements of {', '.join(sorted(before))}, and the devices at hand now are of "
+            f"{journal} holds measurements of {', '.join(sorted(machines))}, and the devices at hand now are of "
             f"{', '.join(sorted(devices)) or 'none'}: bring those of before to hand, or search in another directory"
         )
+    for metric, at_hand in devices.items():
+        if different := differences(machines[metric], at_hand.machine, at_hand.device):
+            raise InputError(
+                f"{journal} holds measurements of {metric} on another machine ({different}): bring that of before to "
+                "hand, or move the file away to measure all finalists on this one"
+            )
 
 
 class _Told:

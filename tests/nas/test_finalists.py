@@ -1,5 +1,6 @@
 """Candidates are measured in groups, best first, until one keeps the budget; a kill loses no group."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 import nas.finalists
 from latency_predictors.device import Device
+from latency_predictors.fingerprint import fingerprint
 from nas.data import Dataset
 from nas.evaluation.shared_weights import SharedWeights
 from nas.finalists import AtHand, Finalist, FinalistOptions, Latency, devices_at_hand, measured_finalists
@@ -193,8 +195,13 @@ def test_a_kill_loses_no_group_that_was_measured(
 
 
 def test_a_journal_of_something_else_is_told(find: Callable[[], list[Finalist]], tmp_path: Path) -> None:
-    (tmp_path / "finalists.jsonl").write_text('{"row": [1, 2]}\n')
+    journal = tmp_path / "finalists.jsonl"
+    header = json.dumps({"machines": {"latency_ms": fingerprint(Device())}})
+    journal.write_text(f'{header}\n{{"row": [1, 2]}}\n')
     with pytest.raises(InputError, match=r"finalists\.jsonl holds a line that is no finalist"):
+        find()
+    journal.write_text('{"architecture": {}, "latencies": {}}\n')
+    with pytest.raises(InputError, match=r"does not begin with the machines .* earlier version's: move it away"):
         find()
 
 
@@ -210,3 +217,20 @@ def test_a_search_goes_on_with_the_devices_that_it_began_with(
     monkeypatch.setattr(Table, "device", None)
     with pytest.raises(InputError, match=r"devices at hand now are of none: bring those of before to hand, or search"):
         find(phone_latency_ms=Table())
+
+
+def test_a_search_goes_on_with_the_machine_that_it_began_with(
+    find: Callable[..., list[Finalist]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(monkeypatch, [1.1, 1.2, 0.9, 1.4])
+    machine.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        find()
+    machine.stop_after = 1000
+    here = fingerprint(Device())
+    with monkeypatch.context() as patch:
+        patch.setattr("latency_predictors.latency_model.fingerprint", lambda device: here | {"cpu": "abacus"})
+        with pytest.raises(InputError, match=r"of latency_ms on another machine \(cpu '.*' there, 'abacus' here\)"):
+            find()
+        patch.setattr("latency_predictors.latency_model.fingerprint", lambda device: here | {"os": "another"})
+        assert len(find()) == 4
