@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 import search_spaces
 from experiments.command import one_line
 from latency_predictors import runtimes
+from latency_predictors.cost_model import margin_of
 from latency_predictors.device import Device, MeasureOptions
 from latency_predictors.profile import ProfileOptions, profile
 from latency_predictors.table.calibration import Calibration
@@ -50,7 +51,7 @@ def row(name: str, predicted: NDArray[np.float64], measured: NDArray[np.float64]
     """Return mean absolute error, networks within 5 and 10 %, rank correlation and margin as one line of the table."""
     errors = np.abs(predicted / measured - 1)
     shares = "".join(f"{np.mean(errors <= bound):10.0%}" for bound in (0.05, 0.1))
-    margin = max(0.0, float(np.quantile(measured / predicted - 1, 0.95)))
+    margin = margin_of(measured, predicted)
     return f"{name:24}{errors.mean():10.2%}{shares}{spearmanr(predicted, measured).statistic:12.4f}{margin:10.2%}"
 
 

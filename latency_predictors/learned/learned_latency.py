@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_predictors.cost_model import WITHIN_MARGIN
+from latency_predictors.cost_model import conformal, excess, margin_of
 from latency_predictors.learned import regressors
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.predicted_cost import COVERAGE, PredictedCost, Stored, require_measurements
@@ -48,9 +48,8 @@ class LearnedLatency(PredictedCost):
         self.features, self._fitted = features, fitted
         self.population, self.latencies_ms = measured
         self.held_out_ms = held_out_ms
-        excess = self.latencies_ms / np.maximum(held_out_ms, 1e-9) - 1
-        self.width = _conformal(np.abs(excess), COVERAGE)
-        self.margin = max(0.0, _conformal(excess, WITHIN_MARGIN))
+        self.width = conformal(np.abs(excess(self.latencies_ms, held_out_ms)), COVERAGE)
+        self.margin = margin_of(self.latencies_ms, held_out_ms)
 
     @classmethod
     def fit(
@@ -108,9 +107,3 @@ class LearnedLatency(PredictedCost):
 def _rows(features: Features, population: Population) -> Floats:
     """Return (N, features of all forms)."""
     return np.concatenate([features(population, form) for form in features.forms], axis=1)
-
-
-def _conformal(errors: Floats, share: float) -> float:
-    """Return the error below which a share of new ones lies, by exchangeable held-out ones (n,); the largest of few."""
-    rank = min(len(errors), int(np.ceil((len(errors) + 1) * share)))
-    return float(np.sort(errors)[rank - 1])

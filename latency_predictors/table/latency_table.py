@@ -10,7 +10,7 @@ import scipy  # loads its parts when they are used, and its statistics alone tak
 from numpy.typing import NDArray
 
 import search_spaces
-from latency_predictors.cost_model import WITHIN_MARGIN, BlockCost
+from latency_predictors.cost_model import BlockCost, margin_of
 from latency_predictors.device import STATISTIC, Device, Measurement
 from latency_predictors.latencies import entries, measurements, positive, require_stated
 from latency_predictors.latency_model import LatencyModel
@@ -49,8 +49,9 @@ class Errors:
         drift: median of second pass / first pass - 1 of the same networks: the machine became so much slower.
         noise: mean of |second pass / first pass - 1| of the same networks, the drift taken out.
         noise_spearman: rank correlation of the two passes.
-        margin: 95 % quantile of measured / predicted - 1, at least 0, of the slower of both passes: by how much a
-            search tightens its budget. What the machine drifts while it is profiled, it may drift later.
+        margin: by how much the slower of both passes exceeds the prediction at most, relative to it, of 95 % of new
+            networks, or n / (n + 1) by n < 19 networks (see `margin_of`): by so much a search tightens its budget.
+            What the machine drifts while it is profiled, it may drift later.
     """
 
     n_networks: int
@@ -114,7 +115,6 @@ class LatencyTable(LatencyModel):
         measured = np.array([network.latency_ms for network in networks])
         repeated = np.array([network.repeated_ms for network in networks])
         drift = float(np.median(repeated / measured))
-        excess = float(np.quantile(np.maximum(measured, repeated) / predicted - 1, WITHIN_MARGIN))
         return Errors(
             n_networks=len(networks),
             mean_absolute=float(np.abs(predicted / measured - 1).mean()),
@@ -123,7 +123,7 @@ class LatencyTable(LatencyModel):
             drift=drift - 1,
             noise=float(np.abs(repeated / measured / drift - 1).mean()),
             noise_spearman=_rank_correlation(repeated, measured),
-            margin=max(0.0, excess),
+            margin=margin_of(np.maximum(measured, repeated), predicted),
         )
 
     def tested(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

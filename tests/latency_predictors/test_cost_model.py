@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import search_spaces
-from latency_predictors.cost_model import BlockCost
+from latency_predictors.cost_model import BlockCost, margin_of
 from search_spaces import SearchSpace
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -80,3 +80,18 @@ def test_a_population_may_be_empty(small: SearchSpace) -> None:
     for combine in ("sum", "max"):
         model = random_cost(small, combine, 0)  # type: ignore[arg-type]
         assert model.predict(small.sample(0, np.random.default_rng(0))).shape == (0,)
+
+
+@pytest.mark.parametrize(("n", "share"), [(3, 3 / 4), (20, 20 / 21), (60, 58 / 61)])
+def test_a_margin_holds_for_so_many_fresh_networks_as_it_says(n: int, share: float) -> None:
+    """On average over what was measured."""
+    costs = 1 + np.random.default_rng(0).exponential(size=(4000, n + 20))
+    margins = np.array([margin_of(tested, np.ones(n)) for tested in costs[:, :n]])
+    assert np.mean(costs[:, n:] <= 1 + margins[:, None]) == pytest.approx(share, abs=0.01)
+
+
+def test_a_prediction_of_nothing_is_exceeded_beyond_any_bound() -> None:
+    costs, predicted = np.ones(20), np.ones(20)
+    for value in (0.0, -1e-12, -3.0):
+        predicted[7] = value
+        assert 1e6 < margin_of(costs, predicted) < np.inf
