@@ -17,6 +17,19 @@ from search_spaces.errors import InputError
 Floats = NDArray[np.float64]
 
 
+def doubts(margin: float, fastest_ms: float) -> str | None:
+    """Return in words what speaks against a latency's predictions, if anything does.
+
+    Args:
+        margin: of the cost model; above 1, networks may take more than twice as long as predicted.
+        fastest_ms: what it predicts for the fastest network; where that is nothing or less, no margin makes a latency
+            of it that a budget keeps out.
+    """
+    found = [f"networks may take {1 + margin:.3g} times as long as predicted, or longer"] if margin > 1 else []
+    found += [f"the fastest is predicted to take {fastest_ms:.3g} ms"] if fastest_ms <= 0 else []
+    return f"nothing foretells these latencies, as {' and '.join(found)}" if found else None
+
+
 class LatencyModel(ABC):
     """Predicts the latencies of networks on a device, which it names where that can be measured on.
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from latency_predictors.cost_model import CostModel
 from latency_predictors.device import Device
 from latency_predictors.fingerprint import fingerprint
+from latency_predictors.latency_model import doubts
 from latency_predictors.learned.features import Features
 from latency_predictors.learned.learned_latency import FEWEST, LearnedLatency
 from latency_predictors.learned.measured_networks import (
@@ -122,15 +123,14 @@ def _foretold(measured: Path, model: CostModel) -> dict[str, float]:
     """Return the margin of a model, and what it says of the fastest network and the slowest.
 
     Raises:
-        InputError: networks may take twice as long as predicted, or some are predicted to take no time or less, which
-            leaves nothing of a budget.
+        InputError: networks may take twice as long as predicted, or some are predicted to take no time or less; see
+            `doubts`.
     """
     fastest_ms, slowest_ms = model.cheapest()[0], model.dearest()[0]
-    if model.margin > 1 or fastest_ms <= 0:
+    if (doubt := doubts(model.margin, fastest_ms)) is not None:
         raise InputError(
-            f"{measured}: nothing foretells these latencies, one network in twenty may take {model.margin:.0%} longer "
-            f"than predicted or more, and the fastest is predicted to take {fastest_ms:.3g} ms: expected one device, "
-            "one unit, and networks that were measured more than once if the device is that noisy"
+            f"{measured}: {doubt}: expected one device, one unit, and networks that were measured more than once if "
+            "the device is that noisy"
         )
     return {"margin": model.margin, "fastest_ms": fastest_ms, "slowest_ms": slowest_ms}
 

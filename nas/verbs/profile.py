@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 import latency_predictors.profile
 from latency_predictors.device import STATISTIC, Device
+from latency_predictors.latency_model import doubts
 from latency_predictors.profile import ProfileOptions
 from latency_predictors.table.latency_table import TABLE, LatencyTable
 from nas.data import DataOptions, Dataset
@@ -63,7 +64,7 @@ def profile(options: ProfileConfig) -> dict[str, Any]:
 
 def summary(table: LatencyTable, directory: Path, wanted: float) -> dict[str, Any]:
     """Return what a person wants to know of a table in a directory, and say if fewer became stable than was wanted."""
-    model, measured = table.cost_model(), [block for block in table.blocks.values() if not block.interpolated]
+    measured = [block for block in table.blocks.values() if not block.interpolated]
     stable_share = float(np.mean([measurement.stable for measurement in measured]))
     if stable_share < wanted:
         logger.warning("the machine was busy: only %.0f%% of the latencies became stable", 100 * stable_share)
@@ -73,8 +74,7 @@ def summary(table: LatencyTable, directory: Path, wanted: float) -> dict[str, An
         "blocks_measured": len(measured),
         "interpolation_error": table.interpolation_error,
         "statistic": STATISTIC,
-        "fastest_ms": model.cheapest()[0],
-        "slowest_ms": model.dearest()[0],
+        **_foretold(table, str(directory / TABLE)),
         **asdict(table.errors()),
         "noise_floor": table.noise_floor,
         "stable_share": stable_share,
@@ -129,11 +129,24 @@ def _profile_scene(options: ProfileConfig, quantile: float, space: SearchSpace) 
 
 def of_scene(quantile: float, table: LatencyTable) -> dict[str, float]:
     """Return what a person wants to know of the table for another size of examples."""
-    model, errors = table.cost_model(), table.errors()
+    errors = table.errors()
     return {
         "quantile": quantile,
-        "fastest_ms": model.cheapest()[0],
-        "slowest_ms": model.dearest()[0],
+        **_foretold(table, f"the table of scene {quantile:g}"),
         "mean_absolute": errors.mean_absolute,
         "spearman": errors.spearman,
     }
+
+
+def _foretold(table: LatencyTable, origin: str) -> dict[str, float]:
+    """Return what a table predicts for the fastest network and the slowest, and say if that is not to be believed."""
+    model = table.cost_model()
+    fastest_ms, slowest_ms = model.cheapest()[0], model.dearest()[0]
+    if (doubt := doubts(model.margin, fastest_ms)) is not None:
+        logger.warning(
+            "%s: %s: measure again, on a quieter device or with more networks (--profile.n-calibration), in another "
+            "directory",
+            origin,
+            doubt,
+        )
+    return {"fastest_ms": fastest_ms, "slowest_ms": slowest_ms}

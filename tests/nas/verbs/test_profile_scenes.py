@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import search_spaces
+from latency_predictors.analytic.counts import count
+from latency_predictors.cost_model import BlockCost
+from latency_predictors.device import Device, Measurement
+from latency_predictors.table.latency_table import LatencyTable, MeasuredNetwork
 from nas.data import DataOptions
 from nas.verbs import ProfileConfig, profile
-from nas.verbs.profile import profiled_scenes, scene_table, spaces_of_scenes
+from nas.verbs.profile import of_scene, profiled_scenes, scene_table, spaces_of_scenes, summary
 from nas.verbs.space_config import SpaceConfig, load_for
 from search_spaces import InputError
 
@@ -40,3 +46,28 @@ def test_tables_of_scenes_are_found_again(tmp_path: Path) -> None:
         (scene_table(tmp_path, quantile) / "table.json").touch()
     scene_table(tmp_path, 0.5).mkdir()  # of a profile that was interrupted
     assert profiled_scenes(tmp_path) == [0.05, 0.9]
+
+
+def test_a_table_by_which_networks_take_no_time_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Networks that take less than their blocks by as much as the smallest takes, which no network measured is."""
+    space = search_spaces.load("nasbench201", cells=1, channels=4, resolution=8)
+    alone_ms = [0.01 + count(block).macs * 1e-7 for block in space.index.blocks]
+    model = BlockCost(space, "latency_ms", np.array(alone_ms))
+    population = space.sample(60, np.random.default_rng(0))
+    sums, less = model.predict(population), 1.1 * model.cheapest()[0]
+    measured = [
+        MeasuredNetwork(space.decode(row[None])[0], ms - less, ms - less)
+        for row, ms in zip(population, sums.tolist(), strict=True)
+        if ms > 1.2 * less
+    ]
+    blocks = {
+        repr(block): Measurement(ms, ms, ms, spread=0.0, n_runs=10, stable=True, pinned=True)
+        for block, ms in zip(space.index.blocks, alone_ms, strict=True)
+    }
+    table = LatencyTable(space, Device(), {}, blocks, measured[:10], measured[10:])
+    assert summary(table, tmp_path, 1.0)["fastest_ms"] < 0
+    assert of_scene(0.9, table)["fastest_ms"] < 0
+    tables = (tmp_path / "table.json", "the table of scene 0.9")
+    for record, name in zip(caplog.records, tables, strict=True):
+        told = f"{name}: nothing foretells these latencies, as the fastest is predicted to take -0.00436 ms: measure"
+        assert record.getMessage().startswith(told)
