@@ -91,7 +91,7 @@ def fit(options: FitConfig) -> dict[str, Any]:
     method, device = _method(options, len(measured.population)), _device(options, measured)
     fewest = FEWEST if method == "learned" else FEWEST_TO_TRANSFER
     require_measurements(space, measured.population, measured.latencies_ms, fewest, str(options.measured))
-    elsewhere = None if options.elsewhere is None else _elsewhere(options.elsewhere)
+    elsewhere = None if options.elsewhere is None else _elsewhere(options.elsewhere, space)
     paths = {"measured": options.measured, **{f"known {path.name}": path for path in options.known}}
     inputs = {"space": space.id, **{name: digest(table_file(path)) for name, path in paths.items()}}
     if (beside := device_file(options.measured)).exists():
@@ -228,11 +228,11 @@ def _method(options: FitConfig, n: int) -> str:
     return method
 
 
-def _elsewhere(path: Path) -> TransferredLatency:
-    """Return the device's model in another space.
+def _elsewhere(path: Path, space: SearchSpace) -> TransferredLatency:
+    """Return the device's model in another space than the one that is fitted.
 
     Raises:
-        InputError: it cannot be read, or is of another kind.
+        InputError: it cannot be read, is of another kind, or of the same space, whose measurements would count twice.
     """
     model = read_latency_model(path)
     if not isinstance(model, TransferredLatency) or not model.adds_up:
@@ -240,6 +240,11 @@ def _elsewhere(path: Path) -> TransferredLatency:
         raise InputError(
             f"{path} holds a {model.schema}{alone}, which does not say what the device adds up to: fit it there with "
             "known devices and --method transferred"
+        )
+    if model.space.id == space.id:
+        raise InputError(
+            f"{path} is of the space that is fitted, {space.to_json()}: expected the device's model in another; what "
+            "is known here goes by --known, of other devices, and by --measured, of this one"
         )
     return model
 

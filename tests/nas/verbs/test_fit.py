@@ -29,7 +29,7 @@ from nas.finalists import devices_at_hand
 from nas.objectives import parse_budget
 from nas.verbs import DesignConfig, FitConfig, design, fit
 from nas.verbs.space_config import SpaceConfig
-from search_spaces import InputError
+from search_spaces import InputError, SearchSpace
 from search_spaces.plan_index import Population
 
 OPTIONS = {"cells": 1, "channels": 4, "resolution": 8}
@@ -43,9 +43,10 @@ def networks(n: int) -> Population:
     return drawn[np.sort(np.unique(drawn, axis=0, return_index=True)[1])][:n]
 
 
-def write(folder: Path, name: str, population: Population) -> Path:
-    latencies = pa.array(DEVICES[name].cost_model(SPACE).predict(population) * 1000)
-    rows = pa.Table.from_pylist([dict(one) for one in SPACE.decode(population)])
+def write(folder: Path, name: str, population: Population, space: SearchSpace = SPACE) -> Path:
+    folder.mkdir(exist_ok=True)
+    latencies = pa.array(DEVICES[name].cost_model(space).predict(population) * 1000)
+    rows = pa.Table.from_pylist([dict(one) for one in space.decode(population)])
     pyarrow.csv.write_csv(rows.append_column("latency_us", latencies), folder / f"{name}.csv")
     return folder / f"{name}.csv"
 
@@ -106,10 +107,26 @@ def test_a_few_designed_networks_and_known_devices_make_a_model(
     truth = DEVICES["here"].cost_model(SPACE).predict(networks(100))
     assert np.median(np.abs(predicted / truth - 1)) < 0.1
     assert found.device is None
-    there = dataclasses.replace(options, output=tmp_path / "there", elsewhere=tmp_path / "model")
-    assert fit(there)["resembles"]["elsewhere"] > 0.3  # though it adds up to devices that it resembles little
+    again = dataclasses.replace(options, output=tmp_path / "again", elsewhere=tmp_path / "model")
+    with pytest.raises(
+        InputError, match=r"model is of the space that is fitted, .* another; .* goes by --known, of other"
+    ):
+        fit(again)
+    assert not (tmp_path / "again").exists()
     monkeypatch.setattr(known_device, "fit_device", None)
     assert fit(options) == result, "known devices are not fitted for a result that is there"
+
+
+def test_what_the_device_adds_up_to_in_another_space_is_taken_over(tmp_path: Path) -> None:
+    options = {**OPTIONS, "channels": 8}
+    other = search_spaces.load("nasbench201", **options)
+    known = tuple(write(tmp_path / "other", name, networks(20), other) for name in ("slow", "launching"))
+    path = write(tmp_path / "other", "here", networks(5), other)
+    fit(FitConfig(path, tmp_path / "model", SpaceConfig("nasbench201", options), known=known))
+    known = tuple(write(tmp_path, name, networks(20)) for name in ("slow", "launching"))
+    here = FitConfig(write(tmp_path, "here", networks(5)), tmp_path / "here", NAMED, known=known)
+    result = fit(dataclasses.replace(here, elsewhere=tmp_path / "model"))
+    assert result["resembles"]["elsewhere"] > 0.3  # though it adds up to devices that it resembles little
 
 
 def test_networks_are_measured_where_the_device_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
