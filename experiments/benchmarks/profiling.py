@@ -4,8 +4,8 @@
 
 Takes a finished table of `nas profile`, forgets blocks of it, and predicts them again: by a Gaussian process on the
 logarithms of what a block computes and moves and of its fields, and by boosted trees on the same. Of each kind of block
-one at least is kept. Errors are means over draws of what is kept: of the forgotten blocks, and of the table, which is
-calibrated anew, on its held-out networks, for these also the worst draw's.
+one at least is kept, and twenty in all; `measured` is that share. Errors are means over draws of what is kept: of the
+forgotten blocks, and of the table, which is calibrated anew, on its held-out networks, for these also the worst draw's.
 """
 
 import argparse
@@ -66,6 +66,9 @@ def main() -> None:
     options = parser.parse_args()
     with one_line(parser.prog):
         at_least_one(draws=options.draws)
+        for share in options.shares:
+            if not 0 < share <= 1:
+                raise InputError(f"--shares {share:g}: expected shares of the blocks, above 0 and at most 1")
         table = LatencyTable.load(options.table / TABLE)
         if table.interpolation_error is not None:
             raise InputError(f"{options.table} holds interpolated blocks: profile the space with --profile.share 1")
@@ -86,7 +89,8 @@ def main() -> None:
                     rows.append([block_error(table, found, measured), errors.mean_absolute, errors.spearman])
                 of_blocks, of_networks, spearman = np.mean(rows, axis=0)
                 worst = np.max(rows, axis=0)[1]
-                print(f"{share:>10.0%}{name:>20}{of_blocks:>10.2%}{of_networks:>10.2%}{worst:>10.2%}{spearman:>10.3f}")
+                print(f"{measured.mean():>10.0%}{name:>20}{of_blocks:>10.2%}", end="")
+                print(f"{of_networks:>10.2%}{worst:>10.2%}{spearman:>10.3f}")
 
 
 if __name__ == "__main__":

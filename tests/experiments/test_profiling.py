@@ -30,6 +30,15 @@ def test_the_shares_of_the_docstring_are_told_and_interpolated_tables_refused(
     main()
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-4] for line in lines[-2:]] == ["0.00%"] * 2
+    for share in ("nan", "-1", "0", "7"):
+        monkeypatch.setattr(sys, "argv", ["profiling", "--table", str(tmp_path), f"--shares={share}"])
+        with pytest.raises(SystemExit):
+            main()
+        assert f"--shares {share}: expected shares of the blocks, above 0 and at" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["profiling", "--table", str(tmp_path), "--shares", "0.01", "--draws", "1"])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-2:]] == [f"{min(1, 20 / len(blocks)):.0%}"] * 2
     dataclasses.replace(table, interpolation_error=0.1).save(tmp_path / TABLE)
     with pytest.raises(SystemExit):
         main()
