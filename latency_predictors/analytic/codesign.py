@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from latency_predictors.analytic.accelerator import Accelerator, Technology
 from latency_predictors.cost_model import CostModel
 from search_spaces import Architecture, Block, Choice, SearchSpace, TensorSpec, elimination
+from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,9 @@ class CodesignSpace(SearchSpace):
         network: the space of the networks, whose choices come first.
         array_rows, array_columns, buffer_kib, bandwidth_gb: options of the accelerator; see `Accelerator`.
         technology: what it is built of.
+
+    Raises:
+        InputError: a parameter has no option, one twice, or one that is no positive number.
     """
 
     name: ClassVar[str] = "codesign"
@@ -40,6 +44,11 @@ class CodesignSpace(SearchSpace):
     buffer_kib: tuple[int, ...] = (32, 64, 128, 256, 512)
     bandwidth_gb: tuple[int, ...] = (1, 2, 4, 8, 16)
     technology: Technology = dataclasses.field(default_factory=Technology)
+
+    def __post_init__(self) -> None:
+        for choice in self._parameters:
+            if not choice.options or not all(isinstance(x, int | float) and 0 < x < np.inf for x in choice.options):
+                raise InputError(f"{choice.name} {choice.options}: expected one positive number or more")
 
     @cached_property
     def _parameters(self) -> tuple[Choice, ...]:
@@ -71,6 +80,24 @@ class CodesignSpace(SearchSpace):
         """Return the networks in canonical form: accelerators that differ are never equal."""
         network, accelerator = self.split(population)
         return np.hstack([self.network.canonical(network), accelerator])
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether the networks are their blocks one after another: they are assembled as their own space does it."""
+        return self.network.is_chain
+
+    def active(self, population: Population) -> Population:
+        """Return what matters to the networks' function, and so the first of the accelerators, which do not."""
+        network, accelerator = self.split(population)
+        return np.hstack([self.network.active(network), np.zeros_like(accelerator)])
+
+    def features(self, population: Population) -> Floats:
+        """Return what the networks are made of, whatever they run on."""
+        return self.network.features(self.split(population)[0])
+
+    def sequences(self, population: Population) -> Floats:
+        """Return the sequences of layers in the networks."""
+        return self.network.sequences(self.split(population)[0])
 
     @cached_property
     def size(self) -> int:

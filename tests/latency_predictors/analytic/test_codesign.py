@@ -1,6 +1,7 @@
 """Accelerators obey their model, and are searched together with networks by strategies that know nothing of them."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from latency_predictors.analytic.accelerator import Accelerator, Technology
 from latency_predictors.analytic.codesign import CodesignSpace, codesign_costs
 from latency_predictors.analytic.kernels import kernels
 from latency_predictors.cost_model import CostModel
-from search_spaces import Architecture, SearchSpace
+from search_spaces import Architecture, InputError, SearchSpace
 from search_spaces.blocks.mobile import ConvNorm
 
 
@@ -94,3 +95,34 @@ def test_accelerators_are_told_apart_and_networks_are_not(space: CodesignSpace) 
     architecture = Architecture(space.decode(rows)[1])
     assert repr(space.build(architecture)) == repr(space.network.build(space.network.smallest()))
     assert space.id != CodesignSpace(space.network).id
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"array_rows": (0, 8)}, r"array_rows \(0, 8\): expected one positive number or more"),
+        ({"array_columns": (-8, 8)}, r"array_columns \(-8, 8\): expected"),
+        ({"bandwidth_gb": (0, 1)}, r"bandwidth_gb \(0, 1\): expected"),
+        ({"buffer_kib": (float("nan"),)}, r"buffer_kib \(nan,\): expected"),
+        ({"buffer_kib": ()}, r"buffer_kib \(\): expected"),
+    ],
+)
+def test_accelerators_that_cannot_be_are_refused(small: SearchSpace, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CodesignSpace(small, **options)
+
+
+def test_networks_are_described_as_in_their_own_space(space: CodesignSpace) -> None:
+    graphs = CodesignSpace(search_spaces.load("nasbench201", cells=1, channels=4, resolution=8, dead_edges="keep"))
+    for together in (space, graphs):
+        alone = together.network
+        population = together.sample(20, np.random.default_rng(0))
+        networks, accelerators = together.split(population)
+        assert np.array_equal(together.features(population), alone.features(networks))
+        assert np.array_equal(together.sequences(population), alone.sequences(networks))
+        assert together.is_chain == alone.is_chain
+        active, first = together.split(together.active(population))
+        assert np.array_equal(active, alone.active(networks))
+        assert accelerators.any()
+        assert not first.any(), "an accelerator changes nothing of a network's function"
+    assert graphs.sequences(population).shape[1] > 0
