@@ -33,10 +33,12 @@ class LEMONADE(Strategy):
     def _begin(self) -> None:
         self._front = self.region.space.sample(0, self.rng)
         self._scores, self._violations = np.empty((0, len(self.objectives))), np.empty(0)
+        self._n_told = 0  # those that the search began with among them
 
     def _ask(self) -> Population:
-        if not len(self._front):
-            return self.region.sample(self.initial, self.rng)
+        missing = self.initial - self._n_told if len(self._front) else self.initial
+        if missing > 0:
+            return self.region.sample(missing, self.rng)
         self._costs = self._cheap(self._front)
         weights = self._emptiness(self._costs)
         self._parenthood = weights / weights.sum()
@@ -48,6 +50,7 @@ class LEMONADE(Strategy):
         return children[self.rng.choice(len(children), n, replace=False, p=weights / weights.sum())]
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        self._n_told += len(population)
         rows = np.concatenate([self._front, population])
         scores = np.concatenate([self._scores, scores])
         violations = np.concatenate([self._violations, violations])

@@ -27,13 +27,15 @@ class NSGA2(Strategy):
     def _begin(self) -> None:
         self._rows = self.region.space.sample(0, self.rng)
         self._scores, self._violations = np.empty((0, len(self.objectives))), np.empty(0)
+        self._n_told = 0  # those that the search began with among them
 
     def _ask(self) -> Population:
-        if not len(self._rows):
-            return self.region.sample(self.population, self.rng)
+        if (missing := self.population - self._n_told) > 0:
+            return self.region.sample(missing, self.rng)
         return self.region.breed(self.population, self._children, self.rng)
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        self._n_told += len(population)
         rows = np.concatenate([self._rows, population])
         first = distinct(rows)
         rows, scores = rows[first], np.concatenate([self._scores, scores])[first]

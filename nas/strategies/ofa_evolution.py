@@ -24,10 +24,11 @@ class OFAEvolution(Strategy):
     def _begin(self) -> None:
         self._rows = self.region.space.sample(0, self.rng)
         self._scores, self._violations = np.empty((0, 1)), np.empty(0)
+        self._n_told = 0  # those that the search began with among them
 
     def _ask(self) -> Population:
-        if not len(self._rows):
-            return self.region.sample(self.population, self.rng)
+        if (missing := self.population - self._n_told) > 0:
+            return self.region.sample(missing, self.rng)
         space, n_mutants = self.region.space, round(self.mutants * self.population)
         mutants = self.region.breed(
             n_mutants, lambda n: space.mutate(self._parents(n), self.mutation, self.rng), self.rng
@@ -40,6 +41,7 @@ class OFAEvolution(Strategy):
         return np.concatenate([mutants, crossed])
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
+        self._n_told += len(population)
         rows = np.concatenate([self._rows, population])
         scores = np.concatenate([self._scores, scores])
         violations = np.concatenate([self._violations, violations])

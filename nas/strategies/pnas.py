@@ -17,7 +17,8 @@ class PNAS(PerceptronStrategy):
     The paper adds a block to a cell. In a space of choices, a network is as complex as many choices differ from the
     space's smallest network: level 1 are its neighbours, and every further level decides one more choice of the best
     of the level before. Where constraints leave the smallest network out, a random one of the region takes its place.
-    Behind the last level any choice of the best may change once more.
+    Behind the last level any choice of the best may change once more. Networks that a search begins with take the
+    smallest one's place, which is not proposed then: level 1 are their neighbours that differ from it in more choices.
     """
 
     batch: int = Field(default=20, ge=2, description="networks of each level that are evaluated")

@@ -154,8 +154,24 @@ def test_what_exceeds_a_limit_has_children_rather_than_what_failed(name: str, op
     strategy.begin(mobile("100%"), objectives_of(strategy), 0)
     failed, worked = np.zeros_like(space.n_options), space.n_options - 1
     scores = np.array([[np.nan], [0.9]]).repeat(len(objectives_of(strategy)), axis=1)
-    strategy.tell(np.stack([failed, worked]), scores, np.array([0.0, 0.1]))
+    told = (np.stack([failed, worked]), scores, np.array([[0.0], [0.1]]))
+    population, scores, violations = (np.tile(one, (25, 1)) for one in told)  # no random ones are due any more
+    strategy.tell(population, scores, violations[:, 0])
     assert np.median((strategy.ask() != worked).sum(axis=1)) < 2
+
+
+@pytest.mark.parametrize(("name", "population"), [("nsga2", 50), ("ofa_evolution", 100), ("lemonade", 10)])
+def test_a_network_told_first_does_not_take_the_place_of_the_random_ones(name: str, population: int) -> None:
+    strategy, space = strategies.load(name), mobile("100%").space
+    strategy.begin(mobile("100%"), objectives_of(strategy), 0)
+    scores = np.ones((population, len(objectives_of(strategy))))
+    first = space.canonical(space.sample(1, np.random.default_rng(0)))
+    strategy.tell(first, scores[:1])
+    asked = strategy.ask()
+    assert len(asked) == population - 1
+    assert (asked != first).mean() > 0.3, "no mutants of the first"
+    strategy.tell(asked, scores[1:])
+    assert len(strategy.ask()) == population, "all are known that it begins with"
 
 
 @every_strategy
