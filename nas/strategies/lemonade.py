@@ -75,10 +75,12 @@ class LEMONADE(Strategy):
     def _emptiness(self, costs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (N,): the inverse of the front's density at some costs (N, cheap objectives).
 
-        The density is that of normal distributions about each cost of the front, as wide as Scott's rule says.
+        The density is that of normal distributions about each cost of the front, as wide as Scott's rule says. Where
+        the front has but one cost, how far from it the others are stands for the deviation, whatever their unit.
         """
         n, n_costs = self._costs.shape
-        deviations = self._costs.std(axis=0)
-        width = np.where(deviations > 0, deviations, 1.0) * n ** (-1 / (n_costs + 4))
+        from_one = np.sqrt(np.square(costs - self._costs[0]).mean(axis=0))
+        deviations = np.where(np.ptp(self._costs, axis=0) > 0, self._costs.std(axis=0), from_one)
+        width = np.where(deviations > 0, deviations, 1.0) * n ** (-1 / (n_costs + 4))  # 0: nothing is any distance away
         distances = (costs[:, None] - self._costs) / width  # (N, front, cheap objectives)
         return np.asarray(1 / (np.exp(-0.5 * np.square(distances).sum(axis=2)).mean(axis=1) + _BARELY))

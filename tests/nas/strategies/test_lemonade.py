@@ -64,6 +64,23 @@ def test_only_the_front_has_children(tiny: SearchSpace, cost: BlockCost, lemonad
     assert lemonade._front.tolist() == [rows[-1].tolist()]
 
 
+def test_the_unit_of_a_cost_changes_nothing_even_where_the_front_has_one_cost(
+    tiny: SearchSpace, cost: BlockCost
+) -> None:
+    rows = crowd_and_one(tiny, cost)
+    weights = []
+    for unit in (1.0, 1000.0):
+        scaled = BlockCost(tiny, "latency_us", unit * cost.values)
+        strategy = strategies.load("lemonade")
+        assert isinstance(strategy, LEMONADE)
+        strategy.begin(FeasibleRegion(tiny), [Objective("score"), Objective("latency_us", model=scaled)], seed=0)
+        strategy.tell(rows, np.stack([np.arange(21.0), np.arange(21.0)], axis=1))  # the last is the front
+        strategy.ask()
+        weights.append(strategy._emptiness(scaled.predict(rows)[:, None]))
+    assert weights[0] == pytest.approx(weights[1])
+    assert weights[0].max() > 1.2 * weights[0].min(), "what costs otherwise has the larger weight"
+
+
 def test_without_a_predicted_cost_all_of_the_front_are_equal(tiny: SearchSpace) -> None:
     strategy = strategies.load("lemonade")
     assert isinstance(strategy, LEMONADE)
