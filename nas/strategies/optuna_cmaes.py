@@ -18,7 +18,8 @@ class OptunaCMAES(OptunaStrategy):
 
     @classmethod
     def lacks(cls, space: SearchSpace) -> str | None:
-        return None if any(is_of_numbers(choice) for choice in space.choices) else "choices of numbers"
+        adapted = any(is_of_numbers(choice) and len(choice.options) > 1 for choice in space.choices)
+        return None if adapted else "choices of numbers"
 
     def _sampler(self, seed: int) -> BaseSampler:
         return CmaEsSampler(seed=seed, with_margin=True, warn_independent_sampling=False)

@@ -318,6 +318,11 @@ def test_a_strategy_that_cannot_search_a_space_says_what_it_lacks_and_names_thos
     assert not evaluator.evaluated
 
 
+def test_a_single_number_is_nothing_to_adapt(toy: Callable[..., Any]) -> None:
+    assert strategies.load("optuna_cmaes").lacks(toy(widths=(8,), depths=(2,))) == "choices of numbers"
+    assert strategies.load("optuna_cmaes").lacks(toy(widths=(8, 16), depths=(2,))) is None
+
+
 class Results(SearchSpace):
     """Choices of which there are results alone, as in a table."""
 
