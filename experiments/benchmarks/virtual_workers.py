@@ -86,7 +86,8 @@ class VirtualCrew(Crew):
         duration = self._seconds * len(batches) * self._rng.lognormal(0, 0.3)
         dies = self._rng.random() < self._deaths
         self._free_at[worker] = max(self._time, self._free_at.get(worker, 0.0)) + duration
-        self._plan(self._free_at[worker], Lost(worker, "killed") if dies else Done(worker, outcomes))
+        done = Done(worker, outcomes, self._free_at[worker])
+        self._plan(self._free_at[worker], Lost(worker, "killed") if dies else done)
 
     def dismiss(self, worker: Worker) -> None:
         raise AssertionError("no virtual worker hangs")

@@ -19,10 +19,15 @@ class Ready:
 
 @dataclass(frozen=True)
 class Done:
-    """A worker has an outcome for each batch of its message."""
+    """A worker has an outcome for each batch of its message.
+
+    Attributes:
+        at: when they arrived, by the crew's time: whoever asks for events may have been at something else.
+    """
 
     worker: Worker
     outcomes: Sequence[Outcome]
+    at: float
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class _Task:
 @dataclass
 class _Message:
     tasks: list[_Task]
-    begun: float = math.nan
+    begun: float  # not before it was sent, nor before the worker was done with what it was sent before
     deadline: float = math.inf
 
 
@@ -146,7 +146,7 @@ class Dispatcher(Service):
             worker = self._idle.popleft()
             self._busy[worker] = deque()
             self._send_to(worker)
-            self._begin(worker)
+            self._begin(worker, self._crew.now())
             self._single[worker] = None
         while len(self._queue) >= self._n_workers and self._single:
             worker = next(iter(self._single))
@@ -156,14 +156,14 @@ class Dispatcher(Service):
 
     def _send_to(self, worker: Worker) -> None:
         tasks = self._next_tasks()
-        self._busy[worker].append(_Message(tasks))
+        self._busy[worker].append(_Message(tasks, self._crew.now()))
         self.statistics.n_messages += 1
         self._crew.send(worker, [task.batch for task in tasks])
 
-    def _begin(self, worker: Worker) -> None:
+    def _begin(self, worker: Worker, free_since: float) -> None:
         """Let the time of a worker's first message run."""
         message = self._busy[worker][0]
-        message.begun = self._crew.now()
+        message.begun = max(message.begun, free_since)
         message.deadline = message.begun + self._allowed_s() * len(message.tasks)
         self._n_begun += 1
         heapq.heappush(self._deadlines, (message.deadline, self._n_begun, worker, message))
@@ -201,12 +201,12 @@ class Dispatcher(Service):
         elif isinstance(event, Done):
             message = self._busy[worker].popleft()
             if self._busy[worker]:
-                self._begin(worker)
+                self._begin(worker, event.at)
                 self._single[worker] = None
             else:
                 del self._busy[worker]
                 self._idle.append(worker)
-            seconds = (self._crew.now() - message.begun) / len(message.tasks)
+            seconds = (event.at - message.begun) / len(message.tasks)
             self._batch_s = seconds if not self._batch_s else 0.8 * self._batch_s + 0.2 * seconds
             self._longest_s = max(self._longest_s, seconds)
             numbers = [task.number for task in message.tasks]

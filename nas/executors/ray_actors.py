@@ -63,7 +63,7 @@ class RayActors(Crew):
         self._occupied: Counter[Worker] = Counter()
         self._sent: OrderedDict[Worker, float] = OrderedDict()  # when each was last sent something, earliest first
         self._n_hired = 0
-        self._arrived: queue.SimpleQueue[tuple[Worker, Future[Any]]] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[tuple[Worker, Future[Any], float]] = queue.SimpleQueue()
 
     def now(self) -> float:
         return time.monotonic()
@@ -112,7 +112,7 @@ class RayActors(Crew):
 
     def _await(self, worker: Worker, result: Any) -> None:
         """Have the result put among what has arrived, when it is there: no call looks at all workers."""
-        result.future().add_done_callback(lambda future: self._arrived.put((worker, future)))
+        result.future().add_done_callback(lambda future: self._arrived.put((worker, future, self.now())))
 
     def _note_sent(self, worker: Worker) -> None:
         self._sent[worker] = self.now()
@@ -128,7 +128,7 @@ class RayActors(Crew):
             else:
                 del self._sent[worker]
 
-    def _event(self, worker: Worker, future: "Future[Any]") -> list[Event]:
+    def _event(self, worker: Worker, future: "Future[Any]", at: float) -> list[Event]:
         if worker not in self._actors:
             return []  # dismissed
         error = future.exception()
@@ -136,7 +136,7 @@ class RayActors(Crew):
             return [Ready(worker)]
         if error is None:
             self._occupied[worker] -= 1
-            return [Done(worker, future.result())]
+            return [Done(worker, future.result(), at)]
         cause = cause_of(error)
         if isinstance(cause, InputError):
             raise cause

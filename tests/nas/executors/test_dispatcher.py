@@ -40,7 +40,7 @@ class Simulated(Crew):
         self.n_alive = self.most_alive = self._n_hired = 0
         self._time = 0.0
         self._coming: dict[Worker, tuple[float, Event]] = {}
-        self._waiting: dict[Worker, Sequence[Population]] = {}
+        self._waiting: dict[Worker, tuple[float, Sequence[Population]]] = {}
 
     def now(self) -> float:
         return self._time
@@ -56,14 +56,18 @@ class Simulated(Crew):
     def send(self, worker: Worker, batches: Sequence[Population]) -> None:
         if worker in self._coming:
             assert worker not in self._waiting, "has its next message"
-            self._waiting[worker] = batches
-            return
+            self._waiting[worker] = self._time, batches
+        else:
+            self._work(worker, batches, self._time)
+
+    def _work(self, worker: Worker, batches: Sequence[Population], begun: float) -> None:
         networks = [int(row[0]) for batch in batches for row in batch]
         self.sent.append(networks)
         dies = self.rng.random() < self.death or self.poison & set(networks)
-        event = Lost(worker, "killed") if dies else Done(worker, [Outcome(Sum().evaluate(batch)) for batch in batches])
         hangs = self.rng.random() < self.hanging
-        self._coming[worker] = (math.inf if hangs else self._time + self.rng.exponential(0.01), event)
+        at = math.inf if hangs else begun + self.rng.exponential(0.01)
+        outcomes = [Outcome(Sum().evaluate(batch)) for batch in batches]
+        self._coming[worker] = (at, Lost(worker, "killed") if dies else Done(worker, outcomes, at))
 
     def dismiss(self, worker: Worker) -> None:
         self._coming.pop(worker, None)
@@ -76,19 +80,26 @@ class Simulated(Crew):
             assert timeout < math.inf, "nobody will ever come"
             self._time += timeout
             return []
-        self._time, event = self._coming.pop(worker)
+        at, event = self._coming.pop(worker)
+        self._time = max(self._time, at)
         waiting = self._waiting.pop(worker, None)
         if isinstance(event, Lost):
             self.n_alive -= 1
         elif waiting is not None:
-            self.send(worker, waiting)
+            sent, batches = waiting
+            self._work(worker, batches, max(at, sent))
         return [event]
 
     def offered(self) -> str:
         return "nothing"
 
+    def pass_time(self, seconds: float) -> None:
+        self._time += seconds
 
-def dispatch(crew: Simulated, n: int, n_workers: int, patience: Patience) -> dict[int, float]:
+
+def dispatch(
+    crew: Simulated, n: int, n_workers: int, patience: Patience, between_calls_s: float = 0.0
+) -> dict[int, float]:
     dispatcher = Dispatcher(Sum(), crew, n_workers, patience)
     found: dict[int, float] = {}
     submitted = 0
@@ -96,6 +107,7 @@ def dispatch(crew: Simulated, n: int, n_workers: int, patience: Patience) -> dic
         while submitted < n and dispatcher.has_room:
             dispatcher.submit(submitted, np.array([[submitted]]))
             submitted += 1
+        crew.pass_time(between_calls_s)
         for number, outcome in dispatcher.finished():
             assert number not in found
             found[number] = float(outcome.metrics["sum"][0])
@@ -123,9 +135,10 @@ def test_what_kills_its_workers_fails_alone() -> None:
     assert sum(len(networks) > 1 for networks in fatal) <= 2, "sent again, it is sent alone"
 
 
-def test_short_evaluations_are_sent_together_and_the_last_ones_are_not() -> None:
+@pytest.mark.parametrize("between_calls_s", [0.0, 10.0])
+def test_short_evaluations_are_sent_together_and_the_last_ones_are_not(between_calls_s: float) -> None:
     crew = Simulated()
-    dispatch(crew, 2000, 4, Patience())
+    dispatch(crew, 2000, 4, Patience(), between_calls_s)
     assert len(crew.sent) < 1000
     assert max(map(len, crew.sent)) > 3
     assert {len(networks) for networks in crew.sent[-3:]} == {1}
