@@ -42,7 +42,8 @@ class Patience:
     """When a worker or an evaluation is given up.
 
     Attributes:
-        timeout_s: longest time of one batch's evaluation; None: ten times the longest yet, and five minutes at least.
+        timeout_s: longest time of one batch's evaluation; None: ten times the longest yet, and five minutes at least;
+            before the first answer there is no limit.
         attempts: workers that a batch may outlive before it counts as failed.
         start_s: longest time without any worker.
     """
@@ -63,7 +64,6 @@ class _Task:
 class _Message:
     tasks: list[_Task]
     begun: float  # not before it was sent, nor before the worker was done with what it was sent before
-    deadline: float = math.inf
 
 
 @dataclass
@@ -103,9 +103,10 @@ class Dispatcher(Service):
         self._outcomes: list[tuple[int, Outcome]] = []
         self._deadlines: list[tuple[float, int, Worker, _Message]] = []
         self._batch_s = self._longest_s = 0.0
-        self._failed_starts = self._n_begun = 0
+        self._first_begun = math.inf
+        self._failed_starts = self._n_limited = 0
         self._alone_since: float | None = None
-        self._is_told = False
+        self._is_told = self._is_silence_told = False
         self._hires_again, self._pause_s = -math.inf, _PAUSE_S
         self.statistics = Statistics()
 
@@ -120,7 +121,7 @@ class Dispatcher(Service):
         while not self._outcomes:
             self._hire()
             self._send()
-            wakes = self._next_deadline()
+            wakes = min(self._next_deadline(), self._silence_told_at())
             if self._hires_again > self._crew.now():
                 wakes = min(wakes, self._hires_again)
             for event in self._crew.events(max(0.0, wakes - self._crew.now())):
@@ -164,9 +165,15 @@ class Dispatcher(Service):
         """Let the time of a worker's first message run."""
         message = self._busy[worker][0]
         message.begun = max(message.begun, free_since)
-        message.deadline = message.begun + self._allowed_s() * len(message.tasks)
-        self._n_begun += 1
-        heapq.heappush(self._deadlines, (message.deadline, self._n_begun, worker, message))
+        self._first_begun = min(self._first_begun, message.begun)
+        self._limit(worker)
+
+    def _limit(self, worker: Worker) -> None:
+        """Say when a worker's first message is given up."""
+        message = self._busy[worker][0]
+        deadline = message.begun + self._allowed_s() * len(message.tasks)
+        self._n_limited += 1
+        heapq.heappush(self._deadlines, (deadline, self._n_limited, worker, message))
 
     def _next_tasks(self) -> list[_Task]:
         by_time = _MESSAGE_SECONDS / self._batch_s if self._batch_s else 1
@@ -199,20 +206,28 @@ class Dispatcher(Service):
             self._alone_since = None
             self._idle.append(worker)
         elif isinstance(event, Done):
-            message = self._busy[worker].popleft()
-            if self._busy[worker]:
-                self._begin(worker, event.at)
-                self._single[worker] = None
-            else:
-                del self._busy[worker]
-                self._idle.append(worker)
-            seconds = (event.at - message.begun) / len(message.tasks)
-            self._batch_s = seconds if not self._batch_s else 0.8 * self._batch_s + 0.2 * seconds
-            self._longest_s = max(self._longest_s, seconds)
-            numbers = [task.number for task in message.tasks]
-            self._outcomes += zip(numbers, event.outcomes, strict=True)
+            self._take(event)
         else:
             self._lose(worker, event.why, event.broken)
+
+    def _take(self, answer: Done) -> None:
+        """Take what came of a worker's first message, and note how long it took."""
+        worker, had_limit = answer.worker, self._allowed_s() < math.inf
+        message = self._busy[worker].popleft()
+        numbers = [task.number for task in message.tasks]
+        self._outcomes += zip(numbers, answer.outcomes, strict=True)
+        seconds = (answer.at - message.begun) / len(message.tasks)
+        self._batch_s = seconds if not self._batch_s else 0.8 * self._batch_s + 0.2 * seconds
+        self._longest_s = max(self._longest_s, seconds)
+        if self._busy[worker]:
+            self._begin(worker, answer.at)
+            self._single[worker] = None
+        else:
+            del self._busy[worker]
+            self._idle.append(worker)
+        if not had_limit:
+            for other in self._busy:
+                self._limit(other)
 
     def _lose(self, worker: Worker, why: str, broken: bool) -> None:
         self.statistics.n_workers_lost += 1
@@ -256,6 +271,19 @@ class Dispatcher(Service):
         if since is not None and not self._is_told and self._crew.now() - since > _TOLD_AFTER_S:
             self._is_told = True
             logger.warning("no worker yet, waiting for %.0f s at most: %s", self._patience.start_s, self._why_none())
+
+        if self._crew.now() >= self._silence_told_at():
+            self._is_silence_told = True
+            logger.warning(
+                "no evaluation has ended within %.0f s, and until one does there is no limit: where the first ones may "
+                "hang, end this and run it again with timeout_s",
+                _HANGS_AT_LEAST,
+            )
+
+    def _silence_told_at(self) -> float:
+        """Return when a person is told that nothing has come back yet: what hangs now would hang for ever."""
+        is_due = self._allowed_s() == math.inf and self._busy and not self._is_silence_told
+        return self._first_begun + _HANGS_AT_LEAST if is_due else math.inf
 
     def _why_none(self) -> str:
         lost = f"; the last was lost: {self.statistics.reasons[-1]}" if self.statistics.reasons else ""

@@ -49,7 +49,7 @@ class ClusterOptions:
         default=None,
         gt=0,
         description="longest time of one batch's evaluation, after which another worker gets it; unset: ten times the "
-        "longest so far, and at least 300",
+        "longest so far, and at least 300; before the first answer there is no limit",
     )
     attempts: int = Field(
         default=4, ge=1, description="workers that an evaluation may outlive before it counts as failed"

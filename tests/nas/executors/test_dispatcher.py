@@ -15,6 +15,8 @@ from nas.executors.executor import Outcome
 from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 
+_LAST = 1e9  # after this time nothing happens
+
 
 class Sum(Evaluator):
     metrics = ("sum",)
@@ -29,6 +31,7 @@ class Simulated(Crew):
 
     Attributes:
         poison: numbers of networks that kill whoever evaluates them.
+        n_silent: so many messages, the first, never come back.
         sent: the networks of each message.
     """
 
@@ -36,6 +39,7 @@ class Simulated(Crew):
         self.rng = np.random.default_rng(seed)
         self.death, self.hanging, self.starts = death, hanging, starts
         self.poison: set[int] = set()
+        self.n_silent = 0
         self.sent: list[list[int]] = []
         self.n_alive = self.most_alive = self._n_hired = 0
         self._time = 0.0
@@ -64,7 +68,7 @@ class Simulated(Crew):
         networks = [int(row[0]) for batch in batches for row in batch]
         self.sent.append(networks)
         dies = self.rng.random() < self.death or self.poison & set(networks)
-        hangs = self.rng.random() < self.hanging
+        hangs = self.rng.random() < self.hanging or len(self.sent) <= self.n_silent
         at = math.inf if hangs else begun + self.rng.exponential(0.01)
         outcomes = [Outcome(Sum().evaluate(batch)) for batch in batches]
         self._coming[worker] = (at, Lost(worker, "killed") if dies else Done(worker, outcomes, at))
@@ -76,7 +80,7 @@ class Simulated(Crew):
 
     def events(self, timeout: float) -> list[Event]:
         worker = min(self._coming, key=lambda worker: self._coming[worker][0], default=None)
-        if worker is None or self._coming[worker][0] > self._time + timeout:
+        if worker is None or self._coming[worker][0] > min(self._time + timeout, _LAST):
             assert timeout < math.inf, "nobody will ever come"
             self._time += timeout
             return []
@@ -185,3 +189,20 @@ def test_patience_grows_with_what_evaluations_take() -> None:
     crew = Simulated(hanging=0.05)
     dispatch(crew, 200, 4, Patience())  # a timeout of its own choosing
     assert crew.now() > 300
+
+
+def test_where_the_first_messages_hang_the_first_answer_limits_them_and_a_person_is_told_of_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    crew = Simulated()
+    crew.n_silent = 3
+    assert len(dispatch(crew, 20, 4, Patience())) == 20
+    assert 300 < crew.now() < 310
+    assert not caplog.text
+    crew = Simulated()
+    crew.n_silent = 4
+    with pytest.raises(AssertionError, match="nobody will ever come"):
+        dispatch(crew, 20, 4, Patience())
+    assert 300 <= crew.now() < 302
+    assert caplog.text.count("no evaluation has ended within 300 s") == 1
+    assert "timeout_s" in caplog.text
