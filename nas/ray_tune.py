@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ray import tune
+from ray.tune.result import TRAINING_ITERATION
 from ray.tune.search import Searcher
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -48,7 +49,7 @@ class StrategySearcher(Searcher):  # type: ignore[misc]
     Args:
         strategy: proposes.
         region: the networks that keep the constraints.
-        objectives: what trials report under these names; costs of cost models need not be reported.
+        objectives: what trials report under these names, in every report; costs of cost models need not be reported.
         seed: of the strategy.
 
     Raises:
@@ -60,8 +61,11 @@ class StrategySearcher(Searcher):  # type: ignore[misc]
     ) -> None:
         strategies.require_serves(strategy, objectives)
         strategies.require_searches(strategy, region.space)
-        first = objectives[0]
-        super().__init__(metric=first.metric, mode="max" if first.maximise else "min")
+        reported = [objective for objective in objectives if objective.metric not in objective.costs]
+        self._names = [objective.metric for objective in reported]
+        modes = ["max" if objective.maximise else "min" for objective in reported]
+        alone = len(reported) == 1  # Tune's `Repeater` takes no list
+        super().__init__(self._names[0] if alone else self._names, modes[0] if alone else modes)
         self._strategy, self._region, self._objectives, self._seed = strategy, region, tuple(objectives), seed
         self._constants: Mapping[str, Any] = {}
         self._results: dict[bytes, dict[str, float]] = {}
@@ -96,12 +100,22 @@ class StrategySearcher(Searcher):  # type: ignore[misc]
         return finished
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take note of a trial's last report; one that failed counts as the worst."""
-        key = self._live.pop(trial_id, None)
-        if key is not None:
-            reported = {} if error or result is None else result
-            names = [objective.metric for objective in self._objectives]
-            self._results[key] = {name: float(reported.get(name, np.nan)) for name in names}
+        """Take note of a trial's last report; one that failed, or was stopped before any, counts as the worst.
+
+        Raises:
+            InputError: the report lacks a metric. Tune then calls the trial failed, which it is told of in turn.
+        """
+        if trial_id not in self._live:
+            return
+        # Tune fills in numbers of its own for a trial that is stopped before it reports
+        if error or not result or result.get(TRAINING_ITERATION) == 0:
+            result = dict.fromkeys(self._names, np.nan)
+        if missing := [name for name in self._names if name not in result]:
+            raise InputError(
+                f"trial {trial_id} ended without {' and '.join(missing)}: have it report that with tune.report, or "
+                "give the objective the name of a metric that it reports"
+            )
+        self._results[self._live.pop(trial_id)] = {name: float(result[name]) for name in self._names}
 
     def save(self, checkpoint_path: str) -> None:
         """Write down what trials told, in the order in which they ended."""
