@@ -207,9 +207,10 @@ def read_table(benchmark: Benchmark, metrics: Sequence[str]) -> Table:
     """Read the table of a benchmark, with some of its columns as metrics.
 
     Raises:
-        InputError: a file, a column or a value is missing, there are no rows, or an architecture is there twice.
+        InputError: a file, a column or a value is missing, there are no rows, an architecture is there twice, or files
+            that are joined do not tell which of their rows belong together or what a column holds.
     """
-    columns = _joined(benchmark)
+    columns = _joined(benchmark, metrics)
     for name in (*benchmark.choices, *benchmark.categories, *metrics):
         if name not in columns:
             raise unknown("column", name, columns)
@@ -269,8 +270,11 @@ def _places(benchmark: Benchmark, columns: Columns, *places: int) -> str:
     return f"{'rows' if places[1:] else 'row'} {' and '.join(map(str, places))} (from 0)"
 
 
-def _joined(benchmark: Benchmark) -> Columns:
-    """Return the columns of all files, their rows in the order of the key if there are several files."""
+def _joined(benchmark: Benchmark, metrics: Sequence[str]) -> Columns:
+    """Return the columns of all files, their rows in the order of the key if there are several files.
+
+    Choices and metrics that several files have are the same in each; of other columns the first file's are returned.
+    """
     if len(benchmark.files) == 1:
         return read_columns(benchmark.files[0])
     columns: Columns = {}
@@ -285,7 +289,15 @@ def _joined(benchmark: Benchmark) -> Columns:
         if not np.array_equal(values[order], keys):
             other = benchmark.files[0]
             raise InputError(f"{file} has other values of {key} than {other}: they are not about the same rows")
-        columns = {name: values.take(order) for name, values in read.items()} | columns
+        if (again := keys[1:][keys[1:] == keys[:-1]]).size:
+            raise InputError(f"{file} has {key} {again[0]} twice: expected each once, or a --key that tells rows apart")
+        ordered = {name: values.take(order) for name, values in read.items()}
+        for name in (*benchmark.choices, *metrics):
+            if name in ordered and name in columns and not ordered[name].equals(columns[name]):
+                raise InputError(
+                    f"column {name} of {file} differs from that of a file before it: rename one, or leave one out"
+                )
+        columns = ordered | columns
     return columns
 
 

@@ -118,6 +118,17 @@ def test_rows_that_are_there_twice_or_have_no_result_are_refused(tmp_path: Path)
         pq.write_table(pa.table(part), file)
     with pytest.raises(InputError, match="column latency has inf in the row of index 5: put a finite value"):
         read_table(Benchmark(files, CHOICES), METRICS)
+    right = columns()
+    in_order = rest | {"latency": right["latency"], "index": right["index"], "op_1": right["op_1"]}
+    pq.write_table(pa.table(in_order), files[1])
+    assert np.array_equal(read_table(Benchmark(files, CHOICES), METRICS).results["latency"], right["latency"])
+    pq.write_table(pa.table(in_order | {"op_1": 3 - right["op_1"]}), files[1])
+    with pytest.raises(InputError, match=r"column op_1 of .*results\.parquet differs from that of a file before it"):
+        read_table(Benchmark(files, CHOICES), METRICS)
+    for file, part in zip(files, (wrong, in_order), strict=True):
+        pq.write_table(pa.table(part | {"index": right["index"] // 2 * 2}), file)
+    with pytest.raises(InputError, match=r"choices\.parquet has index 0 twice: expected each once"):
+        read_table(Benchmark(files, CHOICES), METRICS)
 
 
 @pytest.mark.parametrize("name", ["random_search", "regularized_evolution", "local_search", "predictor_guided"])
