@@ -57,9 +57,10 @@ class Recorder:
 
     def _recover(self) -> None:
         if self._journal:
-            while len(self._journal.recovered) > 1 and _FAILURE in self._journal.recovered[-1]:
-                self._journal.drop_last()  # tried again: whatever made the search stop there may be mended
-            self._recorded.extend(_opened(self._journal, self._belongs_to))
+            self._recorded.extend(_opened(self._journal, self._belongs_to))  # refused before anything is dropped
+            while self._recorded and _FAILURE in self._recorded[-1]:
+                self._recorded.pop()  # tried again: whatever made the search stop there may be mended
+                self._journal.drop_last()
         if self._early_path and self._early_path.exists():
             self._open_early()
 

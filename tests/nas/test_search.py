@@ -476,6 +476,10 @@ def test_a_search_whose_evaluator_breaks_ends_and_goes_on_once_it_is_mended(
     path = tmp_path / "journal.jsonl"
     with pytest.raises(InputError, match="3 evaluations in a row failed alike, ZeroDivisionError at test_search"):
         search(Raising(region.space, broken_from=20), region, path)
-    assert path.read_text().count("ZeroDivisionError: broken") == 3
+    broken = path.read_bytes()
+    assert broken.count(b"ZeroDivisionError: broken") == 3
+    with pytest.raises(InputError, match="was made with seed = 0, asked for is 1"):
+        search(Raising(region.space), region, path, seed=1)
+    assert path.read_bytes() == broken, "what is refused is left as it is"
     expected = search(Raising(region.space), region)
     assert same(search(Raising(region.space), region, path), expected)
