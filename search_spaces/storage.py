@@ -84,20 +84,24 @@ class Journal:
     `recovered` holds the whole records found on opening, `dropped_bytes` the length of the broken tail.
 
     Raises:
-        InputError: a line before the last is no record, so that something else than a crash has changed the file.
+        InputError: a line before the last is no record, so that something else than a crash has changed the file; or
+            it holds nothing but a line that no crash can have left, so that it is no journal.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.recovered, whole_bytes = _whole_records(path)
-        self.dropped_bytes = (path.stat().st_size if path.exists() else 0) - whole_bytes
+        self.recovered, whole = _whole_records(path)
+        self.dropped_bytes = (path.stat().st_size if path.exists() else 0) - len(whole)
         if self.dropped_bytes:
             logger.warning(
                 "%s: the last record was cut short; going on after the %d before it", path, len(self.recovered)
             )
-            os.truncate(path, whole_bytes)
+            os.truncate(path, len(whole))
         self._file = path.open("ab")
+        if whole and not whole.endswith(b"\n"):  # all that a crash cut off
+            self._file.write(b"\n")
+            self._file.flush()
 
     def append(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append records in one write, so that a batch costs one system call."""
@@ -122,25 +126,25 @@ class Journal:
         self.close()
 
 
-def _whole_records(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the records of a journal, and how many bytes they are."""
+def _whole_records(path: Path) -> tuple[list[dict[str, Any]], bytes]:
+    """Return the records of a journal, and the lines that hold them."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line) if line.endswith(b"\n") else None
+            record = json.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError):
             record = None
-        if isinstance(record, dict):
+        if isinstance(record, dict):  # whole even without its end of line, for no part of an object is one
             records.append(record)
-        elif number == len(lines):
-            break
-        else:
+        elif number < len(lines):
             raise InputError(
                 f"{path}, line {number}: no record, but {len(lines) - number} lines follow: take back what has changed "
                 "the file, or drop it from that line on"
             )
-    return records, sum(map(len, lines[: len(records)]))
+        elif not records and (line.endswith(b"\n") or not line.startswith(b"{")):
+            raise InputError(f"{path} is no journal: expected JSON lines; give another file, or take it away")
+    return records, b"".join(lines[: len(records)])
 
 
 def require_same(what: str, recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -126,11 +126,11 @@ def test_a_journal_cut_anywhere_keeps_its_whole_records(
     assert content.count(b"\n") == len(records)
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
-        n_whole = content[:length].count(b"\n")
-        whole_bytes = content[:length].rfind(b"\n") + 1
+        n_whole = content[: length + 1].count(b"\n")  # a record is whole if its end of line alone is cut off
+        whole_bytes = content[: length + 1].rfind(b"\n") + 1
         with Journal(path) as journal:
             assert journal.recovered == records[:n_whole]
-            assert journal.dropped_bytes == length - whole_bytes
+            assert journal.dropped_bytes == max(0, length - whole_bytes)
             journal.append([{"after": "the cut"}])
             journal.append(records[n_whole:])
         with Journal(path) as journal:
@@ -146,6 +146,19 @@ def test_what_is_no_record_ends_the_whole_ones(tmp_path: Path) -> None:
             assert journal.recovered == [{"n": 1}]
             assert journal.dropped_bytes == len(garbage)
         assert path.read_bytes() == b'{"n": 1}\n'
+
+
+def test_a_file_that_is_no_journal_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for content in (b"notes", b"notes\n", b"[1]", b"{n: 1}\n", b"\xff"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"notes\.txt is no journal: expected JSON lines; give another file"):
+            Journal(path)
+        assert path.read_bytes() == content
+    path.write_bytes(b'{"mine": 1}')
+    with Journal(path) as journal:
+        assert journal.recovered == [{"mine": 1}], "whoever opens it refuses what is not his"
+    assert path.read_bytes() == b'{"mine": 1}\n'
 
 
 def test_a_broken_line_before_others_is_named_and_the_file_left_as_it_is(tmp_path: Path) -> None:
