@@ -229,6 +229,10 @@ class FeasibleRegion:
         """The highest costs allowed, by metric."""
         return {constraint.metric: constraint.bound for constraint in self.constraints}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what the region is told apart by from others of its space: the bounds and their margins."""
+        return {c.metric: {"bound": c.bound, "margin": c.model.margin} for c in self.constraints}
+
     def contains(self, population: Population) -> NDArray[np.bool_]:
         """Return (N,): whether each row satisfies every constraint."""
         inside = np.ones(len(population), bool)
@@ -327,5 +331,5 @@ def identity(region: FeasibleRegion, objectives: Sequence[Objective], seed: int)
         "space": region.space.to_json(),
         "seed": seed,
         "objectives": {str(i): objective.to_json() for i, objective in enumerate(objectives, 1)},
-        "bounds": {c.metric: {"bound": c.bound, "margin": c.model.margin} for c in region.constraints},
+        "bounds": region.to_json(),
     }

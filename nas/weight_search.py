@@ -1,9 +1,11 @@
 """What strategies that descend shared weights have in common: what they refuse, and how a descent is told apart."""
 
 from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from nas.strategy import Strategy
+from nas.training.checkpoint import content_of
 from search_spaces.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,7 +32,18 @@ class WeightSearch(Strategy):
         Args:
             descent: of this strategy.
             folder: the directory itself if empty.
-            told: what tells the descent apart beside the strategy and its options.
+            told: what tells the descent apart beside the strategy, its options, the bounds and the weights.
+
+        Raises:
+            InputError: the folder holds another descent, or one of other weights or within other bounds.
         """
-        belongs_to = {"strategy": type(self).__name__, **asdict(self), **self._belongs_to, **told}  # type: ignore[call-overload]
+        assert self.weights is not None, "a search refuses that before it begins"
+        belongs_to = {
+            "strategy": type(self).__name__,
+            **asdict(self),  # type: ignore[call-overload]
+            **self._belongs_to,
+            **told,
+            "bounds": self.region.to_json(),
+            "weights": sha256(content_of(self.weights.supernet)).hexdigest(),
+        }
         descent.run(self._directory and self._directory / folder, belongs_to, progress=self._progress)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from nas.data import Dataset
@@ -24,6 +24,7 @@ from nas.evaluation.shared_weights import estimate_statistics, score
 from nas.morphism import inherit, morph, possible
 from nas.run_directory import material
 from nas.training import TrainingOptions, finetune
+from nas.training.checkpoint import content_of
 from search_spaces import Architecture, SearchSpace
 from search_spaces.errors import InputError
 from search_spaces.images import channels_last
@@ -98,7 +99,7 @@ class Inherited(Evaluator):
         }
         given = None if first is None else (first[0], self._rebuilt(*first))
         if given is not None:
-            belongs_to["first"] = {"architecture": given[0].id, "weights": sha256(_content(given[1])).hexdigest()}
+            belongs_to["first"] = {"architecture": given[0].id, "weights": sha256(content_of(given[1])).hexdigest()}
         with Journal(directory / JOURNAL) as journal:
             if journal.recovered:
                 require_same(f"{directory}", journal.recovered[0], belongs_to)
@@ -202,7 +203,7 @@ class Inherited(Evaluator):
         return grow(self.space, self._load(ancestor), source, target)
 
     def _save(self, row: NDArray[np.int64], network: nn.Module) -> None:
-        content = _content(network)
+        content = content_of(network)
         write_atomic(self._path(row), lambda temporary: temporary.write_bytes(content))
 
     def _load(self, row: NDArray[np.int64]) -> nn.Module:
@@ -214,8 +215,3 @@ class Inherited(Evaluator):
     def _path(self, row: NDArray[np.int64]) -> Path:
         (architecture,) = self.space.decode(row[None])
         return self.directory / f"{architecture.id}.safetensors"
-
-
-def _content(network: nn.Module) -> bytes:
-    """Return a network's weights and statistics as they are kept."""
-    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})

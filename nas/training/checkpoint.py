@@ -10,7 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 import search_spaces
 from nas.run_directory import material
@@ -116,6 +116,11 @@ def resumed(directory: Path, start: Checkpoint) -> Checkpoint | None:
         logger.warning(damage)
         (directory / FILE).unlink()  # or the next checkpoint would put it in the place of the whole one
     return found
+
+
+def content_of(network: nn.Module) -> bytes:
+    """Return a network's weights and statistics as a safetensors file holds them, the same wherever they lie."""
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
 
 
 def _read(path: Path) -> Checkpoint:

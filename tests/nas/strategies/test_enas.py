@@ -1,5 +1,6 @@
 """ENAS's controller learns on shared weights, proposes networks of the region, and goes on where it was killed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,14 @@ def test_a_killed_descent_goes_on_to_the_same_networks(
         with pytest.raises(KeyboardInterrupt):
             proposed(load(), weights, region, tmp_path)
     assert np.array_equal(proposed(load(), weights, region, tmp_path), undisturbed)
+    (constraint,) = region.constraints
+    other = FeasibleRegion(region.space, [replace(constraint, bound=1.1 * constraint.bound)])
+    for bounds in (other, FeasibleRegion(region.space)):
+        with pytest.raises(InputError, match=r"was made with bounds\.latency_ms"):
+            proposed(load(), weights, bounds, tmp_path)
+    others = SharedWeights(Supernet(region.space), weights.data)
+    with pytest.raises(InputError, match="was made with weights = '"):
+        proposed(load(), others, region, tmp_path)
 
 
 def test_the_controller_learns_which_networks_lose_least(
