@@ -14,7 +14,8 @@ from search_spaces.errors import InputError
 from search_spaces.plan_index import Population
 from search_spaces.storage import Journal, require_same
 
-_ROW, _FAILURE = "row", "failure"
+RESERVED = _ROW, _FAILURE = "row", "failure"
+"""What a journal says of an evaluation beside its metrics, so that no metric may be called that."""
 
 
 class Recorder:

@@ -22,7 +22,7 @@ from nas.executors.in_order import InOrder
 from nas.executors.local import LocalExecutor
 from nas.objectives import FeasibleRegion, Limit, Objective, identity, scores_of, violations_of
 from nas.pareto import front
-from nas.recorder import Recorder
+from nas.recorder import RESERVED, Recorder
 from nas.strategy import Strategy
 from search_spaces.errors import InputError, unknown
 from search_spaces.plan_index import Population, distinct
@@ -106,8 +106,9 @@ class Search:
 
     Raises:
         InputError: there is no budget, or an option is none of its kind; the evaluator lacks a metric; one metric has
-            two limits or is an objective twice; one name stands for two costs; the strategy cannot serve so many
-            objectives, such a space, or be ahead; or one of the first networks is not in the region.
+            two limits or is an objective twice; one name stands for two costs, or for what a journal says beside
+            them; the strategy cannot serve so many objectives, such a space, or be ahead; or one of the first networks
+            is not in the region.
     """
 
     def __init__(
@@ -260,6 +261,9 @@ def _costs(evaluator: Evaluator, objectives: Sequence[Objective], region: Feasib
             raise InputError(
                 f"two metrics are called {name}: give a constraint or an objective another name with metric=..."
             )
+    for name in (*evaluator.metrics, *costs):
+        if name in RESERVED:
+            raise InputError(f"a metric is called {name}, as journals call something else: give it another name")
     return costs
 
 

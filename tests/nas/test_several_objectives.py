@@ -116,6 +116,10 @@ def test_two_devices_are_two_metrics_and_one_name_for_both_is_refused(
     bounds = [Constraint(model, parse_budget("90%", model)) for model in (here, there)]
     with pytest.raises(InputError, match="two metrics are called latency_ms"):
         Search(additive(space), strategy, [Objective("score")], FeasibleRegion(space, bounds), budget=5, seed=0)
+    for name in ("row", "failure"):
+        region = FeasibleRegion(space, [Constraint(there, bounds[1].bound, metric=name)])
+        with pytest.raises(InputError, match=f"a metric is called {name}, as journals call something else"):
+            Search(additive(space), strategy, [Objective("score")], region, budget=5, seed=0)
     bounds[1] = Constraint(there, bounds[1].bound, metric="phone_latency_ms")
     search = Search(additive(space), strategy, [Objective("score")], FeasibleRegion(space, bounds), budget=5, seed=0)
     history = search.run(progress=False)
