@@ -99,7 +99,8 @@ class Search:
         belongs_to: what the journal is recorded under beside the space, seed, strategy, objectives, bounds, limits and
             metrics, such as which weights are evaluated, so that it is not continued by another search.
         first: networks (n, choices) that are evaluated before the strategy proposes any, which it is told of. Where
-            it begins with random ones, it proposes so many fewer of those.
+            it begins with random ones, it proposes so many fewer of those; one that transforms networks begins with
+            these alone.
         executor: where evaluations run; the outcome is the same wherever they do.
         ahead: asks by which the strategy is always ahead of what it was told, so that no worker waits for the last
             evaluation of each ask. The outcome depends on it.

@@ -25,7 +25,9 @@ class LEMONADE(Strategy):
 
     multi_objective = True
 
-    initial: int = Field(default=10, ge=1, description="random networks to begin with")
+    initial: int = Field(
+        default=10, ge=1, description="random networks to begin with, unless the search is given its first ones"
+    )
     batch: int = Field(default=10, ge=1, description="children proposed at a time")
     candidates: int = Field(default=5, ge=1, description="so many times as many children have their costs predicted")
     steps: int = Field(default=3, ge=1, description="most steps from a parent to a child")
@@ -33,12 +35,10 @@ class LEMONADE(Strategy):
     def _begin(self) -> None:
         self._front = self.region.space.sample(0, self.rng)
         self._scores, self._violations = np.empty((0, len(self.objectives))), np.empty(0)
-        self._n_told = 0  # those that the search began with among them
 
     def _ask(self) -> Population:
-        missing = self.initial - self._n_told if len(self._front) else self.initial
-        if missing > 0:
-            return self.region.sample(missing, self.rng)
+        if not len(self._front):
+            return self.region.sample(self.initial, self.rng)
         self._costs = self._cheap(self._front)
         weights = self._emptiness(self._costs)
         self._parenthood = weights / weights.sum()
@@ -50,7 +50,6 @@ class LEMONADE(Strategy):
         return children[self.rng.choice(len(children), n, replace=False, p=weights / weights.sum())]
 
     def _tell(self, population: Population, scores: Scores, violations: NDArray[np.float64]) -> None:
-        self._n_told += len(population)
         rows = np.concatenate([self._front, population])
         scores = np.concatenate([self._scores, scores])
         violations = np.concatenate([self._violations, violations])
